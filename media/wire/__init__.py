@@ -1,0 +1,380 @@
+"""The packet mover's Python face: it opens sockets, gives commands and collects what came. No packet waits for Python.
+
+All methods belong to one thread, the event loop's. wire.h is the same list with C's words.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from dataclasses import dataclass
+from enum import Enum
+from ipaddress import IPv6Network, ip_network
+from typing import Any, Final, NamedTuple
+
+from media.plan import Codec, MediaPlan
+from media.wire._wire import ffi, lib
+
+_CODECS: Final = {Codec.PCMU: 0, Codec.PCMA: 1}
+_NO_PAYLOAD_TYPE: Final = 255
+_LATCH_SOURCES_MAX: Final = 4
+_DTMF: Final = "0123456789*#ABCD"
+DROP_NAMES: Final = tuple(ffi.string(lib.wire_drop_name(drop)).decode() for drop in range(lib.wire_drop_count()))
+
+
+class WireError(OSError):
+    """The system refused what wire asked for; `errno` says why."""
+
+
+class Mode(Enum):
+    """What a leg does with what it hears. Those without an implementation in this build cannot be set."""
+
+    IDLE = 0
+    ECHO = 1
+    RELAY = 2
+    RING = 3
+    MIX = 4
+    MODEM = 5
+    T38 = 6
+
+
+class MediaEventKind(Enum):
+    """What wire has to tell about a leg."""
+
+    LATCHED = 0
+    RELATCHED = 1
+    FIRST_PACKET = 2
+    SILENT = 3
+    RESUMED = 4
+    DTMF = 5
+
+
+class Latch(Enum):
+    """How sure a leg is of its source: none yet, an allowed address, or the very address of the SDP."""
+
+    NONE = 0
+    WEAK = 1
+    EXACT = 2
+
+
+class Datagram(NamedTuple):
+    """One SIP datagram; `arrival` is in monotonic seconds."""
+
+    data: bytes
+    socket: int
+    remote: tuple[str, int]
+    arrival: float
+
+
+class LegEvent(NamedTuple):
+    """One event of a leg. `digit` and `duration_ms` belong to DTMF, `address` is the leg's source if it has one."""
+
+    leg: tuple[int, int]
+    kind: MediaEventKind
+    at: float
+    address: tuple[str, int] | None
+    digit: str
+    duration_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class LatenessBucket:
+    """How often the wire thread was late by less than `below_us` (None: any) and not less than the bucket before."""
+
+    below_us: int | None
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class LegStatistics:
+    """The numbers of one leg. `expected` and `lost` count packets to us, `remote_*` what the far end reported of ours.
+
+    Times are in milliseconds; None where nothing was measured.
+    """
+
+    received: int = 0
+    received_octets: int = 0
+    sent: int = 0
+    sent_octets: int = 0
+    expected: int = 0
+    lost: int = 0
+    jitter_ms: float = 0.0
+    jitter_max_ms: float = 0.0
+    round_trip_ms: float | None = None
+    round_trip_max_ms: float | None = None
+    remote_lost: int | None = None
+    remote_loss: float | None = None
+    remote_jitter_ms: float | None = None
+    since_heard_s: float | None = None
+    latch: Latch = Latch.NONE
+    source: tuple[str, int] | None = None
+    ssrc: int = 0
+    remote_ssrc: int = 0
+
+
+class Leg:
+    """A leg of wire: its slot, its generation, and the ports it is bound to."""
+
+    __slots__ = ("handle", "rtcp_port", "rtp_port")
+
+    def __init__(self, handle: Any) -> None:
+        self.handle = handle
+        self.rtp_port: int = handle.rtp_port
+        self.rtcp_port: int = handle.rtcp_port
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """What events name the leg by."""
+        return self.handle.index, self.handle.generation
+
+
+def _check(error: int, what: str) -> None:
+    if error:
+        hint = " (RLIMIT_NOFILE is too low)" if error == errno.EMFILE else ""
+        raise WireError(error, f"{what}: {os.strerror(error)}{hint}")
+
+
+def _address(record: Any) -> tuple[str, int] | None:
+    ip = ffi.string(record.ip).decode()
+    return (ip, record.port) if ip else None
+
+
+def _set_addresses(record: Any, plan: MediaPlan) -> None:
+    if plan.remote is not None:
+        record.remote_ip, record.remote_port = plan.remote[0].encode(), plan.remote[1]
+    if plan.remote_rtcp is not None:
+        record.rtcp_ip, record.rtcp_port = plan.remote_rtcp[0].encode(), plan.remote_rtcp[1]
+    if len(plan.latch_from) > _LATCH_SOURCES_MAX:
+        raise ValueError(f"a leg may be latched from {_LATCH_SOURCES_MAX} addresses, not {len(plan.latch_from)}")
+    for place, ip in enumerate(sorted(plan.latch_from)):
+        record.latch_from[place] = ip.encode()
+
+
+def _plan_record(plan: MediaPlan) -> Any:
+    record = ffi.new("struct wire_plan *")
+    _set_addresses(record, plan)
+    record.codec = _CODECS[plan.codec]
+    record.payload_type = plan.payload_type
+    record.receive_payload_type = plan.receive_payload_type
+    record.dtmf_send = _NO_PAYLOAD_TYPE if plan.dtmf_send is None else plan.dtmf_send
+    record.dtmf_receive = _NO_PAYLOAD_TYPE if plan.dtmf_receive is None else plan.dtmf_receive
+    record.ptime_ms = plan.ptime_ms
+    record.silence_ms = round(plan.silence_s * 1000)
+    record.cn, record.rtcp_mux = plan.cn, plan.rtcp_mux
+    record.sends, record.receives = plan.sends, plan.receives
+    return record
+
+
+class Wire:
+    """One wire thread with its legs and SIP sockets.
+
+    `legs_path` names the file of the leg table; it belongs on a memory file system (a disk would be written to all the
+    time). None keeps it in memory without a name.
+    """
+
+    def __init__(self, *, legs: int = 4096, legs_path: str | None = None, sip_ring: int = 1 << 22) -> None:
+        holder = ffi.new("struct wire **")
+        path = ffi.NULL if legs_path is None else legs_path.encode()
+        _check(lib.wire_new(holder, path, legs, sip_ring), "cannot set up the packet mover")
+        self._wire = holder[0]
+        self._sip_addresses: dict[int, tuple[str, int]] = {}
+        self._datagram = ffi.new("struct wire_datagram *")
+        self._event = ffi.new("struct wire_event *")
+        self._statistics = ffi.new("struct wire_statistics *")
+        self.event_fd: int = lib.wire_event_fd(self._wire)
+        self.media_fd: int = lib.wire_media_fd(self._wire)
+
+    # ---- life
+
+    def start(self) -> None:
+        """Starts the thread. Commands given before are carried out then."""
+        _check(lib.wire_start(self._wire), "cannot start the wire thread")
+
+    def stop(self) -> None:
+        """Ends the thread: every leg says BYE, every socket is closed."""
+        lib.wire_stop(self._wire)
+
+    def close(self) -> None:
+        """Stops, and gives the memory back. Nothing here may be called afterwards."""
+        if self._wire != ffi.NULL:
+            lib.wire_free(self._wire)
+            self._wire = ffi.NULL
+
+    @staticmethod
+    def now() -> float:
+        """The clock of all times here: monotonic seconds, as `loop.time()`."""
+        return float(lib.wire_now())
+
+    # ---- SIP
+
+    def sip_open(self, ip: str, port: int) -> int:
+        """Opens a UDP socket and returns its index, from 1 on. Raises WireError, with EADDRINUSE for a taken port."""
+        index, bound = ffi.new("uint32_t *"), ffi.new("uint16_t *")
+        _check(lib.wire_sip_open(self._wire, ip.encode(), port, index, bound), f"cannot open UDP {ip} port {port}")
+        self._sip_addresses[index[0]] = (ip, bound[0])
+        return int(index[0])
+
+    def sip_address(self, index: int) -> tuple[str, int]:
+        """What the socket is bound to."""
+        return self._sip_addresses[index]
+
+    def sip_close(self, index: int) -> None:
+        """Closes a SIP socket."""
+        _check(lib.wire_sip_close(self._wire, index), f"SIP socket {index}")
+        del self._sip_addresses[index]
+
+    def sip_send(self, index: int, data: bytes, ip: str, port: int) -> int:
+        """Sends one datagram at once, without waiting. Returns 0, or the errno of the refusal."""
+        return int(lib.wire_sip_send(self._wire, index, data, len(data), ip.encode(), port))
+
+    def sip_receive(self, limit: int = 256) -> list[Datagram]:
+        """Takes up to `limit` datagrams that passed the guard. `event_fd` stays readable while more wait."""
+        received: list[Datagram] = []
+        datagram, following = self._datagram, lib.wire_sip_next
+        lib.wire_sip_begin(self._wire)
+        while len(received) < limit and following(self._wire, datagram):
+            data = bytes(ffi.buffer(datagram.data, datagram.length))
+            remote = ffi.string(datagram.ip).decode(), datagram.port
+            received.append(Datagram(data, datagram.socket, remote, datagram.arrival * 1e-9))
+        lib.wire_sip_end(self._wire)
+        return received
+
+    # ---- guard
+
+    def set_bucket(self, rate: float, burst: float) -> None:
+        """Datagrams a second and at once that each source may send; rate 0 lifts the limit."""
+        _check(lib.wire_guard_bucket(self._wire, rate, burst), "guard")
+
+    def exempt_loopback(self, exempt: bool) -> None:
+        """Whether 127.0.0.0/8 and ::1 are beyond bans and buckets; they are at first."""
+        _check(lib.wire_guard_loopback(self._wire, exempt), "guard")
+
+    def trust(self, network: str) -> None:
+        """Puts an address or network ("192.0.2.0/24") beyond bans and buckets. Raises ValueError when it is none."""
+        parsed = ip_network(network, strict=False)
+        text = str(parsed.network_address)
+        if isinstance(parsed, IPv6Network) and parsed.network_address.ipv4_mapped:
+            raise ValueError(f"{network}: write an IPv4 network as IPv4")
+        _check(lib.wire_guard_trust(self._wire, text.encode(), parsed.prefixlen), f"cannot trust {network}")
+
+    def distrust_all(self) -> None:
+        """Forgets every trusted network."""
+        _check(lib.wire_guard_distrust_all(self._wire), "guard")
+
+    def ban(self, ip: str) -> None:
+        """Drops everything from this address. Raises WireError when it is no address."""
+        _check(lib.wire_guard_ban(self._wire, ip.encode()), f"cannot ban {ip}")
+
+    def unban(self, ip: str) -> None:
+        """Lifts a ban."""
+        _check(lib.wire_guard_unban(self._wire, ip.encode()), f"cannot unban {ip}")
+
+    # ---- legs
+
+    def leg_open(self, ip: str, rtp_port: int, rtcp_port: int) -> Leg:
+        """Opens both sockets of a leg; port 0 takes any. Raises WireError (EADDRINUSE, EMFILE, ENOSPC: no slot)."""
+        handle = ffi.new("struct wire_leg *")
+        error = lib.wire_leg_open(self._wire, ip.encode(), rtp_port, rtcp_port, handle)
+        _check(error, f"cannot open RTP {ip} port {rtp_port}")
+        return Leg(handle)
+
+    def leg_plan(self, leg: Leg, plan: MediaPlan) -> None:
+        """Applies what was negotiated, between two packets. Raises WireError (EINVAL) when the plan makes no sense."""
+        _check(lib.wire_leg_plan(self._wire, leg.handle, _plan_record(plan)), f"plan {plan}")
+
+    def leg_mode(self, leg: Leg, mode: Mode, peer: Leg | None = None) -> None:
+        """Says what becomes of what the leg hears; RELAY gives it to `peer`. Raises WireError (ENOTSUP)."""
+        handle = ffi.NULL if peer is None else peer.handle
+        error = lib.wire_leg_mode(self._wire, leg.handle, mode.value, handle)
+        _check(error, f"mode {mode.name.lower()} of a leg")
+
+    def leg_close(self, leg: Leg) -> None:
+        """Says BYE and closes the sockets."""
+        _check(lib.wire_leg_close(self._wire, leg.handle), "leg")
+
+    def leg_statistics(self, leg: Leg) -> LegStatistics:
+        """The leg's numbers as they are now; all zero before its first command was carried out and after its end."""
+        numbers = self._statistics
+        if lib.wire_leg_statistics(self._wire, leg.handle, numbers):
+            return LegStatistics()
+        reported = numbers.remote_reports > 0
+        source = ffi.string(numbers.source_ip).decode()
+        return LegStatistics(
+            received=numbers.received,
+            received_octets=numbers.received_octets,
+            sent=numbers.sent,
+            sent_octets=numbers.sent_octets,
+            expected=numbers.expected,
+            lost=numbers.lost,
+            jitter_ms=numbers.jitter / 8,
+            jitter_max_ms=numbers.jitter_max / 8,
+            round_trip_ms=numbers.round_trip / 65.536 if numbers.round_trip else None,
+            round_trip_max_ms=numbers.round_trip_max / 65.536 if numbers.round_trip_max else None,
+            remote_lost=numbers.remote_lost if reported else None,
+            remote_loss=numbers.remote_fraction / 256 if reported else None,
+            remote_jitter_ms=numbers.remote_jitter / 8 if reported else None,
+            since_heard_s=numbers.since_heard if numbers.since_heard >= 0 else None,
+            latch=Latch(numbers.latched),
+            source=(source, numbers.source_port) if source else None,
+            ssrc=numbers.ssrc,
+            remote_ssrc=numbers.remote_ssrc,
+        )
+
+    def leg_drops(self, leg: Leg) -> dict[str, int]:
+        """The leg's drops by name, those that happened."""
+        counts = ffi.new("uint32_t[]", len(DROP_NAMES))
+        names = lib.wire_leg_drops(self._wire, leg.handle, counts, len(DROP_NAMES))
+        return {DROP_NAMES[drop]: counts[drop] for drop in range(names) if counts[drop]}
+
+    @property
+    def legs_open(self) -> int:
+        """Legs whose sockets are open."""
+        return int(lib.wire_legs_open(self._wire))
+
+    def events(self, limit: int = 1024) -> list[LegEvent]:
+        """Takes up to `limit` events of the legs. `media_fd` stays readable while more wait."""
+        events: list[LegEvent] = []
+        event = self._event
+        lib.wire_events_begin(self._wire)
+        while len(events) < limit and lib.wire_event_next(self._wire, event):
+            kind = MediaEventKind(event.kind)
+            is_digit = kind is MediaEventKind.DTMF and event.a < len(_DTMF)
+            events.append(
+                LegEvent(
+                    leg=(event.leg, event.generation),
+                    kind=kind,
+                    at=event.at * 1e-9,
+                    address=_address(event),
+                    digit=_DTMF[event.a] if is_digit else "",
+                    duration_ms=event.b // 8,
+                )
+            )
+        lib.wire_events_end(self._wire)
+        return events
+
+    # ---- counters
+
+    def drops(self) -> dict[str, int]:
+        """Every reason a packet can be dropped for, with how often it was."""
+        return {name: lib.wire_drops(self._wire, drop) for drop, name in enumerate(DROP_NAMES)}
+
+    def packets(self) -> tuple[int, int]:
+        """RTP packets received and sent."""
+        return lib.wire_packets_received(self._wire), lib.wire_packets_sent(self._wire)
+
+    def lateness(self) -> list[LatenessBucket]:
+        """How late the thread ran when it had a deadline."""
+        bounds = [lib.wire_lateness_bound_us(bucket) for bucket in range(lib.WIRE_LATENESS_BUCKETS)]
+        return [
+            LatenessBucket(bound if bound != 0xFFFFFFFF else None, lib.wire_lateness(self._wire, bucket))
+            for bucket, bound in enumerate(bounds)
+        ]
+
+    def thread_cpu_s(self) -> float:
+        """CPU seconds the wire thread has used."""
+        return float(lib.wire_thread_cpu_ns(self._wire)) * 1e-9
+
+    @property
+    def realtime(self) -> bool:
+        """Whether the system granted the thread real-time scheduling."""
+        return bool(lib.wire_realtime(self._wire))

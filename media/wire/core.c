@@ -1,0 +1,320 @@
+#include "core.h"
+
+#include "mode.h"
+
+static const uint64_t NS_PER_MS = 1000000;
+
+bool core_init(struct core *core, struct leg *legs, uint32_t capacity) {
+    *core = (struct core){.legs = legs, .capacity = capacity};
+    g711_init();
+    return heap_init(&core->timers, capacity);
+}
+
+void core_free(struct core *core) {
+    heap_free(&core->timers);
+}
+
+void core_drop(struct core *core, struct leg *leg, enum drop why) {
+    core->drops[why]++;
+    leg->drops[why]++;
+}
+
+static void report(struct core *core, const struct leg *leg, enum event_kind kind, uint32_t a, uint32_t b,
+                   uint64_t now) {
+    struct event event = {
+        .leg = core_index(core, leg),
+        .generation = leg->generation,
+        .kind = kind,
+        .a = a,
+        .b = b,
+        .address = leg->latch.source,
+        .at = now,
+    };
+    core->report(core->shell, &event);
+}
+
+static void report_dtmf(struct core *core, const struct leg *leg, struct heard_event heard, uint64_t now) {
+    if (heard.report)
+        report(core, leg, EVENT_DTMF, heard.code, heard.duration, now);
+}
+
+/* ---- where it sends */
+
+void core_send(struct core *core, uint32_t index, const uint8_t *data, size_t length) {
+    struct leg *leg = &core->legs[index];
+    core->sent++;
+    core->emit(core->shell, index, CHANNEL_RTP, data, length, latch_target(&leg->latch, &leg->plan));
+}
+
+/* RTCP goes where RTCP came from, else where SDP said, else to the port above the media's (RFC 3550 §11). */
+static bool rtcp_target(const struct leg *leg, struct addr *to) {
+    const struct addr *media = latch_target(&leg->latch, &leg->plan);
+    if (!media)
+        return false;
+    *to = *media;
+    if (leg->plan.rtcp_mux)
+        return true;
+    if (leg->rtcp.remote.set)
+        *to = leg->rtcp.remote;
+    else if (leg->plan.remote_rtcp.set && leg->latch.lock != LOCK_WEAK)
+        *to = leg->plan.remote_rtcp;
+    else
+        to->port++;
+    return true;
+}
+
+static void send_rtcp(struct core *core, uint32_t index, uint64_t now, bool goodbye) {
+    struct leg *leg = &core->legs[index];
+    uint8_t compound[RTCP_COMPOUND_MAX];
+    struct addr to;
+    bool active = leg->sender.packets != leg->rtcp.sent_packets || leg->receiver.packets;
+    if (!leg->planned || !active || !rtcp_target(leg, &to))
+        return;
+    size_t length = rtcp_write(&leg->rtcp, compound, &leg->sender, &leg->receiver, now, core->wall, goodbye);
+    core->emit(core->shell, index, leg->plan.rtcp_mux ? CHANNEL_RTP : CHANNEL_RTCP, compound, length, &to);
+}
+
+/* ---- time */
+
+static uint64_t silence_due(const struct leg *leg) {
+    if (!leg->planned || !leg->plan.receives || !leg->plan.silence_ms || leg->silent)
+        return UINT64_MAX;
+    uint64_t since = leg->receiver.heard > leg->listening ? leg->receiver.heard : leg->listening;
+    return since + leg->plan.silence_ms * NS_PER_MS;
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b) { /* of two deadlines, where 0 is none */
+    return b && b < a ? b : a;
+}
+
+void core_schedule(struct core *core, uint32_t index) {
+    const struct leg *leg = &core->legs[index];
+    uint64_t due = silence_due(leg);
+    due = earlier(due, leg->rtcp.due);
+    due = earlier(due, leg->repack.due);
+    due = earlier(due, leg->event.due);
+    heap_set(&core->timers, index, due == UINT64_MAX ? 0 : due);
+}
+
+static void step_leg(struct core *core, uint32_t index, uint64_t now) {
+    struct leg *leg = &core->legs[index];
+    if (leg->repack.due && now >= leg->repack.due)
+        relay_pace(core, leg, now);
+    if (leg->event.due && now >= leg->event.due)
+        report_dtmf(core, leg, telephone_event_expire(&leg->event), now);
+    if (leg->rtcp.due && now >= leg->rtcp.due) {
+        send_rtcp(core, index, now, false);
+        leg->rtcp.due = rtcp_next_due(&leg->rtcp, now, false);
+    }
+    if (now >= silence_due(leg)) {
+        leg->silent = true;
+        report(core, leg, EVENT_SILENT, 0, 0, now);
+    }
+    core_schedule(core, index);
+}
+
+uint64_t core_due(const struct core *core) {
+    return heap_next(&core->timers);
+}
+
+void core_step(struct core *core, uint64_t now) {
+    while (heap_next(&core->timers) <= now)
+        step_leg(core, core->timers.legs[0], now);
+}
+
+/* ---- commands */
+
+void core_open(struct core *core, uint32_t index, uint32_t generation, uint64_t random, uint64_t now) {
+    struct leg *leg = &core->legs[index];
+    memset(leg, 0, sizeof *leg);
+    leg->generation = generation;
+    leg->mode = MODE_IDLE;
+    leg->listening = now;
+    sender_init(&leg->sender, random);
+    rtcp_init(&leg->rtcp, random * 0x9e3779b97f4a7c15u);
+}
+
+void core_plan(struct core *core, uint32_t index, const struct plan *plan, uint64_t now) {
+    struct leg *leg = &core->legs[index];
+    if (leg->planned && memcmp(&leg->plan, plan, sizeof *plan) == 0)
+        return;
+    if (leg->planned) {
+        relay_release(core, leg, now);
+        latch_replan(&leg->latch, &leg->plan, plan);
+        if (!addr_same(&leg->plan.remote, &plan->remote))
+            leg->rtcp.remote.set = 0;
+    }
+    if (!leg->planned || !leg->plan.receives)
+        leg->listening = now;
+    if (!leg->planned)
+        leg->rtcp.due = rtcp_next_due(&leg->rtcp, now, true);
+    leg->plan = *plan;
+    leg->planned = true;
+    leg->silent = false;
+    core_schedule(core, index);
+}
+
+struct leg *core_peer(struct core *core, const struct leg *leg) {
+    struct leg *peer = &core->legs[leg->peer];
+    return peer->generation && peer->generation == leg->peer_generation ? peer : NULL;
+}
+
+/* Whom this leg feeds now; NULL: nobody. */
+static struct leg *fed_by(struct core *core, const struct leg *leg) {
+    if (leg->mode == MODE_ECHO)
+        return &core->legs[core_index(core, leg)];
+    return leg->mode == MODE_RELAY ? core_peer(core, leg) : NULL;
+}
+
+static void stop_feeding(struct core *core, const struct leg *leg, uint64_t now) {
+    struct leg *to = fed_by(core, leg);
+    if (to && to->sender.feed >> 32 == core_index(core, leg) + 1) {
+        relay_release(core, to, now);
+        core_schedule(core, core_index(core, to));
+    }
+}
+
+void core_mode(struct core *core, uint32_t index, enum mode mode, uint32_t peer, uint32_t peer_generation,
+               uint64_t now) {
+    struct leg *leg = &core->legs[index];
+    if (leg->mode == mode && (mode != MODE_RELAY || (leg->peer == peer && leg->peer_generation == peer_generation)))
+        return;
+    stop_feeding(core, leg, now);
+    leg->mode = (uint8_t)mode;
+    leg->peer = peer;
+    leg->peer_generation = peer_generation;
+}
+
+void core_close(struct core *core, uint32_t index, uint64_t now) {
+    struct leg *leg = &core->legs[index];
+    stop_feeding(core, leg, now);
+    relay_release(core, leg, now);
+    send_rtcp(core, index, now, true);
+    heap_set(&core->timers, index, 0);
+    leg->generation = 0;
+}
+
+/* ---- packets */
+
+static void receive_rtcp(struct core *core, struct leg *leg, enum channel channel, const uint8_t *data, size_t length,
+                         const struct addr *from, uint64_t now) {
+    if (channel == CHANNEL_RTP && !leg->plan.rtcp_mux) {
+        core_drop(core, leg, DROP_rtcp_not_mux);
+        return;
+    }
+    bool locked = leg->latch.lock != LOCK_NONE;
+    bool known = locked && addr_same_ip(&leg->latch.source, from);
+    bool named = leg->plan.remote_rtcp.set && addr_same(&leg->plan.remote_rtcp, from);
+    if (!known && !named && (locked || !latch_allows(&leg->plan, from))) {
+        core_drop(core, leg, DROP_rtcp_elsewhere);
+        return;
+    }
+    if (!rtcp_read(&leg->rtcp, data, length, &leg->sender, now, core->wall)) {
+        core_drop(core, leg, DROP_rtcp_malformed);
+        return;
+    }
+    if (channel == CHANNEL_RTCP)
+        leg->rtcp.remote = *from;
+}
+
+static bool kind_of(const struct leg *leg, const struct rtp *rtp, enum packet_kind *kind) {
+    uint8_t type = rtp->payload_type;
+    if (type == leg->plan.receive_payload_type)
+        *kind = PACKET_AUDIO;
+    else if (type == leg->plan.dtmf_receive)
+        *kind = PACKET_EVENT;
+    else if (type == PT_COMFORT_NOISE) /* static (RFC 3551): phones send it unasked; who takes it decides the relay */
+        *kind = PACKET_COMFORT_NOISE;
+    else
+        return false;
+    return true;
+}
+
+static bool judge_source(struct core *core, struct leg *leg, const struct addr *from, uint32_t ssrc, uint64_t now) {
+    switch (latch_judge(&leg->latch, &leg->plan, from, ssrc, now)) {
+    case LATCH_ACCEPT:
+        return true;
+    case LATCH_LOCKED:
+        report(core, leg, EVENT_LATCHED, 0, 0, now);
+        return true;
+    case LATCH_MOVED:
+        report(core, leg, EVENT_RELATCHED, 0, 0, now);
+        return true;
+    default:
+        core_drop(core, leg, DROP_elsewhere);
+        return false;
+    }
+}
+
+static bool count_arrival(struct core *core, struct leg *leg, const struct rtp *rtp, bool audio, uint64_t now) {
+    switch (receiver_count(&leg->receiver, rtp, audio, now)) {
+    case ARRIVAL_STRAY:
+        core_drop(core, leg, DROP_sequence);
+        return false;
+    case ARRIVAL_OLD_SOURCE:
+        core_drop(core, leg, DROP_old_source);
+        return false;
+    case ARRIVAL_FIRST:
+        report(core, leg, EVENT_FIRST_PACKET, 0, 0, now);
+        break;
+    default:
+        break;
+    }
+    if (leg->silent) {
+        leg->silent = false;
+        report(core, leg, EVENT_RESUMED, 0, 0, now);
+        core_schedule(core, core_index(core, leg));
+    }
+    return true;
+}
+
+static void receive_rtp(struct core *core, struct leg *leg, uint8_t *data, size_t length, const struct addr *from,
+                        uint64_t now) {
+    struct rtp rtp;
+    enum packet_kind kind;
+    if (length < RTP_HEADER) {
+        core_drop(core, leg, DROP_too_short);
+    } else if (!rtp_parse(&rtp, data, length)) {
+        core_drop(core, leg, DROP_malformed);
+    } else if (!leg->plan.receives) {
+        core_drop(core, leg, DROP_not_receiving);
+    } else if (!kind_of(leg, &rtp, &kind)) {
+        core_drop(core, leg, DROP_payload_type);
+    } else if (judge_source(core, leg, from, rtp.ssrc, now) &&
+               count_arrival(core, leg, &rtp, kind == PACKET_AUDIO, now)) {
+        core->received++;
+        if (kind == PACKET_EVENT) {
+            report_dtmf(core, leg, telephone_event_hear(&leg->event, &rtp, now), now);
+            core_schedule(core, core_index(core, leg));
+        }
+        mode_table[leg->mode]->hear(core, leg, kind, &rtp, now);
+    }
+}
+
+void core_receive(struct core *core, uint32_t index, enum channel channel, uint8_t *data, size_t length,
+                  const struct addr *from, uint64_t now) {
+    struct leg *leg = &core->legs[index];
+    if (length > RTP_LENGTH_MAX) {
+        core_drop(core, leg, DROP_too_long);
+        return;
+    }
+    if (length == 0) {
+        core_drop(core, leg, DROP_too_short);
+        return;
+    }
+    enum protocol protocol = rtp_demultiplex(data, length);
+    if (protocol == PROTOCOL_STUN)
+        core_drop(core, leg, DROP_stun);
+    else if (protocol == PROTOCOL_DTLS)
+        core_drop(core, leg, DROP_dtls);
+    else if (protocol == PROTOCOL_UNKNOWN)
+        core_drop(core, leg, DROP_not_rtp);
+    else if (!leg->planned)
+        core_drop(core, leg, DROP_no_plan);
+    else if (protocol == PROTOCOL_RTCP)
+        receive_rtcp(core, leg, channel, data, length, from, now);
+    else if (channel == CHANNEL_RTCP)
+        core_drop(core, leg, DROP_rtp_on_rtcp);
+    else
+        receive_rtp(core, leg, data, length, from, now);
+}

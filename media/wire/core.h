@@ -1,0 +1,70 @@
+/* The pure heart of wire: packets, commands and `now` in; packets and events out. It holds no socket and reads no clock,
+ * so hours of audio run in virtual time. Nothing is allocated after core_init. */
+#ifndef PBXD_WIRE_CORE_H
+#define PBXD_WIRE_CORE_H
+
+#include "heap.h"
+#include "leg.h"
+
+enum channel { CHANNEL_RTP, CHANNEL_RTCP };
+
+enum event_kind {
+    EVENT_LATCHED,      /* locked to its first source: `address` */
+    EVENT_RELATCHED,    /* moved to another */
+    EVENT_FIRST_PACKET, /* the first valid packet of this leg */
+    EVENT_SILENT,       /* nothing came for the plan's silence time */
+    EVENT_RESUMED,      /* packets came again after EVENT_SILENT */
+    EVENT_DTMF,         /* `a`: event code (RFC 4733 §3.2), `b`: duration in samples */
+    EVENT_COUNT
+};
+
+struct event {
+    uint32_t leg, generation;
+    uint32_t kind, a, b;
+    struct addr address;
+    uint64_t at;
+};
+
+struct core {
+    struct leg *legs;
+    uint32_t capacity;
+    uint64_t wall; /* wall clock minus `now`, ns */
+    void (*emit)(void *shell, uint32_t leg, enum channel channel, const uint8_t *data, size_t length,
+                 const struct addr *to);
+    void (*report)(void *shell, const struct event *event);
+    void *shell;
+    struct heap timers;
+    uint64_t drops[DROP_COUNT];
+    uint64_t received, sent; /* RTP packets */
+};
+
+bool core_init(struct core *core, struct leg *legs, uint32_t capacity);
+void core_free(struct core *core);
+
+/* `random` seeds SSRC, sequence and timestamp of the leg. The slot must be free. */
+void core_open(struct core *core, uint32_t leg, uint32_t generation, uint64_t random, uint64_t now);
+void core_plan(struct core *core, uint32_t leg, const struct plan *plan, uint64_t now);
+/* The mode must be one that mode_settable() knows; `peer` counts for MODE_RELAY only. */
+void core_mode(struct core *core, uint32_t leg, enum mode mode, uint32_t peer, uint32_t peer_generation, uint64_t now);
+void core_close(struct core *core, uint32_t leg, uint64_t now); /* says BYE and frees the slot */
+
+/* One datagram for an open leg. `data` may be changed and must have room for RTP_LENGTH_MAX; `length` is its true
+ * length on the wire, which may be more. */
+void core_receive(struct core *core, uint32_t leg, enum channel channel, uint8_t *data, size_t length,
+                  const struct addr *from, uint64_t now);
+
+uint64_t core_due(const struct core *core); /* when core_step wants to run; UINT64_MAX: never */
+void core_step(struct core *core, uint64_t now);
+
+/* For modes and the core itself. */
+void core_drop(struct core *core, struct leg *leg, enum drop why);
+void core_schedule(struct core *core, uint32_t leg); /* after a deadline of the leg changed */
+void core_send(struct core *core, uint32_t leg, const uint8_t *data, size_t length);
+
+struct leg *core_peer(struct core *core, const struct leg *leg); /* of a relay; NULL: it is gone */
+
+static inline uint32_t core_index(const struct core *core, const struct leg *leg) {
+    return (uint32_t)(leg - core->legs);
+}
+
+#endif

@@ -1,0 +1,47 @@
+/* Who may speak to the SIP sockets at all: bans and one token bucket a source, before the interpreter sees a byte. */
+#ifndef PBXD_WIRE_GUARD_H
+#define PBXD_WIRE_GUARD_H
+
+#include "addr.h"
+
+enum {
+    GUARD_BANS_MAX = 8192,
+    GUARD_TRUSTED_MAX = 256,
+    GUARD_SETS = 2048, /* buckets lie in sets; within a set the one that rested longest makes room */
+    GUARD_WAYS = 8,
+};
+
+enum guard_verdict { GUARD_PASS, GUARD_BANNED, GUARD_RATE };
+
+struct bucket {
+    uint8_t ip[16];
+    uint64_t seen; /* ns; 0: unused */
+    double tokens;
+};
+
+struct network {
+    uint8_t ip[16];
+    uint8_t prefix; /* of the 128 bits of the mapped form */
+};
+
+struct guard {
+    double rate, burst; /* datagrams a second, and at once; rate 0: no limit */
+    bool loopback_exempt;
+    uint32_t bans, trusted_count;
+    uint64_t secret; /* so that nobody can aim at one set */
+    struct network trusted[GUARD_TRUSTED_MAX];
+    uint8_t banned[2 * GUARD_BANS_MAX][16]; /* open addressing; all zeros: free */
+    struct bucket buckets[GUARD_SETS][GUARD_WAYS];
+};
+
+void guard_init(struct guard *guard, uint64_t secret);
+
+/* Trusted networks pass always. An IPv6 source has its bucket by /64, which is what one customer gets. */
+enum guard_verdict guard_judge(struct guard *guard, const struct addr *source, uint64_t now);
+
+bool guard_ban(struct guard *guard, const struct addr *ip); /* false: the table is full */
+void guard_unban(struct guard *guard, const struct addr *ip);
+bool guard_trust(struct guard *guard, const struct addr *ip, unsigned prefix); /* false: the table is full */
+void guard_distrust_all(struct guard *guard);
+
+#endif

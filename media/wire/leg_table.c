@@ -1,0 +1,38 @@
+#define _GNU_SOURCE
+#include "leg.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+enum { HEADER_SIZE = 4096, LAYOUT_VERSION = 1 };
+
+struct header { /* one page; the legs follow */
+    char magic[8];
+    uint32_t version, leg_size, capacity;
+};
+
+int leg_table_open(struct leg_table *table, const char *path, uint32_t capacity) {
+    size_t size = HEADER_SIZE + (size_t)capacity * sizeof(struct leg);
+    int fd = path ? open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600) : memfd_create("legs", MFD_CLOEXEC);
+    if (fd < 0)
+        return errno;
+    void *map = MAP_FAILED;
+    if (ftruncate(fd, 0) == 0 && ftruncate(fd, (off_t)size) == 0)
+        map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    int error = errno;
+    close(fd);
+    if (map == MAP_FAILED)
+        return error;
+    struct header *header = map;
+    *header = (struct header){"pbxlegs", LAYOUT_VERSION, sizeof(struct leg), capacity};
+    *table = (struct leg_table){(struct leg *)((char *)map + HEADER_SIZE), capacity, map, size};
+    return 0;
+}
+
+void leg_table_close(struct leg_table *table) {
+    if (table->map)
+        munmap(table->map, table->size);
+    *table = (struct leg_table){0};
+}

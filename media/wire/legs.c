@@ -1,0 +1,202 @@
+/* Legs as Python handles them: sockets are opened here, then everything goes by command. */
+#define _GNU_SOURCE
+#include "shell.h"
+
+#include <errno.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "mode.h"
+
+enum { CLASS_VOICE = 0xb8 /* EF, RFC 4594 §4.1 */, PTIME_MAX_MS = 120 };
+
+static int claim_slot(struct wire *wire, uint32_t *index) {
+    for (uint32_t tried = 0; tried < wire->table.capacity; tried++) {
+        uint32_t slot = wire->next_leg;
+        wire->next_leg = (slot + 1) % wire->table.capacity;
+        if (!atomic_load(&wire->leg_used[slot])) {
+            *index = slot;
+            return 0;
+        }
+    }
+    return ENOSPC;
+}
+
+static uint32_t next_generation(struct wire *wire) {
+    if (++wire->generations == 0)
+        wire->generations = 1;
+    return wire->generations;
+}
+
+static int open_pair(const char *ip, uint16_t rtp_port, uint16_t rtcp_port, struct wire_leg *leg, int fds[2]) {
+    int error = socket_open(ip, rtp_port, 0, CLASS_VOICE, &fds[CHANNEL_RTP], &leg->rtp_port);
+    if (error)
+        return error;
+    error = socket_open(ip, rtcp_port, 0, CLASS_VOICE, &fds[CHANNEL_RTCP], &leg->rtcp_port);
+    if (error)
+        close(fds[CHANNEL_RTP]);
+    return error;
+}
+
+int wire_leg_open(struct wire *wire, const char *ip, uint16_t rtp_port, uint16_t rtcp_port, struct wire_leg *leg) {
+    int fds[2];
+    struct command command = {.kind = COMMAND_LEG_OPEN};
+    int error = claim_slot(wire, &leg->index);
+    if (!error)
+        error = open_pair(ip, rtp_port, rtcp_port, leg, fds);
+    if (error)
+        return error;
+    while (getrandom(&command.open.random, sizeof command.open.random, 0) != sizeof command.open.random)
+        ;
+    leg->generation = next_generation(wire);
+    command.index = leg->index;
+    command.generation = leg->generation;
+    command.open.rtp = fds[CHANNEL_RTP];
+    command.open.rtcp = fds[CHANNEL_RTCP];
+    atomic_store(&wire->leg_used[leg->index], true);
+    atomic_fetch_add(&wire->legs_open, 1);
+    error = shell_submit(wire, &command);
+    if (error) {
+        close(fds[CHANNEL_RTP]);
+        close(fds[CHANNEL_RTCP]);
+        atomic_store(&wire->leg_used[leg->index], false);
+        atomic_fetch_sub(&wire->legs_open, 1);
+    }
+    return error;
+}
+
+static struct command command_for(enum command_kind kind, const struct wire_leg *leg) {
+    return (struct command){.kind = kind, .index = leg->index, .generation = leg->generation};
+}
+
+static bool parse_optional(struct addr *to, const char *ip, uint16_t port) {
+    return !ip[0] || addr_parse(to, ip, port);
+}
+
+static bool plan_from(struct plan *to, const struct wire_plan *from) {
+    if (!parse_optional(&to->remote, from->remote_ip, from->remote_port) ||
+        !parse_optional(&to->remote_rtcp, from->rtcp_ip, from->rtcp_port))
+        return false;
+    for (int i = 0; i < LATCH_SOURCES_MAX; i++) {
+        if (!from->latch_from[i][0])
+            continue;
+        if (!addr_parse(&to->latch_from[to->latch_count++], from->latch_from[i], 0))
+            return false;
+    }
+    to->silence_ms = from->silence_ms;
+    to->ptime_ms = from->ptime_ms;
+    to->codec = from->codec;
+    to->payload_type = from->payload_type;
+    to->receive_payload_type = from->receive_payload_type;
+    to->dtmf_send = from->dtmf_send;
+    to->dtmf_receive = from->dtmf_receive;
+    to->cn = from->cn != 0;
+    to->sends = from->sends != 0;
+    to->receives = from->receives != 0;
+    to->rtcp_mux = from->rtcp_mux != 0;
+    return from->codec < CODEC_COUNT && from->ptime_ms <= PTIME_MAX_MS && from->payload_type < 128 &&
+           from->receive_payload_type < 128;
+}
+
+int wire_leg_plan(struct wire *wire, const struct wire_leg *leg, const struct wire_plan *plan) {
+    struct command command = command_for(COMMAND_LEG_PLAN, leg);
+    memset(&command.plan, 0, sizeof command.plan); /* padding, too: plans are compared as bytes */
+    return plan_from(&command.plan, plan) ? shell_submit(wire, &command) : EINVAL;
+}
+
+int wire_leg_mode(struct wire *wire, const struct wire_leg *leg, uint32_t mode, const struct wire_leg *peer) {
+    struct command command = command_for(COMMAND_LEG_MODE, leg);
+    if (!mode_settable(mode))
+        return ENOTSUP;
+    if (mode == MODE_RELAY && (!peer || peer->index >= wire->table.capacity))
+        return EINVAL;
+    command.mode.mode = mode;
+    if (mode == MODE_RELAY) {
+        command.mode.peer = peer->index;
+        command.mode.peer_generation = peer->generation;
+    }
+    return shell_submit(wire, &command);
+}
+
+int wire_leg_close(struct wire *wire, const struct wire_leg *leg) {
+    struct command command = command_for(COMMAND_LEG_CLOSE, leg);
+    return shell_submit(wire, &command);
+}
+
+uint32_t wire_legs_open(const struct wire *wire) {
+    return atomic_load(&wire->legs_open);
+}
+
+/* Read beside the wire thread: each number is whole, together they may be one packet apart. */
+int wire_leg_statistics(struct wire *wire, const struct wire_leg *leg, struct wire_statistics *out) {
+    struct leg copy;
+    if (leg->index >= wire->table.capacity || wire->table.legs[leg->index].generation != leg->generation)
+        return ESTALE;
+    memcpy(&copy, &wire->table.legs[leg->index], sizeof copy - sizeof copy.repack);
+    uint64_t now = shell_clock();
+    *out = (struct wire_statistics){
+        .received = copy.receiver.packets,
+        .received_octets = copy.receiver.octets,
+        .sent = copy.sender.packets,
+        .sent_octets = copy.sender.octets,
+        .expected = receiver_expected(&copy.receiver),
+        .lost = receiver_lost(&copy.receiver),
+        .jitter = copy.receiver.jitter >> 4,
+        .jitter_max = copy.receiver.jitter_max >> 4,
+        .round_trip = copy.rtcp.round_trip,
+        .round_trip_max = copy.rtcp.round_trip_max,
+        .remote_jitter = copy.rtcp.remote_jitter,
+        .remote_reports = copy.rtcp.remote_reports,
+        .remote_lost = copy.rtcp.remote_lost,
+        .remote_fraction = copy.rtcp.remote_fraction,
+        .ssrc = copy.sender.ssrc,
+        .remote_ssrc = copy.receiver.ssrc,
+        .since_heard = copy.receiver.heard ? (double)(int64_t)(now - copy.receiver.heard) * 1e-9 : -1.0,
+        .latched = copy.latch.lock,
+        .source_port = copy.latch.source.port,
+    };
+    if (copy.latch.source.set)
+        addr_format(&copy.latch.source, out->source_ip);
+    return 0;
+}
+
+uint32_t wire_leg_drops(struct wire *wire, const struct wire_leg *leg, uint32_t *counts, uint32_t size) {
+    if (leg->index >= wire->table.capacity || wire->table.legs[leg->index].generation != leg->generation)
+        return 0;
+    uint32_t names = sizeof wire->table.legs->drops / sizeof *wire->table.legs->drops;
+    if (size < names)
+        names = size;
+    memcpy(counts, wire->table.legs[leg->index].drops, names * sizeof *counts);
+    return names;
+}
+
+/* ---- events */
+
+void wire_events_begin(struct wire *wire) {
+    uint64_t count;
+    (void)!read(wire->media_fd, &count, sizeof count);
+    atomic_store(&wire->media_notified, false);
+}
+
+int wire_event_next(struct wire *wire, struct wire_event *out) {
+    struct event event;
+    if (!ring_pop(&wire->events, &event))
+        return 0;
+    *out = (struct wire_event){
+        .leg = event.leg,
+        .generation = event.generation,
+        .kind = event.kind,
+        .a = event.a,
+        .b = event.b,
+        .at = event.at,
+        .port = event.address.port,
+    };
+    if (event.address.set)
+        addr_format(&event.address, out->ip);
+    return 1;
+}
+
+void wire_events_end(struct wire *wire) {
+    if (!ring_empty(&wire->events) && !atomic_exchange(&wire->media_notified, true))
+        (void)!write(wire->media_fd, &(uint64_t){1}, sizeof(uint64_t));
+}

@@ -1,0 +1,112 @@
+#include "receiver.h"
+
+enum { MAX_DROPOUT = 3000, MAX_MISORDER = 100, SEQ_MOD = 1 << 16, NO_BAD = SEQ_MOD + 1 };
+static const uint64_t OLD_SOURCE_TIME = 200000000u; /* stragglers of a replaced source come within this */
+static const uint32_t TRANSIT_JUMP = 8000;          /* a second: the source's clock was set, not jitter */
+static const uint64_t NS_PER_SAMPLE = 125000;
+
+static uint32_t extended(const struct receiver *r) {
+    return r->cycles + r->highest;
+}
+
+static uint32_t source_expected(const struct receiver *r) {
+    return r->started ? extended(r) - r->base + 1 : 0;
+}
+
+static void begin(struct receiver *r, uint16_t seq) {
+    r->expected += source_expected(r);
+    r->arrived += r->received;
+    r->base = r->highest = seq;
+    r->cycles = 0;
+    r->bad = NO_BAD;
+    r->received = 0;
+    r->expected_before = r->received_before = 0;
+    r->timed = false;
+    r->started = true;
+    r->epoch++;
+}
+
+/* RFC 3550 §A.1, without its probation: the latch and the payload type have judged the source already. */
+static enum arrival follow(struct receiver *r, uint16_t seq) {
+    uint16_t ahead = (uint16_t)(seq - r->highest);
+    if (ahead < MAX_DROPOUT) {
+        if (seq < r->highest)
+            r->cycles += SEQ_MOD;
+        r->highest = seq;
+    } else if (ahead <= SEQ_MOD - MAX_MISORDER) {
+        if (seq != r->bad) {
+            r->bad = (uint16_t)(seq + 1);
+            return ARRIVAL_STRAY;
+        }
+        begin(r, seq); /* two in a row: the source restarted without saying so */
+        return ARRIVAL_RESTARTED;
+    }
+    return ARRIVAL_NEXT;
+}
+
+static enum arrival place(struct receiver *r, const struct rtp *rtp, uint64_t now) {
+    if (!r->started) {
+        r->ssrc = rtp->ssrc;
+        begin(r, rtp->seq);
+        return ARRIVAL_FIRST;
+    }
+    if (rtp->ssrc == r->ssrc)
+        return follow(r, rtp->seq);
+    if (r->replaced && rtp->ssrc == r->old_ssrc && now - r->replaced < OLD_SOURCE_TIME)
+        return ARRIVAL_OLD_SOURCE;
+    r->old_ssrc = r->ssrc;
+    r->replaced = now;
+    r->ssrc = rtp->ssrc;
+    begin(r, rtp->seq);
+    return ARRIVAL_NEW_SOURCE;
+}
+
+/* RFC 3550 §A.8 */
+static void measure_jitter(struct receiver *r, uint32_t timestamp, uint64_t now) {
+    uint32_t transit = (uint32_t)(now / NS_PER_SAMPLE) - timestamp;
+    uint32_t change = (uint32_t)(ts_ahead(transit, r->transit) < 0 ? r->transit - transit : transit - r->transit);
+    r->transit = transit;
+    if (!r->timed || change > TRANSIT_JUMP) {
+        r->timed = true;
+        return;
+    }
+    r->jitter += change - ((r->jitter + 8) >> 4);
+    if (r->jitter > r->jitter_max)
+        r->jitter_max = r->jitter;
+}
+
+enum arrival receiver_count(struct receiver *r, const struct rtp *rtp, bool audio, uint64_t now) {
+    enum arrival arrival = place(r, rtp, now);
+    if (arrival == ARRIVAL_STRAY || arrival == ARRIVAL_OLD_SOURCE)
+        return arrival;
+    r->received++;
+    r->packets++;
+    r->octets += rtp->length;
+    r->heard = now;
+    if (audio)
+        measure_jitter(r, rtp->timestamp, now);
+    return arrival;
+}
+
+void receiver_report(struct receiver *r, struct loss *loss) {
+    uint32_t expected = source_expected(r);
+    int64_t lost = (int64_t)expected - r->received;
+    uint32_t expected_interval = expected - r->expected_before;
+    uint32_t received_interval = r->received - r->received_before;
+    int64_t lost_interval = (int64_t)expected_interval - received_interval;
+    r->expected_before = expected;
+    r->received_before = r->received;
+    int64_t fraction = expected_interval == 0 || lost_interval <= 0 ? 0 : (lost_interval << 8) / expected_interval;
+    loss->fraction = (uint8_t)(fraction > 255 ? 255 : fraction);
+    loss->lost = (int32_t)(lost > 0x7fffff ? 0x7fffff : lost < -0x800000 ? -0x800000 : lost);
+    loss->highest = extended(r);
+}
+
+uint64_t receiver_expected(const struct receiver *r) {
+    return r->expected + source_expected(r);
+}
+
+uint64_t receiver_lost(const struct receiver *r) {
+    uint64_t expected = receiver_expected(r), arrived = r->arrived + r->received;
+    return expected > arrived ? expected - arrived : 0;
+}

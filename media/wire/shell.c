@@ -1,0 +1,262 @@
+#define _GNU_SOURCE
+#include "shell.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "mode.h"
+
+enum { TURN_EVENTS = 256, REALTIME_PRIORITY = 2, NICE = -15, PACKET_BUFFER = 2048 };
+static const uint64_t NS_PER_SECOND = 1000000000u;
+static const uint64_t WINDOW = 10000000;  /* over which the rate is looked at */
+static const uint32_t BUSY_PACKETS = 60;  /* in a window: from 6,000 a second on, gathering saves more than it costs */
+static const uint64_t GATHER = 400000;    /* how long packets gather then: far below what an ear or a phone notices */
+
+uint64_t shell_clock(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * NS_PER_SECOND + (uint64_t)now.tv_nsec;
+}
+
+/* ---- lateness */
+
+static const uint32_t bounds_us[WIRE_LATENESS_BUCKETS] = {50,   100,   200,   500,   1000,   2000,
+                                                          5000, 10000, 20000, 50000, 100000, UINT32_MAX};
+
+uint32_t wire_lateness_bound_us(uint32_t bucket) {
+    return bounds_us[bucket < WIRE_LATENESS_BUCKETS ? bucket : WIRE_LATENESS_BUCKETS - 1];
+}
+
+static void note_lateness(struct wire *wire, uint64_t due, uint64_t now) {
+    uint64_t us = now > due ? (now - due) / 1000 : 0;
+    uint32_t bucket = 0;
+    while (us >= bounds_us[bucket] && bucket < WIRE_LATENESS_BUCKETS - 1)
+        bucket++;
+    atomic_fetch_add_explicit(&wire->lateness[bucket], 1, memory_order_relaxed);
+}
+
+/* ---- commands */
+
+static void kick(struct wire *wire) {
+    (void)!write(wire->kick_fd, &(uint64_t){1}, sizeof(uint64_t));
+}
+
+int shell_submit(struct wire *wire, const struct command *command) {
+    for (int attempt = 0; !ring_push(&wire->commands, command); attempt++) {
+        if (!wire->running || attempt == 1000)
+            return EAGAIN;
+        kick(wire);
+        nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
+    }
+    atomic_thread_fence(memory_order_seq_cst);
+    if (atomic_load(&wire->sleeping))
+        kick(wire);
+    return 0;
+}
+
+void shell_watch(struct wire *wire, int fd, uint32_t kind, uint32_t index) {
+    struct epoll_event event = {.events = EPOLLIN, .data.u64 = (uint64_t)kind << 32 | index};
+    epoll_ctl(wire->epoll, EPOLL_CTL_ADD, fd, &event);
+}
+
+static void open_leg(struct wire *wire, const struct command *command, uint64_t now) {
+    wire->sockets[command->index] = (struct leg_sockets){{command->open.rtp, command->open.rtcp}};
+    core_open(&wire->core, command->index, command->generation, command->open.random, now);
+    shell_watch(wire, command->open.rtp, WATCH_RTP, command->index);
+    shell_watch(wire, command->open.rtcp, WATCH_RTCP, command->index);
+}
+
+static void close_leg(struct wire *wire, uint32_t index, uint64_t now) {
+    core_close(&wire->core, index, now);
+    close(wire->sockets[index].fd[CHANNEL_RTP]); /* closing takes them out of the epoll set, too */
+    close(wire->sockets[index].fd[CHANNEL_RTCP]);
+    wire->sockets[index] = (struct leg_sockets){{-1, -1}}; /* an event of this turn may still name them */
+    atomic_fetch_sub(&wire->legs_open, 1);
+    atomic_store(&wire->leg_used[index], false);
+}
+
+static void apply_to_leg(struct wire *wire, const struct command *command, uint64_t now) {
+    if (command->kind == COMMAND_LEG_OPEN)
+        open_leg(wire, command, now);
+    else if (wire->core.legs[command->index].generation != command->generation)
+        wire->core.drops[DROP_stale_command]++;
+    else if (command->kind == COMMAND_LEG_PLAN)
+        core_plan(&wire->core, command->index, &command->plan, now);
+    else if (command->kind == COMMAND_LEG_MODE)
+        core_mode(&wire->core, command->index, command->mode.mode, command->mode.peer, command->mode.peer_generation,
+                  now);
+    else
+        close_leg(wire, command->index, now);
+}
+
+static void set_sip_socket(struct wire *wire, uint32_t index, int fd) {
+    if (wire->sip_fds[index] >= 0)
+        close(wire->sip_fds[index]);
+    wire->sip_fds[index] = fd;
+    if (fd >= 0)
+        shell_watch(wire, fd, WATCH_SIP, index);
+}
+
+void shell_apply(struct wire *wire, const struct command *command, uint64_t now) {
+    switch (command->kind) {
+    case COMMAND_SIP_OPEN:
+        set_sip_socket(wire, command->index, command->sip.fd);
+        break;
+    case COMMAND_SIP_CLOSE:
+        set_sip_socket(wire, command->index, -1);
+        break;
+    case COMMAND_BUCKET:
+        wire->guard.rate = command->bucket.rate;
+        wire->guard.burst = command->bucket.burst;
+        break;
+    case COMMAND_LOOPBACK:
+        wire->guard.loopback_exempt = command->flag;
+        break;
+    case COMMAND_TRUST:
+        guard_trust(&wire->guard, &command->network.ip, command->network.prefix);
+        break;
+    case COMMAND_DISTRUST_ALL:
+        guard_distrust_all(&wire->guard);
+        break;
+    case COMMAND_BAN:
+        guard_ban(&wire->guard, &command->network.ip);
+        break;
+    case COMMAND_UNBAN:
+        guard_unban(&wire->guard, &command->network.ip);
+        break;
+    default:
+        apply_to_leg(wire, command, now);
+    }
+}
+
+static void apply_commands(struct wire *wire, uint64_t now) {
+    struct command command;
+    while (ring_pop(&wire->commands, &command))
+        shell_apply(wire, &command, now);
+}
+
+/* ---- packets */
+
+static void read_leg(struct wire *wire, uint32_t index, enum channel channel, uint64_t now) {
+    uint8_t data[PACKET_BUFFER];
+    struct sockaddr_storage name;
+    struct addr from;
+    socklen_t name_length = sizeof name;
+    ssize_t length = recvfrom(wire->sockets[index].fd[channel], data, sizeof data, MSG_DONTWAIT | MSG_TRUNC,
+                              (struct sockaddr *)&name, &name_length);
+    if (length < 0)
+        return;
+    addr_from_sockaddr(&from, &name);
+    core_receive(&wire->core, index, channel, data, (size_t)length, &from, now);
+}
+
+static void handle(struct wire *wire, uint64_t watched) {
+    uint32_t kind = (uint32_t)(watched >> 32), index = (uint32_t)watched;
+    uint64_t count, now = shell_clock();
+    switch (kind) {
+    case WATCH_KICK:
+        (void)!read(wire->kick_fd, &count, sizeof count);
+        break;
+    case WATCH_SIP:
+        sip_read(wire, index, now);
+        break;
+    default:
+        read_leg(wire, index, kind, now);
+    }
+}
+
+static void tell_python(struct wire *wire) {
+    bool media = wire->woke_media, any = media || wire->woke_sip;
+    wire->woke_media = wire->woke_sip = false;
+    if (media && !atomic_exchange(&wire->media_notified, true))
+        (void)!write(wire->media_fd, &(uint64_t){1}, sizeof(uint64_t));
+    if (any && !atomic_exchange(&wire->notified, true))
+        (void)!write(wire->event_fd, &(uint64_t){1}, sizeof(uint64_t));
+}
+
+/* ---- waiting */
+
+static void measure_rate(struct wire *wire, uint32_t packets, uint64_t now) {
+    wire->window_packets += packets;
+    if (now - wire->window_start < WINDOW)
+        return;
+    wire->busy = wire->window_packets >= BUSY_PACKETS && now - wire->window_start < 2 * WINDOW;
+    wire->window_start = now;
+    wire->window_packets = 0;
+}
+
+static struct timespec to_timespec(uint64_t ns) {
+    return (struct timespec){.tv_sec = (time_t)(ns / NS_PER_SECOND), .tv_nsec = (long)(ns % NS_PER_SECOND)};
+}
+
+static void gather(struct wire *wire, uint64_t now) {
+    uint64_t due = core_due(&wire->core), until = now + GATHER < due ? now + GATHER : due;
+    if (until <= now)
+        return;
+    struct timespec at = to_timespec(until);
+    clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL);
+    note_lateness(wire, until, shell_clock());
+}
+
+/* Blocks until a socket is readable or the core's next deadline. */
+static int wait_events(struct wire *wire, struct epoll_event *events) {
+    atomic_store(&wire->sleeping, true);
+    uint64_t now = shell_clock(), due = core_due(&wire->core);
+    bool hurry = !ring_empty(&wire->commands) || due <= now || atomic_load(&wire->stopping);
+    struct timespec timeout = to_timespec(hurry ? 0 : due - now);
+    int count = epoll_pwait2(wire->epoll, events, TURN_EVENTS, due == UINT64_MAX && !hurry ? NULL : &timeout, NULL);
+    if (count < 0 && errno == ENOSYS) /* Linux before 5.11: whole milliseconds */
+        count = epoll_wait(wire->epoll, events, TURN_EVENTS,
+                           hurry ? 0 : due - now < NS_PER_SECOND ? (int)((due - now + 999999) / 1000000) : 1000);
+    atomic_store(&wire->sleeping, false);
+    return count > 0 ? count : 0;
+}
+
+static void claim_priority(struct wire *wire) {
+    struct sched_param parameter = {.sched_priority = REALTIME_PRIORITY};
+    prctl(PR_SET_NAME, "wire");
+    prctl(PR_SET_TIMERSLACK, 1000ul);
+    if (pthread_setschedparam(pthread_self(), SCHED_RR, &parameter) == 0)
+        atomic_store(&wire->realtime, true);
+    else
+        setpriority(PRIO_PROCESS, 0, NICE); /* refused as well: then we run as everybody does */
+}
+
+static void close_everything(struct wire *wire) {
+    uint64_t now = shell_clock();
+    for (uint32_t index = 0; index < wire->core.capacity; index++)
+        if (wire->core.legs[index].generation)
+            close_leg(wire, index, now);
+    for (uint32_t index = 0; index < SIP_SOCKETS_MAX; index++)
+        set_sip_socket(wire, index, -1);
+}
+
+void *shell_run(void *argument) {
+    struct wire *wire = argument;
+    struct epoll_event events[TURN_EVENTS];
+    claim_priority(wire);
+    while (!atomic_load(&wire->stopping)) {
+        int count = wait_events(wire, events);
+        uint64_t now = shell_clock(), due = core_due(&wire->core);
+        apply_commands(wire, now); /* first: what was ordered before a packet came is in force for it */
+        for (int i = 0; i < count; i++)
+            handle(wire, events[i].data.u64);
+        if (due <= now) {
+            note_lateness(wire, due, now);
+            core_step(&wire->core, now);
+        }
+        tell_python(wire);
+        measure_rate(wire, (uint32_t)count, now);
+        if (wire->busy)
+            gather(wire, shell_clock());
+    }
+    apply_commands(wire, shell_clock());
+    close_everything(wire);
+    return NULL;
+}

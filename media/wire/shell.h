@@ -1,0 +1,115 @@
+/* The thread around the core: it reads the clock and the sockets and decides nothing. */
+#ifndef PBXD_WIRE_SHELL_H
+#define PBXD_WIRE_SHELL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "core.h"
+#include "guard.h"
+#include "ring.h"
+#include "wire.h"
+
+enum { SIP_SOCKETS_MAX = 64, COMMAND_RING = 1024, EVENT_RING = 4096, SIP_BATCH = 32, SIP_DATAGRAM_MAX = 65536 };
+
+enum command_kind {
+    COMMAND_LEG_OPEN,
+    COMMAND_LEG_PLAN,
+    COMMAND_LEG_MODE,
+    COMMAND_LEG_CLOSE,
+    COMMAND_SIP_OPEN,
+    COMMAND_SIP_CLOSE,
+    COMMAND_BUCKET,
+    COMMAND_LOOPBACK,
+    COMMAND_TRUST,
+    COMMAND_DISTRUST_ALL,
+    COMMAND_BAN,
+    COMMAND_UNBAN,
+};
+
+struct command {
+    uint32_t kind, index, generation;
+    union {
+        struct {
+            int rtp, rtcp;
+            uint64_t random;
+        } open;
+        struct plan plan;
+        struct {
+            uint32_t mode, peer, peer_generation;
+        } mode;
+        struct {
+            int fd;
+        } sip;
+        struct {
+            double rate, burst;
+        } bucket;
+        struct {
+            struct addr ip;
+            uint32_t prefix;
+        } network;
+        int flag;
+    };
+};
+
+struct leg_sockets {
+    int fd[2]; /* by enum channel */
+};
+
+struct datagram_head { /* before each datagram in the ring to Python */
+    struct addr from;
+    uint64_t arrival;
+    uint32_t socket, length;
+};
+
+struct sip_batch; /* sip.c */
+
+struct wire {
+    /* the wire thread's own */
+    struct core core;
+    struct guard guard;
+    struct leg_sockets *sockets;
+    int sip_fds[SIP_SOCKETS_MAX];
+    struct sip_batch *batch;
+    int epoll;
+    uint64_t window_start;
+    uint32_t window_packets;
+    bool busy;                /* so many packets that it pays to let them gather */
+    bool woke_sip, woke_media; /* Python is to be told at the end of this turn */
+    _Atomic uint64_t lateness[WIRE_LATENESS_BUCKETS];
+
+    /* between the two */
+    struct ring commands, events;
+    struct byte_ring datagrams;
+    int kick_fd, event_fd, media_fd;
+    _Atomic bool stopping, sleeping, notified, media_notified;
+    _Atomic bool *leg_used;   /* by leg: set by Python, cleared by the wire thread */
+    _Atomic uint32_t legs_open;
+    _Atomic bool realtime;
+
+    /* Python's own */
+    struct leg_table table;
+    pthread_t thread;
+    bool running;
+    bool datagram_held;
+    int sip_send_fds[SIP_SOCKETS_MAX];
+    uint32_t next_leg, generations, bans, trusted;
+};
+
+uint64_t shell_clock(void);              /* CLOCK_MONOTONIC, ns */
+void *shell_run(void *wire);             /* the thread */
+int shell_submit(struct wire *wire, const struct command *command); /* from Python; EAGAIN: the ring stays full */
+void shell_apply(struct wire *wire, const struct command *command, uint64_t now);
+void shell_watch(struct wire *wire, int fd, uint32_t kind, uint32_t index);
+
+enum { WATCH_RTP = CHANNEL_RTP, WATCH_RTCP = CHANNEL_RTCP, WATCH_SIP, WATCH_KICK };
+
+/* sockets.c: 0 or errno */
+int socket_open(const char *ip, uint16_t port, int receive_buffer, int traffic_class, int *fd, uint16_t *bound_port);
+
+/* sip.c */
+struct sip_batch *sip_batch_new(void);
+void sip_batch_free(struct sip_batch *batch);
+uint32_t sip_read(struct wire *wire, uint32_t index, uint64_t now); /* one batch; returns how many */
+
+#endif

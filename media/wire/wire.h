@@ -1,0 +1,112 @@
+/* What Python sees of wire. Every function here is for one thread, the interpreter's; the wire thread runs beside it and
+ * the two share only rings. Functions that can fail return 0 or a positive errno. */
+#ifndef PBXD_WIRE_WIRE_H
+#define PBXD_WIRE_WIRE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct wire;
+
+/* ---- life */
+
+int wire_new(struct wire **wire, const char *legs_path, uint32_t legs, uint32_t sip_ring_size);
+int wire_start(struct wire *wire);
+void wire_stop(struct wire *wire); /* closes every leg and socket */
+void wire_free(struct wire *wire);
+double wire_now(void); /* CLOCK_MONOTONIC, s: the clock of all times here */
+int wire_event_fd(const struct wire *wire); /* readable when datagrams or events wait */
+int wire_media_fd(const struct wire *wire); /* readable when events wait */
+
+/* ---- SIP */
+
+struct wire_datagram {
+    const uint8_t *data; /* valid until the next call */
+    uint32_t length, socket;
+    uint64_t arrival; /* CLOCK_MONOTONIC, ns */
+    uint16_t port;
+    char ip[64];
+};
+
+int wire_sip_open(struct wire *wire, const char *ip, uint16_t port, uint32_t *index, uint16_t *bound_port);
+int wire_sip_close(struct wire *wire, uint32_t index);
+int wire_sip_send(struct wire *wire, uint32_t index, const void *data, size_t length, const char *ip, uint16_t port);
+void wire_sip_begin(struct wire *wire); /* takes the signal off wire_event_fd */
+int wire_sip_next(struct wire *wire, struct wire_datagram *datagram); /* 1: there is one, 0: none left */
+void wire_sip_end(struct wire *wire);   /* signals again when some are left */
+
+/* ---- guard */
+
+int wire_guard_bucket(struct wire *wire, double rate, double burst);
+int wire_guard_loopback(struct wire *wire, int exempt);
+int wire_guard_trust(struct wire *wire, const char *ip, uint32_t prefix); /* prefix counts in the family of `ip` */
+int wire_guard_distrust_all(struct wire *wire);
+int wire_guard_ban(struct wire *wire, const char *ip);
+int wire_guard_unban(struct wire *wire, const char *ip);
+
+/* ---- legs */
+
+struct wire_plan {
+    char remote_ip[64], rtcp_ip[64]; /* empty: none */
+    char latch_from[4][64];
+    uint16_t remote_port, rtcp_port, ptime_ms;
+    uint32_t silence_ms;
+    uint8_t codec, payload_type, receive_payload_type, dtmf_send, dtmf_receive, cn, sends, receives, rtcp_mux;
+};
+
+struct wire_leg {
+    uint32_t index, generation;
+    uint16_t rtp_port, rtcp_port; /* as bound */
+};
+
+struct wire_statistics {
+    uint64_t received, received_octets, sent, sent_octets, expected, lost;
+    uint32_t jitter, jitter_max;              /* 1/8000 s */
+    uint32_t round_trip, round_trip_max;      /* 1/65536 s, 0: unknown */
+    uint32_t remote_jitter, remote_reports;   /* 1/8000 s */
+    int32_t remote_lost;
+    uint32_t remote_fraction;                 /* of 256 */
+    uint32_t ssrc, remote_ssrc;
+    double since_heard;                       /* s; negative: never */
+    uint32_t latched;                         /* 0 no, 1 weak, 2 the SDP address */
+    uint16_t source_port;
+    char source_ip[64];
+};
+
+int wire_leg_open(struct wire *wire, const char *ip, uint16_t rtp_port, uint16_t rtcp_port, struct wire_leg *leg);
+int wire_leg_plan(struct wire *wire, const struct wire_leg *leg, const struct wire_plan *plan);
+int wire_leg_mode(struct wire *wire, const struct wire_leg *leg, uint32_t mode, const struct wire_leg *peer);
+int wire_leg_close(struct wire *wire, const struct wire_leg *leg);
+int wire_leg_statistics(struct wire *wire, const struct wire_leg *leg, struct wire_statistics *statistics);
+uint32_t wire_leg_drops(struct wire *wire, const struct wire_leg *leg, uint32_t *counts, uint32_t size);
+uint32_t wire_legs_open(const struct wire *wire);
+const char *wire_mode_name(uint32_t mode); /* NULL: this build cannot set it */
+
+/* ---- events */
+
+struct wire_event {
+    uint32_t leg, generation, kind, a, b;
+    uint64_t at;
+    uint16_t port;
+    char ip[64];
+};
+
+void wire_events_begin(struct wire *wire); /* takes the signal off wire_media_fd */
+int wire_event_next(struct wire *wire, struct wire_event *event);
+void wire_events_end(struct wire *wire);
+
+/* ---- counters */
+
+enum { WIRE_LATENESS_BUCKETS = 12 };
+
+uint32_t wire_drop_count(void);
+const char *wire_drop_name(uint32_t drop);
+uint64_t wire_drops(const struct wire *wire, uint32_t drop);
+uint64_t wire_packets_received(const struct wire *wire);
+uint64_t wire_packets_sent(const struct wire *wire);
+uint32_t wire_lateness_bound_us(uint32_t bucket); /* upper; the last has none: UINT32_MAX */
+uint64_t wire_lateness(const struct wire *wire, uint32_t bucket);
+uint64_t wire_thread_cpu_ns(const struct wire *wire);
+int wire_realtime(const struct wire *wire); /* 1: the system granted real-time scheduling */
+
+#endif

@@ -1,0 +1,23 @@
+"""`pbxd`, the command."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+from pbxd.cli import act, build_parser
+
+DAEMON = "pbxd.daemon"
+
+
+def main() -> int:
+    """Run the command line; gives the exit code."""
+    arguments = build_parser().parse_args()
+    if arguments.action is not None:
+        return act(arguments)
+    # Loaded by name: a command that only asks the daemon something must not load it (0.5 s).
+    return int(importlib.import_module(DAEMON).run(arguments))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

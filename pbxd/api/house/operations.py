@@ -1,0 +1,216 @@
+"""The operations of the house's own API: what the command line and the web pages use."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC
+
+from pbxd import __version__
+from pbxd.api.contract import Contract
+from pbxd.api.house.collaborators import House
+from pbxd.api.house.views import (
+    AorPath,
+    CallPath,
+    CallsView,
+    CallView,
+    ErrorDetail,
+    ErrorView,
+    ExtensionPath,
+    PhonePasswordView,
+    PhonesView,
+    PhoneView,
+    RecordQuery,
+    RecordsView,
+    RegistrationsView,
+    RegistrationView,
+    RemovedView,
+    SettingsView,
+    SettingView,
+    TrunksView,
+    TrunkView,
+    moment,
+    moment_or_none,
+)
+from pbxd.errors import Conflict, NotFound
+from pbxd.services.cdr import RecordFilter
+
+
+def _error(_status: int, code: str, message: str) -> ErrorView:
+    return ErrorView(error=ErrorDetail(code=code, message=message))
+
+
+HOUSE: Contract[House] = Contract(
+    name="house",
+    title="pbxd: the house's own API",
+    description="Live calls, call records, phones, registrations, trunks and settings of one pbxd.",
+    prefix="/house/v1",
+    version=__version__,
+    error=_error,
+    error_model=ErrorView,
+    security={
+        "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+        "bearer": {"type": "http", "scheme": "bearer"},
+    },
+)
+
+
+@HOUSE.operation("GET", "/calls", tag="calls", scope="calls:read")
+async def list_calls(house: House) -> CallsView:
+    """List the calls that are up, oldest first."""
+    wall = house.wall()
+    return CallsView(calls=[CallView.of(call, wall) for call in house.calls.calls()])
+
+
+@HOUSE.operation("GET", "/calls/{id}", tag="calls", scope="calls:read", errors=(NotFound,))
+async def get_call(house: House, path: CallPath) -> CallView:
+    """Get a call that is up."""
+    return _live(house, path.id)
+
+
+@HOUSE.operation("POST", "/calls/{id}/hangup", tag="calls", scope="calls:write", errors=(NotFound,))
+async def hangup_call(house: House, path: CallPath) -> CallView:
+    """Hang up a call.
+
+    Both sides get a BYE, or what their state asks for. The answer is the call as it then is.
+    """
+    record = house.calls.get(path.id)
+    if record is None or not house.calls.hangup(path.id):
+        raise NotFound(_NO_CALL)
+    return CallView.of(record, house.wall())
+
+
+@HOUSE.operation("GET", "/records", tag="records", scope="records:read")
+async def list_records(house: House, query: RecordQuery) -> RecordsView:
+    """List calls that have ended, newest first.
+
+    Pass `next` as `cursor` to get the page after.
+    """
+    since = query.since.replace(tzinfo=query.since.tzinfo or UTC).timestamp() if query.since else None
+    wanted = RecordFilter(limit=query.limit, before=query.cursor, result=query.result, since=since)
+    records = await house.records.page(wanted)
+    more = records[-1].id if len(records) == query.limit else None
+    return RecordsView(records=[CallView.of(record, house.wall()) for record in records], next=more)
+
+
+@HOUSE.operation("GET", "/records/{id}", tag="records", scope="records:read", errors=(NotFound,))
+async def get_record(house: House, path: CallPath) -> CallView:
+    """Get the record of a call, with its legs and how they sounded."""
+    record = await house.records.find(path.id)
+    if record is None:
+        raise NotFound("there is no record of such a call")
+    return CallView.of(record, house.wall())
+
+
+@HOUSE.operation("GET", "/registrations", tag="registrations", scope="registrations:read")
+async def list_registrations(house: House) -> RegistrationsView:
+    """List what is registered, and where it is reached."""
+    return RegistrationsView(
+        registrations=[
+            RegistrationView(
+                aor=contact.user,
+                contact=contact.contact,
+                source=contact.source,
+                behind_nat=contact.behind_nat,
+                q=contact.q,
+                user_agent=contact.user_agent or None,
+                registered_at=moment(contact.registered_at),
+                expires_at=moment(contact.expires_at),
+            )
+            for contact in house.registrations.contacts()
+        ]
+    )
+
+
+@HOUSE.operation("DELETE", "/registrations/{aor}", tag="registrations", scope="registrations:write", errors=(NotFound,))
+async def remove_registrations(house: House, path: AorPath) -> RemovedView:
+    """Forget every contact of a user.
+
+    The phones are not told; they are back when they register the next time.
+    """
+    removed = house.registrations.remove(path.aor)
+    if not removed:
+        raise NotFound("nothing is registered there")
+    return RemovedView(removed=removed)
+
+
+@HOUSE.operation("GET", "/phones", tag="phones", scope="phones:read")
+async def list_phones(house: House) -> PhonesView:
+    """List the phones."""
+    registered = Counter(contact.user for contact in house.registrations.contacts())
+    return PhonesView(
+        phones=[
+            PhoneView(
+                extension=phone.extension,
+                user=phone.user,
+                name=phone.display_name,
+                auth_username=phone.auth_username,
+                declared=phone.declared,
+                registered=registered[phone.user],
+            )
+            for phone in house.phones.phones()
+        ]
+    )
+
+
+@HOUSE.operation(
+    "POST", "/phones/{extension}/password", tag="phones", scope="phones:write", errors=(NotFound, Conflict)
+)
+async def rotate_password(house: House, path: ExtensionPath) -> PhonePasswordView:
+    """Give a phone a new password, shown this once.
+
+    The old one stops to work at once. A phone that the configuration declares keeps the password it has there.
+    """
+    phone = next((phone for phone in house.phones.phones() if phone.extension == path.extension), None)
+    if phone is None:
+        raise NotFound("there is no such phone")
+    password = await house.phones.rotate_password(phone.extension)
+    return PhonePasswordView(extension=phone.extension, auth_username=phone.auth_username, password=password)
+
+
+@HOUSE.operation("GET", "/trunks", tag="trunks", scope="trunks:read")
+async def list_trunks(house: House) -> TrunksView:
+    """List the trunks and the state of their registrations."""
+    return TrunksView(
+        trunks=[
+            TrunkView(
+                name=trunk.name,
+                proxy=trunk.proxy,
+                sources=list(trunk.sources),
+                from_user=trunk.from_user,
+                registers=trunk.registers,
+                state=trunk.state,
+                since=moment_or_none(trunk.since),
+                expires_at=moment_or_none(trunk.expires_at),
+                reason=trunk.reason,
+            )
+            for trunk in house.trunks()
+        ]
+    )
+
+
+@HOUSE.operation("GET", "/settings", tag="settings", scope="settings:read")
+async def list_settings(house: House) -> SettingsView:
+    """List every setting with its value, where the value comes from, and what it is for. Secrets are masked."""
+    return SettingsView(
+        settings=[
+            SettingView(
+                key=setting.key,
+                value=setting.value,
+                source=setting.source.kind.value,
+                where=setting.source.where,
+                description=setting.description,
+                restart=setting.restart,
+            )
+            for setting in house.settings()
+        ]
+    )
+
+
+_NO_CALL = "no such call is up; /house/v1/records has those that have ended"
+
+
+def _live(house: House, call_id: str) -> CallView:
+    record = house.calls.get(call_id)
+    if record is None:
+        raise NotFound(_NO_CALL)
+    return CallView.of(record, house.wall())

@@ -1,0 +1,117 @@
+"""The OpenAPI 3.1 document of a contract, made from the declarations that serve it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from http import HTTPStatus
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
+
+from pbxd.api.contract import Context, Contract, Operation, Part
+from pbxd.errors import Denied, HouseError, Invalid, TooLarge, Unauthorized
+
+Document = dict[str, Any]
+_Schemas = Mapping[Any, Document]  # by (model, mode)
+
+_REFERENCE = "#/components/schemas/{model}"
+
+
+def document(contract: Contract[Context]) -> Document:
+    """The whole document; JSON-ready. Requests show what is accepted, answers what is sent."""
+    models = sorted(set(_models(contract)), key=lambda pair: (pair[0].__name__, pair[1]))
+    schemas, definitions = models_json_schema(models, ref_template=_REFERENCE)
+    paths: Document = {}
+    for operation in contract.operations:
+        described = _operation(contract, operation, schemas)
+        paths.setdefault(contract.prefix + operation.path, {})[operation.method.lower()] = described
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": contract.title, "version": contract.version, "description": contract.description},
+        "paths": paths,
+        "components": {"schemas": definitions.get("$defs", {}), "securitySchemes": contract.security},
+    }
+
+
+def _models(contract: Contract[Context]) -> Iterable[tuple[type[BaseModel], JsonSchemaMode]]:
+    yield contract.error_model, "serialization"
+    for operation in contract.operations:
+        if operation.result:
+            yield operation.result, "serialization"
+        if body := operation.parts.get(Part.BODY):
+            yield body, "validation"
+
+
+def _operation(contract: Contract[Context], operation: Operation, schemas: _Schemas) -> Document:
+    described: Document = {
+        "operationId": operation.name,
+        "summary": operation.summary,
+        "tags": [operation.tag],
+        "responses": _responses(contract, operation, schemas),
+        "security": [{name: []} for name in contract.security] if operation.scope else [],
+    }
+    if operation.description:
+        described["description"] = operation.description
+    if operation.scope:
+        described["x-scope"] = operation.scope
+    if parameters := [*_parameters(operation, Part.PATH), *_parameters(operation, Part.QUERY)]:
+        described["parameters"] = parameters
+    if body := operation.parts.get(Part.BODY):
+        described["requestBody"] = {"required": True, "content": _json(schemas[body, "validation"])}
+    return described
+
+
+def _parameters(operation: Operation, part: Part) -> Iterable[Document]:
+    model = operation.parts.get(part)
+    if model is None:
+        return
+    schema = model.model_json_schema(mode="validation")
+    definitions = schema.get("$defs", {})
+    for name, described in schema["properties"].items():
+        yield {
+            "name": name,
+            "in": part.value,
+            "required": part is Part.PATH or name in schema.get("required", ()),
+            "description": described.pop("description", ""),
+            "schema": _inlined(described, definitions),
+        }
+
+
+def _inlined(schema: Any, definitions: Document) -> Any:
+    """The schema of a parameter with its references resolved: parameters have no definitions of their own."""
+    if isinstance(schema, list):
+        return [_inlined(item, definitions) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if reference := schema.get("$ref"):
+        return _inlined(definitions[reference.rpartition("/")[2]], definitions)
+    return {key: _inlined(value, definitions) for key, value in schema.items()}
+
+
+def _responses(contract: Contract[Context], operation: Operation, schemas: _Schemas) -> Document:
+    success: Document = {"description": HTTPStatus(operation.status).phrase}
+    if operation.result:
+        success["content"] = _json(schemas[operation.result, "serialization"])
+    responses = {str(operation.status): success}
+    failure = _json(schemas[contract.error_model, "serialization"])
+    for error in _errors(operation):
+        phrase = f"{HTTPStatus(error.http_status).phrase} (`{error.code}`)"
+        responses[str(error.http_status)] = {"description": phrase, "content": failure}
+    responses["default"] = {"description": "Any other error, in the same shape", "content": failure}
+    return responses
+
+
+def _errors(operation: Operation) -> list[type[HouseError]]:
+    errors = list(operation.errors)
+    if operation.scope:
+        errors += [Unauthorized, Denied]
+    if operation.parts:
+        errors.append(Invalid)
+    if Part.BODY in operation.parts:
+        errors.append(TooLarge)
+    return sorted(set(errors), key=lambda error: error.http_status)
+
+
+def _json(schema: Document) -> Document:
+    return {"application/json": {"schema": schema}}

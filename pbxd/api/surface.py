@@ -1,0 +1,173 @@
+"""Serves a contract: who asks, whether they may, what they say checked, the answer, and every error in its shape."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from aiohttp import web
+from pydantic import BaseModel, ValidationError
+
+from pbxd.api.contract import Context, Contract, Identity, Operation, Part
+from pbxd.api.openapi import document
+from pbxd.errors import Denied, HouseError, Invalid, Overloaded, TooLarge, Unauthorized
+
+log = logging.getLogger(__name__)
+
+BODY_TIMEOUT_S = 10.0
+OPERATION_TIMEOUT_S = 30.0
+MAX_SHOWN_PROBLEMS = 10
+
+Model = TypeVar("Model", bound=BaseModel)
+Identify = Callable[[web.Request], Identity]
+"""Says who asks; raises Unauthorized or Denied."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An error on its way out, before it has a contract's shape."""
+
+    status: int
+    code: str
+    message: str
+    headers: dict[str, str] = field(default_factory=dict)
+    close: bool = False
+
+
+class Surface(Generic[Context]):
+    """One contract, served with its collaborators."""
+
+    def __init__(self, contract: Contract[Context], context: Context, identify: Identify) -> None:
+        self._contract = contract
+        self._context = context
+        self._identify = identify
+        self._document: bytes | None = None
+
+    @property
+    def document_path(self) -> str:
+        """Where the OpenAPI document is."""
+        return f"/openapi/{self._contract.name}.json"
+
+    def routes(self) -> list[web.RouteDef]:
+        """Every operation, and the document that describes them."""
+        prefix = self._contract.prefix
+        routes = [web.route(one.method, prefix + one.path, self._handler(one)) for one in self._contract.operations]
+        return [*routes, web.get(self.document_path, self._describe)]
+
+    def owns(self, path: str) -> bool:
+        """Whether an unknown `path` is answered in this contract's shape."""
+        return path == self._contract.prefix or path.startswith(self._contract.prefix + "/")
+
+    def failure(self, failure: Failure) -> web.Response:
+        """The failure in this contract's shape."""
+        response = json_response(
+            failure.status, self._contract.error(failure.status, failure.code, failure.message), failure.headers
+        )
+        if failure.close:
+            response.force_close()
+        return response
+
+    async def _describe(self, _request: web.Request) -> web.Response:
+        if self._document is None:
+            self._document = json.dumps(document(self._contract)).encode()
+        return web.Response(body=self._document, content_type="application/json")
+
+    def _handler(self, operation: Operation) -> Callable[[web.Request], Awaitable[web.Response]]:
+        async def handle(request: web.Request) -> web.Response:
+            arguments: dict[str, Any] = {}
+            identity = self._authorise(operation, request)
+            if operation.takes_identity:
+                arguments[Part.IDENTITY.value] = identity
+            for part, model in operation.parts.items():
+                arguments[part.value] = await _taken(part, model, request)
+            async with asyncio.timeout(OPERATION_TIMEOUT_S):
+                result = await operation.handler(self._context, **arguments)
+            return web.Response(status=operation.status) if result is None else json_response(operation.status, result)
+
+        return handle
+
+    def _authorise(self, operation: Operation, request: web.Request) -> Identity | None:
+        if operation.scope is None:
+            return None
+        identity = self._identify(request)
+        if not identity.may(operation.scope):
+            raise Denied(f"this key lacks the scope {operation.scope}")
+        return identity
+
+
+def failure_of(error: Exception) -> Failure:
+    """What an exception that reached the edge means to the one who asked; what is not theirs to know is logged."""
+    if isinstance(error, HouseError):
+        return Failure(error.http_status, error.code, error.message, _headers_of(error), isinstance(error, TooLarge))
+    if isinstance(error, web.HTTPRequestEntityTooLarge):
+        return Failure(413, TooLarge.code, "the body is larger than this server takes", close=True)
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        allowed = ", ".join(sorted(error.allowed_methods))
+        return Failure(405, "method_not_allowed", f"this path takes {allowed}", {"Allow": allowed})
+    if isinstance(error, web.HTTPNotFound):
+        return Failure(404, "not_found", "no such path")
+    if isinstance(error, web.HTTPException):
+        return Failure(error.status, error.reason.lower().replace(" ", "_"), error.reason)
+    if isinstance(error, TimeoutError):
+        return Failure(503, "timeout", "this took too long", {"Retry-After": "5"}, close=True)
+    log.error("an HTTP request failed", exc_info=error)
+    return Failure(500, HouseError.code, "an internal error; the log says more")
+
+
+def json_response(
+    status: int, content: BaseModel | dict[str, Any], headers: dict[str, str] | None = None
+) -> web.Response:
+    """`content` as JSON."""
+    text = content.model_dump_json() if isinstance(content, BaseModel) else json.dumps(content)
+    return web.Response(status=status, text=text, content_type="application/json", headers=headers)
+
+
+def _headers_of(error: HouseError) -> dict[str, str]:
+    if isinstance(error, Unauthorized):
+        return {"WWW-Authenticate": 'Bearer realm="pbxd"'}
+    if isinstance(error, Overloaded):
+        return {"Retry-After": str(error.retry_after_s)}
+    return {}
+
+
+async def _taken(part: Part, model: type[Model], request: web.Request) -> Model:
+    """The values of one part of the request, checked. Raises Invalid, naming every problem and repeating no value."""
+    try:
+        match part:
+            case Part.PATH:
+                return model.model_validate(dict(request.match_info))
+            case Part.QUERY:
+                return model.model_validate(_query(request))
+            case _:
+                return model.model_validate_json(await _body(request))
+    except ValidationError as error:
+        raise Invalid(_problems(error)) from None
+
+
+def _query(request: web.Request) -> dict[str, str]:
+    values = dict(request.query)
+    if len(values) != len(request.query):
+        raise Invalid("a query parameter is given twice")
+    return values
+
+
+async def _body(request: web.Request) -> bytes:
+    if request.content_type != "application/json":
+        raise Invalid("the body must be JSON, and its Content-Type application/json")
+    async with asyncio.timeout(BODY_TIMEOUT_S):
+        return await request.read()
+
+
+def _problems(error: ValidationError) -> str:
+    problems = error.errors(include_url=False, include_context=False, include_input=False)
+    shown = [f"{_place(one['loc'])}{one['msg']}" for one in problems[:MAX_SHOWN_PROBLEMS]]
+    more = len(problems) - len(shown)
+    return "; ".join(shown) + (f"; and {more} more" if more else "")
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    return ".".join(str(step) for step in location) + ": " if location else ""

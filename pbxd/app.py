@@ -1,0 +1,324 @@
+"""The composition root: builds the house, wires it, reloads it, stops it. Only this and telephony know all names.
+
+start    data directory, store, directory, telephony (SIP is answered from here on), HTTP
+reload   hands each part what a changed configuration says; calls go on
+drain    no new calls; those that are up may end, until the deadline
+stop     in the reverse order of start
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from functools import partial
+from typing import TypeVar
+
+from pydantic import BaseModel
+
+from media.wire import Wire
+from pbxd import __version__
+from pbxd.api.access import Access
+from pbxd.api.contract import Identity
+from pbxd.api.health import Health, health_routes
+from pbxd.api.house import HOUSE, House, RegisteredContact, TrunkRow
+from pbxd.api.server import Server
+from pbxd.api.surface import Surface
+from pbxd.calls.record import CallRecord
+from pbxd.config import Config, diff, needs_restart, settings
+from pbxd.directory.accounts import Directory
+from pbxd.directory.first_start import Card, first_start
+from pbxd.directory.keys import Keys
+from pbxd.directory.model import Aor, PhoneEntry, Trunk
+from pbxd.directory.trunks import TrunkState, TrunkStatus
+from pbxd.events import Bus
+from pbxd.logs import Logs, get_logger
+from pbxd.metrics import HistogramReading, LoopLag, Metrics
+from pbxd.services.cdr import CallRecords
+from pbxd.store import DataDirectory, Store, sqlite_url
+from pbxd.telephony import Telephony
+
+SOCKET_NAME = "pbxd.sock"
+BEAT_S = 1.0
+LATE_WRITES_S = 5.0
+GOODBYE_S = 1.0  # for the BYEs at the end of a drain to be answered
+QUIET_POLL_S = 0.02
+
+Section = TypeVar("Section", bound=BaseModel)
+
+log = get_logger(part="app")
+
+
+class App:
+    """One house. `start` it once, `stop` it once; in between `reload` and `drain`.
+
+    `card` holds the secrets of a first start until somebody has shown them.
+    """
+
+    store: Store
+    directory: Directory
+    keys: Keys
+    records: CallRecords
+    telephony: Telephony
+    server: Server
+
+    def __init__(self, config: Config, logs: Logs | None = None) -> None:
+        self.config = config
+        self.bus = Bus()
+        self.metrics = Metrics()
+        self.card: Card | None = None
+        self._logs = logs
+        self._serving = False
+        self._lag = LoopLag()
+        self._parts = AsyncExitStack()
+        self._beating: asyncio.TimerHandle | None = None
+
+    # ---- life
+
+    async def start(self) -> None:
+        """Build and wire everything; SIP is answered as soon as it can be. What was begun is stopped if it fails.
+
+        Raises StoreError, DataDirectoryError, CertificateError, BindError, OSError.
+        """
+        try:
+            await self._start()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def _start(self) -> None:
+        config, wall = self.config, time.time()
+        data = DataDirectory.prepare(config.data_dir)
+        url = config.store.url.get_secret_value() if config.store.url else sqlite_url(data.database)
+        self.store = await Store.open(url)
+        self._parts.push_async_callback(self.store.close)
+        self.directory = await Directory.load(self.store, config, wall)
+        self.keys = await Keys.load(self.store, config, self.directory.default_account.id, wall)
+        self.card = await first_start(self.directory, self.keys, self.store, config, wall)
+        self.records = CallRecords(self.store, config.node)
+        await self.records.close_orphans()
+        self.records.listen(self.bus)
+        self.telephony = Telephony(config, data, self.store, self.directory, self.bus)
+        await self.telephony.start()
+        self._parts.push_async_callback(self.telephony.stop)
+        self._serving = True
+        self._measure()
+        self.server = self._server()
+        self._parts.push_async_callback(self.server.stop)
+        listen = config.http.listen
+        await self.server.start([(listen.host, listen.port)], data.path / SOCKET_NAME)
+        self._lag.start(asyncio.get_running_loop())
+        self._beat()
+
+    async def stop(self) -> None:
+        """Stop what runs, the last begun first; records are written before the store closes. Idempotent."""
+        if self._beating:
+            self._beating.cancel()
+            self._beating = None
+        self._lag.stop()
+        await self._parts.aclose()
+
+    async def drain(self, deadline_s: float) -> None:
+        """Take no new calls and return when the last one has ended; after `deadline_s` the rest is hung up."""
+        self.telephony.drain()
+        if not await self._quiet(deadline_s, lambda: not self.telephony.switch.calls):
+            log.warning("calls are hung up at the deadline", calls=len(self.telephony.switch.calls))
+        self._serving = False
+        self.telephony.hangup_all("the daemon stops")
+        await self._quiet(GOODBYE_S, lambda: self.telephony.quiet)
+
+    async def _quiet(self, seconds: float, reached: Callable[[], bool]) -> bool:
+        """Whether that state is reached within `seconds`."""
+        try:
+            async with asyncio.timeout(seconds):
+                while not reached():  # noqa: ASYNC110 - a stop looks at several parts that have no event in common
+                    await asyncio.sleep(QUIET_POLL_S)
+        except TimeoutError:
+            return False
+        return True
+
+    def _beat(self) -> None:
+        """What is due every second."""
+        self.records.beat(time.time())
+        self._beating = asyncio.get_running_loop().call_later(BEAT_S, self._beat)
+
+    # ---- reload
+
+    async def reload(self, config: Config) -> list[str]:
+        """Take up `config` without touching calls; the keys that changed. Those that take a restart stay as they are.
+
+        Raises StoreError, and then the old configuration is still in force.
+        """
+        changed = diff(self.config, config)
+        waiting = needs_restart(changed)
+        for key in waiting:
+            config = _kept(config, self.config, key.split("."))
+        if len(changed) > len(waiting):
+            wall = time.time()
+            await self.directory.reload(config, wall)
+            await self.keys.reload(config, self.directory.default_account.id, wall)
+            self.telephony.reload(config)
+            if self._logs:
+                self._logs.set_level(config.log.level)
+            self.config = config
+        log.info(
+            "the configuration was read again", changed=changed or "nothing", restart_needed_for=waiting or "nothing"
+        )
+        return changed
+
+    # ---- HTTP
+
+    def _server(self) -> Server:
+        house = House(
+            calls=_LiveCalls(self.telephony),
+            records=self.records,
+            registrations=_Registrations(self),
+            phones=_Phones(self.directory),
+            trunks=partial(_trunks, self),
+            settings=lambda: settings(self.config),
+            wall=time.time,
+        )
+        health = Health(__version__, time.monotonic(), lambda: self._serving, {"store": self._store_trouble})
+        access = Access(self._find_key)
+        return Server([Surface(HOUSE, house, access.identify)], health_routes(health, self.metrics))
+
+    def _find_key(self, secret: str) -> Identity | None:
+        key = self.keys.check(secret)
+        return Identity(key.name, key.account_id, key.scopes) if key else None
+
+    def _store_trouble(self) -> str | None:
+        late = self.store.statistics.oldest_s
+        return f"writes are {late:.0f} s behind" if late > LATE_WRITES_S else None
+
+    def _measure(self) -> None:
+        metrics, store = self.metrics, self.store
+        _measure_telephony(metrics, self.telephony)
+        metrics.counters(
+            "calls_ended", "Calls that have ended, by whose doing", ["result"], lambda: self.records.results
+        )
+        metrics.gauge("store_pending_rows", "Rows not yet committed", lambda: store.statistics.pending)
+        metrics.counter("store_rows_written", "Rows committed", lambda: store.statistics.written)
+        metrics.counters("store_rows_dropped", "Rows lost: queue full", ["table"], lambda: store.statistics.dropped)
+        metrics.counters("store_rows_poisoned", "Rows refused", ["table"], lambda: store.statistics.poisoned)
+        metrics.counters("http_requests", "HTTP requests", ["status"], lambda: self.server.requests)
+        metrics.histogram("loop_lag_seconds", "How late the event loop ran what was due", self._lag.reading)
+        metrics.counter("event_listener_failures", "Listeners that raised", lambda: self.bus.failures)
+        metrics.counter("log_lines_dropped", "Log lines lost", lambda: self._logs.dropped if self._logs else 0)
+
+
+def _measure_telephony(metrics: Metrics, telephony: Telephony) -> None:
+    stack, wire, transports = telephony.stack, telephony.wire, telephony.transports
+    metrics.gauge("calls", "Calls that are up", lambda: len(telephony.switch.calls))
+    metrics.counters("calls_refused", "Calls not let in", ["reason"], lambda: telephony.switch.refused)
+    metrics.gauge("registrations", "Contacts that are registered", lambda: len(telephony.registrar))
+    metrics.gauges("trunks", "Trunks that register, by state", ["state"], lambda: Counter(
+        status.state for status in telephony.trunks.status()))  # fmt: skip
+    metrics.counters("sip_drops", "SIP messages not acted on", ["reason"], lambda: {
+        reason.name.lower(): count for reason, count in stack.counters.items()})  # fmt: skip
+    metrics.counters("sip_losses", "SIP messages we could not carry", ["reason"], lambda: {
+        reason.name.lower(): count for reason, count in transports.losses.items()})  # fmt: skip
+    metrics.counter("overload_episodes", "Times new work was refused", lambda: transports.overload.episodes)
+    metrics.gauge("media_legs", "Legs with open RTP ports", lambda: wire.legs_open)
+    metrics.gauge("rtp_ports_in_use", "RTP port pairs in use", lambda: telephony.media.ports.in_use)
+    metrics.counter("rtp_packets_received", "RTP packets received", lambda: wire.packets()[0])
+    metrics.counter("rtp_packets_sent", "RTP packets sent", lambda: wire.packets()[1])
+    metrics.counters("wire_drops", "Packets and datagrams dropped by wire", ["reason"], wire.drops)
+    metrics.counter("wire_cpu_seconds", "CPU time of the wire thread", wire.thread_cpu_s)
+    metrics.histogram("wire_lateness_seconds", "How late the wire thread ran what was due", lambda: _lateness(wire))
+
+
+def _lateness(wire: Wire) -> HistogramReading:
+    """Its sum is an estimate from above: each lateness counts as its bucket's bound."""
+    buckets = wire.lateness()
+    bounds = [bucket.below_us / 1e6 for bucket in buckets if bucket.below_us is not None]
+    counts = [bucket.count for bucket in buckets]
+    return HistogramReading(bounds, counts, sum(bound * count for bound, count in zip(bounds, counts, strict=False)))
+
+
+class _LiveCalls:
+    """The calls that are up, for the API."""
+
+    def __init__(self, telephony: Telephony) -> None:
+        self._telephony = telephony
+
+    def calls(self) -> list[CallRecord]:
+        return [call.record for call in self._telephony.switch.calls.values()]
+
+    def get(self, call_id: str) -> CallRecord | None:
+        call = self._telephony.switch.calls.get(call_id)
+        return call.record if call else None
+
+    def hangup(self, call_id: str) -> bool:
+        return self._telephony.hangup(call_id)
+
+
+class _Phones:
+    """The phones of the default account, for the API."""
+
+    def __init__(self, directory: Directory) -> None:
+        self._directory = directory
+
+    def phones(self) -> Sequence[PhoneEntry]:
+        return self._directory.phones(self._directory.default_account)
+
+    async def rotate_password(self, extension: str) -> str:
+        return await self._directory.rotate_password(self._directory.default_account, extension)
+
+
+class _Registrations:
+    """What is registered in the default account, for the API."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    def contacts(self) -> list[RegisteredContact]:
+        account = self._app.directory.default_account.id
+        return [
+            RegisteredContact(
+                user=binding.aor.user,
+                contact=str(binding.contact),
+                source=f"{binding.transport.value.lower()}:{binding.source[0]}:{binding.source[1]}",
+                behind_nat=binding.behind_nat,
+                q=binding.q / 1000,
+                user_agent=binding.user_agent,
+                registered_at=binding.registered_at,
+                expires_at=binding.expires_at,
+            )
+            for binding in self._app.telephony.registrar.all(time.monotonic())
+            if binding.aor.account_id == account
+        ]
+
+    def remove(self, user: str) -> int:
+        return self._app.telephony.registrar.remove(Aor(self._app.directory.default_account.id, user))
+
+
+def _trunks(app: App) -> list[TrunkRow]:
+    states = {status.trunk.id: status for status in app.telephony.trunks.status()}
+    directory = app.directory
+    return [_trunk(app, trunk, states.get(trunk.id)) for trunk in directory.trunks(directory.default_account)]
+
+
+def _trunk(app: App, trunk: Trunk, status: TrunkStatus | None) -> TrunkRow:
+    row = partial(
+        TrunkRow,
+        name=trunk.name,
+        proxy=trunk.proxy,
+        sources=tuple(map(str, trunk.sources)),
+        from_user=trunk.from_user,
+        registers=trunk.register is not None,
+    )
+    if status is None:
+        return row(state=TrunkState.OFF.value)
+    expires = None if status.expires is None else app.telephony.wall(status.expires)
+    return row(
+        state=status.state.value, since=app.telephony.wall(status.since), expires_at=expires, reason=status.reason
+    )
+
+
+def _kept(new: Section, old: Section, key: Sequence[str]) -> Section:
+    """`new` with the value that `old` has at a key of sections: what takes a restart is not changed by a reload."""
+    name, *rest = key
+    value = getattr(old, name)
+    return new.model_copy(update={name: _kept(getattr(new, name), value, rest) if rest else value})

@@ -1,0 +1,52 @@
+"""Whether there is room for one more call, asked before anything is spent on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Refusal(StrEnum):
+    """Why a call was not let in; each is a metric."""
+
+    DRAINING = "draining"
+    OVERLOADED = "overloaded"
+    CALLS_FULL = "calls_full"
+    TOO_FAST = "too_fast"
+    TRUNK_FULL = "trunk_full"
+    PORTS_FULL = "ports_full"
+
+
+@dataclass(slots=True)
+class Admission:
+    """Lets calls in while the house is not draining, not behind its network, and under its limits.
+
+    `max_calls` at a time, `setup_rate` a second with a burst of one second.
+
+    `overloaded` says whether the queue before us is older than it may be: refusing then costs little, and keeps
+    what is admitted fast (RFC 3261 §21.5.4). `retry_after_s` goes with each refusal.
+    """
+
+    max_calls: int
+    setup_rate: float
+    overloaded: Callable[[], bool]
+    retry_after_s: int = 5
+    draining: bool = False
+    _tokens: float = 0.0
+    _filled_at: float = float("-inf")
+
+    def refusal(self, calls: int, now: float) -> Refusal | None:
+        """Why a call may not be set up at `now` beside `calls` others, or None; then it counts against the rate."""
+        if self.draining:
+            return Refusal.DRAINING
+        if self.overloaded():
+            return Refusal.OVERLOADED
+        if calls >= self.max_calls:
+            return Refusal.CALLS_FULL
+        filled = self._tokens + (now - self._filled_at) * self.setup_rate
+        self._tokens, self._filled_at = min(filled, self.setup_rate), now
+        if self._tokens < 1.0:
+            return Refusal.TOO_FAST
+        self._tokens -= 1.0
+        return None

@@ -1,0 +1,274 @@
+"""The call: a relation of legs, one state table, one end.
+
+    SETUP ──progress──> RINGING ──answer──> TALKING
+      │                    │                   │
+      └────────────── any end ─────────────────┴──> ENDED
+
+Whatever ends a call goes through `Call._end`, which writes the record, stops the sound and hangs up every leg.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from pbxd.calls import causes
+from pbxd.calls.bridge import RELAYED_REQUESTS, Bridge
+from pbxd.calls.dial import Dial, Refused, Target, redirect_contacts
+from pbxd.calls.facilities import Facilities
+from pbxd.calls.leg import Leg, whose_doing
+from pbxd.calls.record import CallChanged, CallRecord, Change, Result
+from pbxd.sip.message import Request
+from pbxd.sip.session import EndCause, Ending
+from pbxd.sip.timers import TimerHandle
+from pbxd.sip.transaction import ServerTransaction
+from pbxd.sip.uri import Uri
+
+log = logging.getLogger(__name__)
+
+MAX_REDIRECTS = 5
+
+
+class CallState(Enum):
+    SETUP = auto()
+    RINGING = auto()
+    TALKING = auto()
+    ENDED = auto()
+
+
+class CallEvent(Enum):
+    PROGRESSED = auto()
+    ANSWERED = auto()
+    CHANGED = auto()
+    REFUSED = auto()
+    CALLER_LEFT = auto()
+    CALLEE_LEFT = auto()
+    NOBODY_ANSWERED = auto()
+    TOO_LONG = auto()
+    FELL_SILENT = auto()
+    HUNG_UP = auto()
+
+
+_EARLY, _TALK, _OVER = (CallState.SETUP, CallState.RINGING), CallState.TALKING, CallState.ENDED
+
+TABLE: dict[tuple[CallState, CallEvent], CallState] = {
+    (CallState.SETUP, CallEvent.PROGRESSED): CallState.RINGING,
+    (CallState.RINGING, CallEvent.PROGRESSED): CallState.RINGING,
+    **{(state, CallEvent.ANSWERED): _TALK for state in _EARLY},
+    **{(state, CallEvent.REFUSED): _OVER for state in _EARLY},
+    **{(state, CallEvent.NOBODY_ANSWERED): _OVER for state in _EARLY},
+    (_TALK, CallEvent.CHANGED): _TALK,
+    (_TALK, CallEvent.CALLEE_LEFT): _OVER,
+    (_TALK, CallEvent.FELL_SILENT): _OVER,
+    **{(state, CallEvent.CALLER_LEFT): _OVER for state in (*_EARLY, _TALK)},
+    **{(state, CallEvent.TOO_LONG): _OVER for state in (*_EARLY, _TALK)},
+    **{(state, CallEvent.HUNG_UP): _OVER for state in (*_EARLY, _TALK)},
+}
+"""An event that is not here does not happen to a call in that state: it came too late, and changes nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """Why a call ended: for the record, and for the legs that are still up. `status` refuses a caller who has no
+    answer yet; `q850` is told to the others."""
+
+    result: Result
+    status: int
+    q850: int
+    reason: str
+    by: str
+
+
+class Call:
+    """One call. `caller` is the leg that began it; `reroute` finds targets for a redirected number (RFC 3261 §8.1.3.4),
+    or none; `on_over` is told once."""
+
+    def __init__(
+        self,
+        facilities: Facilities,
+        record: CallRecord,
+        *,
+        reroute: Callable[[Uri], Sequence[Target]],
+        on_over: Callable[[Call], None],
+    ) -> None:
+        self._facilities = facilities
+        self._reroute = reroute
+        self._on_over = on_over
+        self._timers: list[TimerHandle] = []
+        self._dial: Dial | None = None
+        self._redirects = 0
+        self.record = record
+        self.state = CallState.SETUP
+        self.caller: Leg | None = None
+        self.callee: Leg | None = None
+        self.bridge: Bridge | None = None
+        self._held = False
+
+    def __repr__(self) -> str:
+        return f"<Call {self.record.id} {self.record.caller} -> {self.record.called} {self.state.name}>"
+
+    # ---- what the switch asks for
+
+    def start(self, caller: Leg, now: float) -> None:
+        """The caller's leg is here. What happens to it comes next: `echo`, `ring` or `refuse`."""
+        self.caller = caller
+        self._say(Change.STARTED)
+        self._later(self._facilities.limits.max_duration_s, CallEvent.TOO_LONG, now)
+
+    def echo(self, now: float) -> None:
+        """Answers, and sends back what is heard."""
+        assert self.caller is not None  # noqa: S101 - `start` came first
+        self.caller.media.echo()
+        self.state = self._next(CallEvent.ANSWERED) or self.state
+        self.record.answered_at = self._facilities.wall(now)
+        self.caller.answer(now)
+        self._say(Change.ANSWERED)
+
+    def ring(self, targets: Sequence[Target], clock: Callable[[], float]) -> None:
+        """Rings all targets at once."""
+        assert self.caller is not None  # noqa: S101 - `start` came first
+        policy = self._facilities.policy.like(self.caller.offered)
+        self._later(self._facilities.limits.ring_timeout_s, CallEvent.NOBODY_ANSWERED, clock())
+        self._dial = Dial(self._facilities, self, self.record, targets, policy)
+        self._dial.start(clock)
+
+    def refuse(self, end: End, now: float) -> None:
+        """The call cannot be: no such number, no room, not allowed."""
+        self._end(CallEvent.REFUSED, end, now)
+
+    def hangup(self, now: float, *, reason: str = "hung up by the house", drain: bool = False) -> None:
+        """Ends the call from any state, for the API or a stopping daemon."""
+        result = Result.SERVER if drain or self.state is not CallState.TALKING else Result.SUCCESS
+        self._end(CallEvent.HUNG_UP, End(result, 503 if drain else 480, causes.NORMAL_CLEARING, reason, "house"), now)
+
+    # ---- DialOwner, LegOwner
+
+    def leg_progressed(self, leg: Leg, status: int, now: float) -> None:
+        if (state := self._next(CallEvent.PROGRESSED)) is None or self.caller is None:
+            return
+        first, self.state = self.state is CallState.SETUP, state
+        if leg.flowing:
+            self.caller.prefer = leg.plan.codec if leg.plan else None
+            self.caller.ring_with_media(status, now)
+            Bridge(self.caller, leg).connect()
+        else:
+            self.caller.ring(status, now)
+        if first:
+            self.record.ringing_at = self._facilities.wall(now)
+            self._say(Change.RINGING)
+
+    def leg_answered(self, leg: Leg, now: float) -> None:
+        if leg is self.caller or (state := self._next(CallEvent.ANSWERED)) is None or self.caller is None:
+            return
+        self.state = state
+        self.callee = leg
+        self.bridge = Bridge(self.caller, leg)
+        self.caller.prefer = leg.plan.codec if leg.plan else None
+        self.record.answered_at = self._facilities.wall(now)
+        self._stop_timers()
+        self._later(self._facilities.limits.max_duration_s, CallEvent.TOO_LONG, now)
+        self.caller.answer(now)
+        if self.state is CallState.TALKING:
+            self.bridge.connect()
+            self._say(Change.ANSWERED)
+
+    def leg_changed(self, leg: Leg, now: float) -> None:
+        if self._next(CallEvent.CHANGED) is None or self.bridge is None:
+            return
+        self.bridge.mirror(leg, now)
+        if self.bridge.held is not self._held:
+            self._held = self.bridge.held
+            self._say(Change.HELD if self._held else Change.RESUMED)
+
+    def leg_fell_silent(self, leg: Leg, now: float) -> None:
+        if self._held:
+            return
+        result = Result.CLIENT if leg is self.caller else Result.UPSTREAM
+        who = leg.record.role.value
+        self._end(
+            CallEvent.FELL_SILENT, End(result, 408, causes.RECOVERY_ON_TIMER, f"no sound from the {who}", who), now
+        )
+
+    def leg_requested(self, leg: Leg, transaction: ServerTransaction, request: Request, now: float) -> None:
+        if request.method in RELAYED_REQUESTS and self.bridge is not None:
+            self.bridge.pass_on(leg, transaction, request, now)
+        else:
+            leg.session.respond(transaction, _STATUS_IN_DIALOG.get(request.method, 501), now)
+
+    def leg_ended(self, leg: Leg, ending: Ending, now: float) -> None:
+        event = CallEvent.CALLER_LEFT if leg is self.caller else CallEvent.CALLEE_LEFT
+        who = leg.record.role.value
+        reason = f"the {who} {whose_doing(ending)}"
+        q850 = causes.q850_in(ending.reason_header) or causes.NORMAL_CLEARING
+        if ending.cause is EndCause.REMOTE_BYE and self.state is CallState.TALKING:
+            self._end(event, End(Result.SUCCESS, 200, q850, reason, who), now)
+            return
+        status = 487 if ending.cause is EndCause.REMOTE_CANCEL else leg.record.sip_status or 408
+        result = Result.CLIENT if leg is self.caller else Result.UPSTREAM
+        cause = causes.q850_in(ending.reason_header) or causes.q850_of(status)
+        self._end(event, End(result, status, cause, reason, who), now)
+
+    def dial_failed(self, refused: Refused, now: float) -> None:
+        """Tries where a redirect points, if redirects are followed; else passes the best refusal to the caller."""
+        if self._facilities.limits.follow_redirects and self._redirects < MAX_REDIRECTS:
+            targets = [target for uri in redirect_contacts(refused) for target in self._reroute(uri)]
+            if targets and self.caller is not None:
+                self._redirects += 1
+                policy = self._facilities.policy.like(self.caller.offered)
+                self._dial = Dial(self._facilities, self, self.record, targets, policy)
+                self._dial.start(lambda: now)
+                return
+        ending = refused.ending
+        reason = f"the callee {whose_doing(ending)}" if ending else "the callee could not be reached"
+        q850 = causes.q850_in(ending.reason_header if ending else None) or causes.q850_of(refused.status)
+        status = 480 if 300 <= refused.status < 400 or refused.status in (401, 407) else refused.status
+        self._end(CallEvent.REFUSED, End(Result.UPSTREAM, status, q850, reason, "callee"), now)
+
+    # ---- inside
+
+    def _next(self, event: CallEvent) -> CallState | None:
+        return TABLE.get((self.state, event))
+
+    def _later(self, delay_s: float, event: CallEvent, now: float) -> None:
+        end = _TIMED_ENDS[event]
+        self._timers.append(self._facilities.stack.schedule(now + delay_s, lambda later: self._end(event, end, later)))
+
+    def _stop_timers(self) -> None:
+        for timer in self._timers:
+            timer.cancel()
+        self._timers.clear()
+
+    def _end(self, event: CallEvent, end: End, now: float) -> None:
+        state = self._next(event)
+        if state is None:
+            return
+        self.state = state
+        self._stop_timers()
+        record = self.record
+        record.ended_at = self._facilities.wall(now)
+        record.result, record.sip_status, record.q850 = end.result, end.status, end.q850
+        record.reason, record.ended_by = end.reason, end.by
+        for leg in (self.caller, self.callee):
+            if leg is not None:
+                leg.silence()
+        if self._dial is not None:
+            self._dial.cancel(now)
+        for leg in (self.caller, self.callee):
+            if leg is not None:
+                leg.hangup(now, status=end.status, reason=causes.reason_q850(end.q850))
+        self._say(Change.ENDED)
+        self._on_over(self)
+
+    def _say(self, change: Change) -> None:
+        self._facilities.bus.publish(CallChanged(change, self.record))
+
+
+_TIMED_ENDS = {
+    CallEvent.NOBODY_ANSWERED: End(Result.UPSTREAM, 480, causes.NO_ANSWER, "nobody answered in time", "house"),
+    CallEvent.TOO_LONG: End(Result.SERVER, 480, causes.RECOVERY_ON_TIMER, "the longest duration was reached", "house"),
+}
+
+# REFER is refused until transfers are built; OPTIONS in a dialog asks whether it lives.
+_STATUS_IN_DIALOG = {"REFER": 603, "OPTIONS": 200, "NOTIFY": 489, "SUBSCRIBE": 489, "PUBLISH": 489, "INFO": 200}

@@ -1,0 +1,196 @@
+"""Ringing: one INVITE to each target at once, the first answer wins, the others are cancelled (RFC 3261 §16.7)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+from media.session import OutOfPorts
+from pbxd.calls.causes import COMPLETED_ELSEWHERE
+from pbxd.calls.facilities import Facilities
+from pbxd.calls.leg import Headers, Leg, LegOwner
+from pbxd.calls.negotiate import Policy
+from pbxd.calls.record import CallRecord, LegRecord, Role
+from pbxd.ids import new_id
+from pbxd.sip.flow import Destination
+from pbxd.sip.headers import NameAddr
+from pbxd.sip.message import Request, Response
+from pbxd.sip.session import EndCause, Ending, SessionSettings
+from pbxd.sip.transaction import ServerTransaction
+from pbxd.sip.uri import Uri
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One place to ring: the URI to ask for, who it is in the record, and its next hops if they are known already."""
+
+    party: str
+    uri: Uri
+    to: NameAddr
+    from_: NameAddr
+    headers: Headers
+    settings: SessionSettings
+    destinations: tuple[Destination, ...] = ()
+    resolve: Uri | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The best of the answers that were no answers."""
+
+    status: int
+    ending: Ending | None
+
+
+class DialOwner(LegOwner, Protocol):
+    """The call for which it rings. `leg_answered` brings the leg that won; it is the call's from then on."""
+
+    def dial_failed(self, refused: Refused, now: float) -> None:
+        """Nobody answered, and nobody will."""
+
+
+class Dial:
+    """The branches of one ringing. It owns its legs until one of them answers."""
+
+    def __init__(
+        self, facilities: Facilities, owner: DialOwner, record: CallRecord, targets: Sequence[Target], policy: Policy
+    ) -> None:
+        self._facilities = facilities
+        self._owner = owner
+        self._record = record
+        self._policy = policy
+        self._targets = targets
+        self._legs: list[Leg] = []
+        self._resolving = 0
+        self._refusals: list[Refused] = []
+        self._over = False
+
+    def start(self, now: Callable[[], float]) -> None:
+        """Sends the INVITEs; `now` is asked again when a name has been resolved."""
+        self._resolving = len(self._targets)
+        for target in self._targets:
+            if target.destinations:
+                self._invite(target, target.destinations, now())
+            else:
+                found = partial(self._resolved, target, now)
+                self._facilities.resolver.destinations(target.resolve or target.uri, found)
+
+    def cancel(self, now: float, reason: str | None = None) -> None:
+        """Stops all ringing; the owner hears nothing more."""
+        self._over = True
+        for leg in tuple(self._legs):
+            leg.silence()
+            leg.hangup(now, reason=reason)
+
+    def early_leg(self) -> Leg | None:
+        """The first branch with early media."""
+        return next((leg for leg in self._legs if leg.flowing), None)
+
+    def _resolved(self, target: Target, now: Callable[[], float], found: Sequence[Destination]) -> None:
+        self._invite(target, found, now())
+
+    def _invite(self, target: Target, destinations: Sequence[Destination], now: float) -> None:
+        self._resolving -= 1
+        if self._over:
+            return
+        if not destinations:
+            self._refuse(Refused(503, None), now)
+            return
+        wall = self._facilities.wall(now)
+        first = destinations[0]
+        record = LegRecord(
+            id=new_id("leg", wall),
+            role=Role.CALLEE,
+            party=target.party,
+            sip_call_id="",
+            remote=f"{first.transport.value.lower()}:{first.host}:{first.port}",
+            started_at=wall,
+        )
+        try:
+            leg = Leg.outgoing(
+                self._facilities,
+                self,
+                record,
+                uri=target.uri,
+                from_=target.from_,
+                to=target.to,
+                destinations=destinations,
+                headers=target.headers,
+                policy=self._policy,
+                settings=target.settings,
+                now=now,
+            )
+        except OutOfPorts:
+            log.error("no RTP ports are free", extra={"call": self._record.id})
+            self._refuse(Refused(503, None), now)
+            return
+        self._legs.append(leg)
+        self._record.legs.append(record)
+
+    # ---- LegOwner
+
+    def leg_progressed(self, leg: Leg, status: int, now: float) -> None:
+        if not self._over:
+            self._owner.leg_progressed(leg, status, now)
+
+    def leg_answered(self, leg: Leg, now: float) -> None:
+        if self._over:
+            leg.hangup(now, reason=COMPLETED_ELSEWHERE)
+            return
+        self._legs.remove(leg)
+        self.cancel(now, COMPLETED_ELSEWHERE)
+        leg.owner = self._owner
+        self._owner.leg_answered(leg, now)
+
+    def leg_changed(self, leg: Leg, now: float) -> None:
+        """An early leg may change its media; what flows follows by itself."""
+
+    def leg_fell_silent(self, leg: Leg, now: float) -> None:
+        """A phone that only rings need not speak."""
+
+    def leg_requested(self, leg: Leg, transaction: ServerTransaction, request: Request, now: float) -> None:
+        self._owner.leg_requested(leg, transaction, request, now)
+
+    def leg_ended(self, leg: Leg, ending: Ending, now: float) -> None:
+        if leg in self._legs:
+            self._legs.remove(leg)
+        if not self._over:
+            status = leg.record.sip_status or _STATUS_OF_CAUSE.get(ending.cause, 480)
+            self._refuse(Refused(status, ending), now)
+
+    def _refuse(self, refused: Refused, now: float) -> None:
+        self._refusals.append(refused)
+        if refused.status >= 600:
+            self.cancel(now)
+        elif self._legs or self._resolving:
+            return
+        self._over = True
+        self._owner.dial_failed(best_of(self._refusals), now)
+
+
+_STATUS_OF_CAUSE = {EndCause.TIMEOUT: 408, EndCause.TRANSPORT: 503, EndCause.PROTOCOL: 502, EndCause.NO_ACK: 408}
+
+
+def best_of(refusals: Sequence[Refused]) -> Refused:
+    """The response to pass on: 6xx before all, then what a person can do something about, then the lowest class
+    (RFC 3261 §16.7 step 6, which leaves the choice within a class to us)."""
+    return min(refusals, key=lambda refused: _rank(refused.status))
+
+
+def _rank(status: int) -> tuple[int, int]:
+    if status >= 600:
+        return (0, status)
+    if status == 486:
+        return (1, status)
+    return (status // 100, 1 if status in (408, 480) else 0)
+
+
+def redirect_contacts(refused: Refused) -> list[Uri]:
+    """The contacts of a 3xx, best first; none for any other end."""
+    message = refused.ending.message if refused.ending and 300 <= refused.status < 400 else None
+    return [contact.uri for contact in message.contacts] if isinstance(message, Response) else []

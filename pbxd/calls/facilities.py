@@ -1,0 +1,81 @@
+"""What every call works with: handed in once by the composition root, shared by all calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from media.session import Media, MediaSession
+from pbxd.calls.negotiate import Policy
+from pbxd.directory.accounts import Directory
+from pbxd.directory.registrar import Registrar
+from pbxd.events import Bus
+from pbxd.sip.flow import Destination, Transport
+from pbxd.sip.session import SessionSettings, SessionTable
+from pbxd.sip.stack import Stack
+from pbxd.sip.uri import Uri
+
+
+class Network(Protocol):
+    """Our addresses, as far sides see them."""
+
+    def advertised(self, peer_ip: str, transport: Transport) -> tuple[str, int]:
+        """Host and port to name to `peer_ip` in Contact."""
+
+    def local_ip_for(self, peer_ip: str) -> str:
+        """The address of ours that packets to `peer_ip` leave from: where its media socket is bound."""
+
+
+class Resolver(Protocol):
+    """RFC 3263: a URI's next hops, at once when its host is an address."""
+
+    def destinations(self, uri: Uri, callback: Callable[[Sequence[Destination]], None]) -> None: ...
+
+
+class Hearer(Protocol):
+    """Who a media session belongs to."""
+
+    def fell_silent(self, now: float) -> None:
+        """Nothing came for `Policy.silence_s`, though something should have."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallLimits:
+    """Times in seconds. `ring_timeout_s` ends a call that nobody answers, `max_duration_s` any call."""
+
+    ring_timeout_s: float = 60.0
+    max_duration_s: float = 14400.0
+    follow_redirects: bool = False
+
+
+@dataclass(slots=True)
+class Facilities:
+    """The house as a call sees it. `wall` turns monotonic seconds into seconds since the epoch. A reload replaces
+    `limits`, `policy` and `session`; a call keeps what it began with. `hearers` are
+    told what wire noticed, by the key of their media."""
+
+    stack: Stack
+    sessions: SessionTable
+    media: Media
+    directory: Directory
+    registrar: Registrar
+    resolver: Resolver
+    network: Network
+    bus: Bus
+    wall: Callable[[float], float]
+    limits: CallLimits = field(default_factory=CallLimits)
+    policy: Policy = field(default_factory=Policy)
+    session: SessionSettings = field(default_factory=SessionSettings)
+    hearers: dict[tuple[int, int], Hearer] = field(default_factory=dict)
+
+    def contact(self, user: str | None, peer_ip: str, transport: Transport) -> Uri:
+        """Our Contact toward `peer_ip`."""
+        host, port = self.network.advertised(peer_ip, transport)
+        if transport is Transport.UDP:
+            return Uri.sip(user, host, port)
+        return Uri.sip(user, host, port, transport=transport.value.lower())
+
+    def open_media(self, peer_ip: str) -> MediaSession:
+        """Ports for a stream with `peer_ip`. Raises `media.OutOfPorts`."""
+        return self.media.open(self.network.local_ip_for(peer_ip))

@@ -1,0 +1,66 @@
+"""Who calls: what a leg says of itself, what the next leg is told (RFC 3323, RFC 3325), and what else may pass.
+
+Topology hiding: a header crosses from one leg to the other only when it is named here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pbxd.errors import Invalid
+from pbxd.sip.errors import ParseError
+from pbxd.sip.headers import NameAddr
+from pbxd.sip.message import Request
+from pbxd.sip.uri import Uri
+
+PASSED_HEADERS = ("Alert-Info", "User-to-User")
+_HIDING = frozenset({"id", "user", "header"})
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls: `number` as the dialplan knows it, `name` for displays, `private` when it must not be shown."""
+
+    number: str
+    name: str = ""
+    private: bool = False
+
+
+def caller_of(request: Request, *, extension: str | None, name: str | None, trusted: bool) -> Caller:
+    """The caller of an INVITE or MESSAGE.
+
+    A phone (`extension` given) is who its credentials say, with its own display name; a trunk (`trusted`) is
+    believed in its P-Asserted-Identity, else in its From. Raises `Invalid` on an unreadable identity.
+    """
+    private = bool(_HIDING & {value.strip().lower() for value in (request.headers.get("Privacy") or "").split(";")})
+    if extension is not None:
+        return Caller(extension, name or request.from_.display or "", private)
+    source = request.from_
+    asserted = request.headers.values("P-Asserted-Identity") if trusted else []
+    if asserted:
+        try:
+            source = NameAddr.parse(asserted[0])
+        except ParseError as error:
+            raise Invalid("P-Asserted-Identity cannot be read") from error
+    if source.uri.host == "anonymous.invalid" or (source.uri.user or "").lower() == "anonymous":
+        private = True
+    return Caller(source.uri.user or "", source.display or "", private)
+
+
+def from_header(caller: Caller, domain: str) -> NameAddr:
+    """The From of the next leg, without a tag; anonymous when the caller is private (RFC 3323 §4.1.1.3)."""
+    if caller.private:
+        return NameAddr(display="Anonymous", uri=Uri.sip("anonymous", "anonymous.invalid"), params={})
+    return NameAddr(display=caller.name or None, uri=Uri.sip(caller.number or "unknown", domain), params={})
+
+
+def passed_headers(request: Request, caller: Caller, domain: str, *, trusted_peer: bool) -> list[tuple[str, str]]:
+    """The headers that the next leg gets of the first one. Only a trusted peer learns a private caller's identity
+    (RFC 3325 §7), and is told to keep it."""
+    passed = [(name, value) for name in PASSED_HEADERS for value in request.headers.all(name)]
+    if trusted_peer and caller.number:
+        identity = NameAddr(display=caller.name or None, uri=Uri.sip(caller.number, domain), params={})
+        passed.append(("P-Asserted-Identity", str(identity)))
+    if caller.private:
+        passed.append(("Privacy", "id"))
+    return passed

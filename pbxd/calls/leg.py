@@ -1,0 +1,356 @@
+"""A leg: one SIP session and its sound. The seam between signalling and media.
+
+A leg knows nothing of the other legs: it reports to its owner, and may change owner when it moves to another call.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Sequence
+from typing import Protocol
+
+from media.plan import Codec, MediaPlan
+from media.session import MediaSession
+from pbxd.calls.facilities import Facilities
+from pbxd.calls.negotiate import Endpoint, Negotiation, OfferedAudio, Policy, offered_audio
+from pbxd.calls.record import LegQuality, LegRecord
+from pbxd.sip.errors import SdpError
+from pbxd.sip.flow import Destination, Transport
+from pbxd.sip.headers import NameAddr
+from pbxd.sip.message import Request, Response
+from pbxd.sip.sdp import Direction, SessionDescription
+from pbxd.sip.session import EndCause, Ending, Session, SessionSettings
+from pbxd.sip.transaction import ServerTransaction
+from pbxd.sip.uri import Uri
+
+log = logging.getLogger(__name__)
+
+_session_ids = random.SystemRandom()
+
+Headers = Sequence[tuple[str, str]]
+
+
+class LegOwner(Protocol):
+    """Who a leg belongs to: a call, or what rings on a call's behalf."""
+
+    def leg_progressed(self, leg: Leg, status: int, now: float) -> None:
+        """A called leg rings (or more); `leg.flowing` says whether its early media is up."""
+
+    def leg_answered(self, leg: Leg, now: float) -> None:
+        """The leg is answered and its media agreed: a called leg's 200, a calling leg's ACK."""
+
+    def leg_changed(self, leg: Leg, now: float) -> None:
+        """The far side changed the session: hold, resume, another codec or address."""
+
+    def leg_fell_silent(self, leg: Leg, now: float) -> None:
+        """No packet came of the leg for the RTP timeout."""
+
+    def leg_requested(self, leg: Leg, transaction: ServerTransaction, request: Request, now: float) -> None:
+        """A request in the dialog: INFO, MESSAGE, REFER..."""
+
+    def leg_ended(self, leg: Leg, ending: Ending, now: float) -> None:
+        """The leg is over. Once, always last."""
+
+
+class Leg:
+    """One dialog with its media. `allowed` bounds our direction: what the other side of the call wants."""
+
+    __slots__ = (
+        "_answered_sdp",
+        "_facilities",
+        "allowed",
+        "media",
+        "negotiation",
+        "offered",
+        "owner",
+        "plan",
+        "prefer",
+        "record",
+        "session",
+    )
+
+    session: Session
+
+    def __init__(
+        self, facilities: Facilities, owner: LegOwner, record: LegRecord, media: MediaSession, negotiation: Negotiation
+    ) -> None:
+        self._facilities = facilities
+        self.owner = owner
+        self.record = record
+        self.media = media
+        self.negotiation = negotiation
+        self.offered: OfferedAudio | None = None
+        self.allowed = Direction.SENDRECV
+        self.prefer: Codec | None = None
+        self.plan: MediaPlan | None = None
+        self._answered_sdp = False
+
+    @classmethod
+    def incoming(
+        cls, facilities: Facilities, owner: LegOwner, record: LegRecord, transaction: ServerTransaction, now: float
+    ) -> Leg | None:
+        """A leg for an INVITE. None: it broke a rule and has been answered. Raises `media.OutOfPorts`."""
+        request, flow = transaction.request, transaction.flow
+        leg = cls._with_media(facilities, owner, record, flow.remote[0], flow.transport, facilities.policy)
+        session = Session.incoming(
+            facilities.stack,
+            transaction,
+            request,
+            table=facilities.sessions,
+            contact=facilities.contact(request.uri.user, flow.remote[0], flow.transport),
+            settings=facilities.session,
+            user=leg,
+            now=now,
+        )
+        if session is None:
+            leg.silence()
+            return None
+        leg.session = session
+        return leg
+
+    @classmethod
+    def outgoing(
+        cls,
+        facilities: Facilities,
+        owner: LegOwner,
+        record: LegRecord,
+        *,
+        uri: Uri,
+        from_: NameAddr,
+        to: NameAddr,
+        destinations: Sequence[Destination],
+        headers: Headers,
+        policy: Policy,
+        settings: SessionSettings,
+        now: float,
+    ) -> Leg:
+        """Calls `uri` at the first of `destinations` that answers. Raises `media.OutOfPorts`."""
+        first = destinations[0]
+        leg = cls._with_media(facilities, owner, record, first.host, first.transport, policy)
+        leg.session = Session.outgoing(
+            facilities.stack,
+            table=facilities.sessions,
+            request_uri=uri,
+            from_=from_,
+            to=to,
+            contact=facilities.contact(from_.uri.user, first.host, first.transport),
+            destinations=destinations,
+            offer=leg.negotiation.offer(),
+            headers=headers,
+            settings=settings,
+            user=leg,
+            now=now,
+        )
+        record.sip_call_id = leg.session.call_id
+        return leg
+
+    @classmethod
+    def _with_media(
+        cls,
+        facilities: Facilities,
+        owner: LegOwner,
+        record: LegRecord,
+        peer_ip: str,
+        transport: Transport,
+        policy: Policy,
+    ) -> Leg:
+        media = facilities.open_media(peer_ip)
+        address, _ = facilities.network.advertised(peer_ip, transport)
+        endpoint = Endpoint(address, media.local[1], media.rtcp_port)
+        number = _session_ids.getrandbits(31)
+        leg = cls(facilities, owner, record, media, Negotiation(endpoint, policy, number, frozenset({peer_ip})))
+        facilities.hearers[media.key] = leg
+        return leg
+
+    @property
+    def flowing(self) -> bool:
+        """Whether media is agreed, early or for good."""
+        return self.plan is not None
+
+    @property
+    def remote_direction(self) -> Direction:
+        """What the far side last wished: SENDONLY or INACTIVE is a hold."""
+        return self.negotiation.remote_direction
+
+    # ---- a calling leg, before its answer
+
+    def read_offer(self) -> bool:
+        """Reads the INVITE's offer, if there is one. False: it cannot be served, and the leg was refused (488)."""
+        if self.session.remote_sdp is None:
+            return True
+        try:
+            self.offered = offered_audio(SessionDescription.parse(self.session.remote_sdp), self.negotiation.policy)
+        except SdpError:
+            return False
+        return self.offered is not None and bool(self.offered.codecs)
+
+    def ring(self, status: int, now: float, headers: Headers = ()) -> None:
+        """Tells the caller that it rings."""
+        self.session.ring(status, now, headers=headers)
+
+    def ring_with_media(self, status: int, now: float, headers: Headers = ()) -> None:
+        """Opens early media toward the caller, if it made an offer; else only rings. A second time changes nothing."""
+        if self.offered is None or self._answered_sdp:
+            self.session.ring(status, now, headers=headers)
+            return
+        self.session.ring(status, now, answer=self._answer_first_offer(), headers=headers)
+
+    def answer(self, now: float, headers: Headers = ()) -> None:
+        """Answers the caller: with our answer, with the one given before in a 18x, or with our offer."""
+        self.record.answered_at = self._facilities.wall(now)
+        if self.offered is None:
+            sdp: bytes | None = self.negotiation.offer(self.allowed)
+        else:
+            sdp = None if self._answered_sdp else self._answer_first_offer()
+        self.session.accept(sdp, now, headers=headers)
+
+    def _answer_first_offer(self) -> bytes:
+        assert self.session.remote_sdp is not None  # noqa: S101 - self.offered was read from it
+        offer = SessionDescription.parse(self.session.remote_sdp)
+        sdp, plan = self.negotiation.answer(offer, self.allowed, self.prefer)
+        self._answered_sdp = True
+        self._apply(plan)
+        return sdp
+
+    # ---- later
+
+    def follow(self, direction: Direction, now: float) -> None:
+        """Offers the far side the direction that the other side of the call now wants, if that is news."""
+        if direction is self.allowed:
+            return
+        self.allowed = direction
+        if self.session.established:
+            self.session.offer(self.negotiation.offer(direction), now)
+
+    def hangup(self, now: float, *, status: int = 480, reason: str | None = None) -> None:
+        """Ends the leg from any state; its owner hears `leg_ended`."""
+        self.session.hangup(now, status=status, reason=reason)
+
+    def silence(self) -> None:
+        """Stops the sound and writes down how it was; the SIP side may take a while longer to end."""
+        if self.media.closed:
+            return
+        if self.plan is not None:
+            self.record.quality = _quality(self.media)
+        self._facilities.hearers.pop(self.media.key, None)
+        self.media.close()
+
+    def fell_silent(self, now: float) -> None:
+        """Wire waited in vain."""
+        self.owner.leg_fell_silent(self, now)
+
+    # ---- SessionUser
+
+    def on_progress(self, status: int, sdp: bytes | None, response: Response, now: float) -> None:
+        if self.record.ringing_at is None:
+            self.record.ringing_at = self._facilities.wall(now)
+        if sdp is not None and self.plan is None:
+            self._accept(sdp, now)
+        self.owner.leg_progressed(self, status, now)
+
+    def on_answered(self, sdp: bytes | None, response: Response, now: float) -> None:
+        if sdp is not None and not self._accept(sdp, now):
+            return
+        if self.plan is None:
+            self._break_off(now, "a 200 without an answer")
+            return
+        self._became_answered(now)
+
+    def on_established(self, sdp: bytes | None, now: float) -> None:
+        if sdp is not None and not self._accept(sdp, now):
+            return
+        if self.plan is None:
+            self._break_off(now, "an ACK without an answer")
+            return
+        self._became_answered(now)
+
+    def on_offer(self, sdp: bytes | None, now: float) -> None:
+        if sdp is None:
+            self.session.answer(self.negotiation.offer(self.allowed), now)
+            return
+        try:
+            offer = SessionDescription.parse(sdp)
+            answer, plan = self.negotiation.answer(offer, self.allowed, self.plan.codec if self.plan else self.prefer)
+        except SdpError:
+            self.session.refuse(488, now)
+            return
+        self._apply(plan)
+        self.session.answer(answer, now)
+        self.owner.leg_changed(self, now)
+
+    def on_reanswer(self, sdp: bytes | None, status: int, now: float) -> None:
+        if 200 <= status < 300 and sdp is not None:
+            self._accept(sdp, now)
+            self.owner.leg_changed(self, now)
+
+    def on_request(self, transaction: ServerTransaction, request: Request, now: float) -> None:
+        self.owner.leg_requested(self, transaction, request, now)
+
+    def on_ended(self, ending: Ending, now: float) -> None:
+        self.record.ended_at = self._facilities.wall(now)
+        if self.record.sip_status is None:
+            self.record.sip_status = ending.status
+        self.silence()
+        self.owner.leg_ended(self, ending, now)
+
+    # ---- inside
+
+    def _became_answered(self, now: float) -> None:
+        if self.record.answered_at is None:
+            self.record.answered_at = self._facilities.wall(now)
+        self.record.sip_status = 200
+        self.owner.leg_answered(self, now)
+
+    def _accept(self, sdp: bytes, now: float) -> bool:
+        try:
+            plan = self.negotiation.accept(SessionDescription.parse(sdp))
+        except SdpError as error:
+            self._break_off(now, str(error))
+            return False
+        self._apply(plan)
+        return True
+
+    def _break_off(self, now: float, why: str) -> None:
+        log.warning("media cannot be agreed: %s", why, extra={"leg": self.record.id})
+        self.record.sip_status = 488
+        self.session.hangup(now, status=488, reason='SIP;cause=488;text="Not Acceptable Here"')
+
+    def _apply(self, plan: MediaPlan) -> None:
+        self.plan = plan
+        self.record.codec = plan.codec.name
+        self.media.apply(plan)
+
+
+def _quality(media: MediaSession) -> LegQuality:
+    seen = media.statistics()
+    numbers = seen.numbers
+    return LegQuality(
+        packets_received=numbers.received,
+        packets_sent=numbers.sent,
+        packets_lost=numbers.lost,
+        loss_percent=round(100 * seen.loss, 2),
+        jitter_ms=round(numbers.jitter_ms, 2),
+        round_trip_ms=None if numbers.round_trip_ms is None else round(numbers.round_trip_ms, 1),
+        remote_loss_percent=None if seen.remote_loss is None else round(100 * seen.remote_loss, 2),
+        mos=None if seen.mos is None else round(seen.mos, 2),
+    )
+
+
+def whose_doing(ending: Ending) -> str:
+    """An ending in words, for the record."""
+    return _WORDS[ending.cause]
+
+
+_WORDS = {
+    EndCause.REMOTE_BYE: "hung up",
+    EndCause.REMOTE_CANCEL: "gave up before the answer",
+    EndCause.REJECTED: "refused",
+    EndCause.TIMEOUT: "did not answer our messages",
+    EndCause.TRANSPORT: "could not be reached",
+    EndCause.SESSION_EXPIRED: "did not refresh the session",
+    EndCause.NO_ACK: "never acknowledged the answer",
+    EndCause.LOCAL_HANGUP: "was hung up by the house",
+    EndCause.LOCAL_REJECT: "was refused by the house",
+    EndCause.PROTOCOL: "broke the protocol",
+}

@@ -1,0 +1,57 @@
+"""Who is at the other end of a request: a phone with credentials, a trunk we trust by its address, or nobody yet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pbxd.calls.identity import Caller, caller_of
+from pbxd.directory.accounts import Directory
+from pbxd.directory.authentication import Authenticator, Outcome
+from pbxd.directory.model import Account, Device, Trunk
+from pbxd.errors import Denied
+from pbxd.sip.flow import Flow
+from pbxd.sip.message import Request
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Exactly one of `device` and `trunk` is set."""
+
+    account: Account
+    caller: Caller
+    device: Device | None = None
+    trunk: Trunk | None = None
+
+    @property
+    def party(self) -> str:
+        """Who it is in a call's record."""
+        return self.device.user if self.device else self.trunk.name if self.trunk else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """The answer to who has not proven who they are."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+
+
+def peer_of(
+    directory: Directory, authenticator: Authenticator, request: Request, flow: Flow, now: float
+) -> Peer | Challenge:
+    """Who sent a request that begins something. Raises `Denied` for a phone that says it is someone else, and
+    `Invalid` for an identity that cannot be read."""
+    trunk = directory.trunk_for(flow.remote[0], request.from_.uri.user)
+    if trunk is not None:
+        account = directory.account(trunk.account_id) or directory.default_account
+        return Peer(account, caller_of(request, extension=None, name=None, trusted=True), trunk=trunk)
+    account = directory.account_for_host(request.from_.uri.host)
+    verdict = authenticator.check(request, account, now)
+    if verdict.outcome is not Outcome.PASS or verdict.device is None:
+        return Challenge(verdict.status, verdict.headers)
+    device = verdict.device
+    if not directory.owns(account, device, request.from_.uri.user or ""):
+        raise Denied("From is not the authenticated phone's own")
+    user = directory.user(account, device.user)
+    name = user.display_name if user else None
+    return Peer(account, caller_of(request, extension=device.user, name=name, trusted=False), device=device)

@@ -1,0 +1,98 @@
+"""What is written down of a call: who, when, how it sounded, and whose doing its end was."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Result(StrEnum):
+    """Whose doing the end of a call was."""
+
+    SUCCESS = "success"  # answered, and ended because someone hung up
+    CLIENT = "client"  # the caller's: gave up, wrong number, not allowed
+    SERVER = "server"  # ours: overload, no ports, drain, a fault
+    UPSTREAM = "upstream"  # the called side's: busy, declined, unreachable, media died
+    UNKNOWN = "unknown"  # the process died under it
+
+
+class Direction(StrEnum):
+    INTERNAL = "internal"
+    INBOUND = "inbound"
+    OUTBOUND = "outbound"
+
+
+class Role(StrEnum):
+    CALLER = "caller"
+    CALLEE = "callee"
+
+
+@dataclass(frozen=True, slots=True)
+class LegQuality:
+    """How one leg's incoming sound was. Loss in per cent of expected packets, jitter and round trip in ms."""
+
+    packets_received: int
+    packets_sent: int
+    packets_lost: int
+    loss_percent: float
+    jitter_ms: float
+    round_trip_ms: float | None
+    remote_loss_percent: float | None
+    mos: float | None
+
+
+@dataclass(slots=True)
+class LegRecord:
+    """One SIP dialog of a call. Times are seconds since the epoch."""
+
+    id: str
+    role: Role
+    party: str  # the extension, or the trunk's name
+    sip_call_id: str
+    remote: str  # "udp:127.0.0.1:5062"
+    started_at: float
+    ringing_at: float | None = None
+    answered_at: float | None = None
+    ended_at: float | None = None
+    sip_status: int | None = None
+    codec: str | None = None
+    quality: LegQuality | None = None
+
+
+@dataclass(slots=True)
+class CallRecord:
+    """One call. The call keeps it true while it lives; listeners of `CallChanged` read it and never write."""
+
+    id: str
+    account_id: str
+    direction: Direction
+    caller: str
+    caller_name: str
+    called: str
+    started_at: float
+    ringing_at: float | None = None
+    answered_at: float | None = None
+    ended_at: float | None = None
+    result: Result | None = None
+    sip_status: int | None = None
+    q850: int | None = None
+    reason: str | None = None  # in words, for people
+    ended_by: str | None = None  # "caller", "callee" or "house"
+    legs: list[LegRecord] = field(default_factory=list)
+
+
+class Change(StrEnum):
+    STARTED = "started"
+    RINGING = "ringing"
+    ANSWERED = "answered"
+    HELD = "held"
+    RESUMED = "resumed"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class CallChanged:
+    """Published on the bus at each change of a call's state; the last one is `ENDED`, exactly once."""
+
+    change: Change
+    record: CallRecord

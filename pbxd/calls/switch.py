@@ -1,0 +1,287 @@
+"""Where requests come in: who asks, for whom, and which part of the house answers (RFC 3261 §8.2).
+
+The core of the SIP stack. It keeps the live calls, and decides nothing that a part of its own could decide.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+from media.session import OutOfPorts
+from pbxd.calls import causes
+from pbxd.calls.admission import Admission, Refusal
+from pbxd.calls.call import Call, End
+from pbxd.calls.dial import Target
+from pbxd.calls.facilities import Facilities
+from pbxd.calls.leg import Leg
+from pbxd.calls.pager import MAX_BODY, Page
+from pbxd.calls.peer import Challenge, Peer, peer_of
+from pbxd.calls.record import CallRecord, Direction, LegRecord, Result, Role
+from pbxd.calls.register import Registration
+from pbxd.calls.routing import Reject, Route, ToEcho, ToTrunk, ToUser, route
+from pbxd.calls.targets import targets_of
+from pbxd.directory.authentication import Authenticator
+from pbxd.errors import HouseError, Overloaded
+from pbxd.ids import new_id
+from pbxd.sip.errors import ParseError
+from pbxd.sip.flow import Flow
+from pbxd.sip.message import Request, Response, response_to
+from pbxd.sip.stack import DropReason
+from pbxd.sip.transaction import Failure, ServerTransaction
+from pbxd.sip.uri import Uri
+
+log = logging.getLogger(__name__)
+
+Headers = Sequence[tuple[str, str]]
+SERVED_SCHEMES = frozenset({"sip", "sips", "tel"})
+
+
+class Switch:
+    """The house's core: `calls` by id, newest last. `clock` is asked for the time by what comes back later (DNS)."""
+
+    def __init__(
+        self, facilities: Facilities, authenticator: Authenticator, admission: Admission, clock: Callable[[], float]
+    ) -> None:
+        self._facilities = facilities
+        self._authenticator = authenticator
+        self._clock = clock
+        self._registration = Registration(facilities, authenticator)
+        self._methods: dict[str, Callable[[ServerTransaction, Request, float], None]] = {
+            "INVITE": self._invite,
+            "REGISTER": self._register,
+            "OPTIONS": self._options,
+            "MESSAGE": self._message,
+            "REFER": lambda transaction, _request, now: self._reply(transaction, 603, now),
+            "SUBSCRIBE": lambda transaction, _request, now: self._reply(transaction, 489, now),
+            "PUBLISH": lambda transaction, _request, now: self._reply(transaction, 489, now),
+            "NOTIFY": lambda transaction, _request, now: self._reply(transaction, 481, now),
+            "BYE": lambda transaction, _request, now: self._reply(transaction, 481, now),
+            "INFO": lambda transaction, _request, now: self._reply(transaction, 481, now),
+            "PRACK": lambda transaction, _request, now: self._reply(transaction, 481, now),
+            "UPDATE": lambda transaction, _request, now: self._reply(transaction, 481, now),
+        }
+        self.admission = admission
+        self.calls: dict[str, Call] = {}
+        self.refused: dict[Refusal, int] = dict.fromkeys(Refusal, 0)
+
+    # ---- Core of the stack
+
+    def on_request(self, transaction: ServerTransaction, request: Request, now: float) -> None:
+        try:
+            self._serve(transaction, request, now)
+        except ParseError as error:
+            self._reply(transaction, error.status, now, reason=error.reason)
+        except Overloaded as error:
+            self._reply(transaction, 503, now, headers=[("Retry-After", str(error.retry_after_s))])
+        except HouseError as error:
+            self._reply(transaction, error.sip_status, now)
+        except Exception:
+            log.exception("a %s could not be served", request.method)
+            self._reply(transaction, 500, now)
+
+    def on_ack(self, request: Request, flow: Flow, now: float) -> None:
+        self._facilities.sessions.receive_ack(request, flow, now)
+
+    def on_cancel(self, transaction: ServerTransaction, request: Request, now: float) -> None:
+        self._facilities.sessions.receive_cancel(transaction, request, now)
+
+    def on_server_failure(self, transaction: ServerTransaction, failure: Failure, now: float) -> None:
+        self._facilities.sessions.server_failed(transaction, failure, now)
+
+    def on_stray_response(self, response: Response, flow: Flow, now: float) -> None:
+        self._facilities.stack.drop(DropReason.STRAY_RESPONSE)
+
+    # ---- for the API and the daemon
+
+    def hangup(self, call_id: str, now: float) -> bool:
+        """Ends a live call; False when there is none of that id."""
+        call = self.calls.get(call_id)
+        if call is not None:
+            call.hangup(now)
+        return call is not None
+
+    def hangup_all(self, now: float, reason: str) -> None:
+        """Ends every call, for a daemon that stops."""
+        for call in tuple(self.calls.values()):
+            call.hangup(now, reason=reason, drain=True)
+
+    # ---- inside
+
+    def _serve(self, transaction: ServerTransaction, request: Request, now: float) -> None:
+        if request.uri.scheme not in SERVED_SCHEMES:
+            self._reply(transaction, 416, now)
+            return
+        if self._facilities.sessions.receive(transaction, request, now):
+            return
+        method = self._methods.get(request.method)
+        if method is None:
+            self._reply(transaction, 501, now, headers=[("Allow", self._allow())])
+            return
+        if request.max_forwards == 0 and request.method not in ("OPTIONS", "REGISTER"):
+            self._reply(transaction, 483, now)
+            return
+        unsupported = (request.require | request.proxy_require) - set(self._facilities.session.supported)
+        if unsupported and request.method != "CANCEL":
+            self._reply(transaction, 420, now, headers=[("Unsupported", ", ".join(sorted(unsupported)))])
+            return
+        method(transaction, request, now)
+
+    def _allow(self) -> str:
+        return ", ".join(self._facilities.session.allow)
+
+    def _reply(
+        self,
+        transaction: ServerTransaction,
+        status: int,
+        now: float,
+        *,
+        reason: str | None = None,
+        headers: Headers = (),
+    ) -> None:
+        if transaction.answered or transaction.dead:
+            return
+        response = response_to(transaction.request, status, reason)
+        for name, value in headers:
+            response.headers.add(name, value)
+        self._facilities.stack.respond(transaction, response, now)
+
+    def _options(self, transaction: ServerTransaction, request: Request, now: float) -> None:
+        settings = self._facilities.session
+        headers = [
+            ("Allow", self._allow()),
+            ("Accept", ", ".join(settings.accept)),
+            ("Supported", ", ".join(settings.supported)),
+        ]
+        if self.admission.draining:
+            self._reply(transaction, 503, now, headers=[*headers, ("Retry-After", str(self.admission.retry_after_s))])
+        else:
+            self._reply(transaction, 200, now, headers=headers)
+
+    def _register(self, transaction: ServerTransaction, request: Request, now: float) -> None:
+        self._registration.serve(transaction, request, now)
+
+    def _peer(self, transaction: ServerTransaction, request: Request, now: float) -> Peer | None:
+        found = peer_of(self._facilities.directory, self._authenticator, request, transaction.flow, now)
+        if isinstance(found, Challenge):
+            self._reply(transaction, found.status, now, headers=found.headers)
+            return None
+        return found
+
+    def _message(self, transaction: ServerTransaction, request: Request, now: float) -> None:
+        peer = self._peer(transaction, request, now)
+        if peer is None:
+            return
+        if len(request.body) > MAX_BODY:
+            self._reply(transaction, 513, now)
+            return
+        found = self._route(peer, request.uri.user or "")
+        if not isinstance(found, ToUser | ToTrunk):
+            self._reply(transaction, found.status if isinstance(found, Reject) else 405, now)
+            return
+        targets = targets_of(self._facilities, found, request, peer.caller, peer.account, now)
+        if targets:
+            Page(self._facilities, transaction).send(targets, now)
+        else:
+            self._reply(transaction, 480, now)
+
+    def _route(self, peer: Peer, called: str) -> Route:
+        return route(self._facilities.directory, peer.account, called, from_trunk=peer.trunk is not None)
+
+    # ---- INVITE
+
+    def _invite(self, transaction: ServerTransaction, request: Request, now: float) -> None:
+        self._admit(self.admission.refusal(len(self.calls), now))
+        accept = request.headers.get("Accept")
+        if accept is not None and "application/sdp" not in accept.lower() and "*/*" not in accept:
+            self._reply(transaction, 406, now)
+            return
+        peer = self._peer(transaction, request, now)
+        if peer is None:
+            return
+        self._reply_trying(transaction, now)
+        found = self._route(peer, request.uri.user or "")
+        if isinstance(found, ToTrunk):
+            self._admit_trunk(found)
+        record = self._record(peer, request, found, now)
+        call = Call(
+            self._facilities,
+            record,
+            reroute=lambda uri: self._reroute(uri, peer, request),
+            on_over=self._forget,
+        )
+        leg = self._caller_leg(call, peer, transaction, now)
+        if leg is None:
+            return
+        self.calls[record.id] = call
+        record.legs.append(leg.record)
+        call.start(leg, now)
+        self._connect(call, leg, found, peer, request, now)
+
+    def _forget(self, call: Call) -> None:
+        self.calls.pop(call.record.id, None)
+
+    def _reply_trying(self, transaction: ServerTransaction, now: float) -> None:
+        self._facilities.stack.respond(transaction, response_to(transaction.request, 100), now)
+
+    def _admit(self, refusal: Refusal | None) -> None:
+        if refusal is not None:
+            self.refused[refusal] += 1
+            raise Overloaded(refusal.value, self.admission.retry_after_s)
+
+    def _admit_trunk(self, found: ToTrunk) -> None:
+        limit = found.trunk.max_calls
+        if limit is None:
+            return
+        name = found.trunk.name
+        busy = sum(any(leg.party == name for leg in call.record.legs) for call in self.calls.values())
+        self._admit(Refusal.TRUNK_FULL if busy >= limit else None)
+
+    def _record(self, peer: Peer, request: Request, found: Route, now: float) -> CallRecord:
+        wall = self._facilities.wall(now)
+        default = Direction.INBOUND if peer.trunk else Direction.INTERNAL
+        return CallRecord(
+            id=new_id("call", wall),
+            account_id=peer.account.id,
+            direction=default if isinstance(found, Reject) else found.direction,
+            caller=peer.caller.number,
+            caller_name=peer.caller.name,
+            called=request.uri.user or "",
+            started_at=wall,
+        )
+
+    def _caller_leg(self, call: Call, peer: Peer, transaction: ServerTransaction, now: float) -> Leg | None:
+        flow, wall = transaction.flow, self._facilities.wall(now)
+        record = LegRecord(
+            id=new_id("leg", wall),
+            role=Role.CALLER,
+            party=peer.party,
+            sip_call_id=transaction.request.call_id,
+            remote=f"{flow.transport.value.lower()}:{flow.remote[0]}:{flow.remote[1]}",
+            started_at=wall,
+        )
+        try:
+            return Leg.incoming(self._facilities, call, record, transaction, now)
+        except OutOfPorts:
+            self._admit(Refusal.PORTS_FULL)
+            return None
+
+    def _connect(self, call: Call, leg: Leg, found: Route, peer: Peer, request: Request, now: float) -> None:
+        if isinstance(found, Reject):
+            call.refuse(End(Result.CLIENT, found.status, causes.q850_of(found.status), found.reason, "house"), now)
+        elif not leg.read_offer():
+            call.refuse(End(Result.CLIENT, 488, causes.q850_of(488), "no codec in common", "house"), now)
+        elif isinstance(found, ToEcho):
+            call.echo(now)
+        else:
+            targets = targets_of(self._facilities, found, request, peer.caller, peer.account, now)
+            if targets:
+                call.ring(targets, self._clock)
+            else:
+                call.refuse(End(Result.UPSTREAM, 480, 20, "no phone is registered", "house"), now)
+
+    def _reroute(self, uri: Uri, peer: Peer, request: Request) -> list[Target]:
+        found = self._route(peer, uri.user or "")
+        if not isinstance(found, ToUser | ToTrunk):
+            return []
+        return targets_of(self._facilities, found, request, peer.caller, peer.account, self._clock())

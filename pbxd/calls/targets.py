@@ -1,0 +1,69 @@
+"""From a route to the places that ring: a user's contacts, or a trunk's proxy."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pbxd.calls.dial import Target
+from pbxd.calls.facilities import Facilities
+from pbxd.calls.identity import Caller, from_header, passed_headers
+from pbxd.calls.routing import ToTrunk, ToUser
+from pbxd.directory.model import Account, Aor, Trunk
+from pbxd.sip.headers import NameAddr
+from pbxd.sip.message import Request
+from pbxd.sip.session import SessionSettings
+from pbxd.sip.session.settings import Account as Identity
+from pbxd.sip.uri import Uri
+
+
+def domain_of(account: Account) -> str:
+    """The host that stands behind @ in what the account says of itself."""
+    return min(account.domains, default=account.realm)
+
+
+def targets_of(
+    facilities: Facilities, route: ToUser | ToTrunk, request: Request, caller: Caller, account: Account, now: float
+) -> list[Target]:
+    """Where `route` rings; empty when a user has no contact."""
+    hops = (request.max_forwards if request.max_forwards is not None else 70) - 1
+    if isinstance(route, ToTrunk):
+        return [_to_trunk(facilities, route, request, caller, account, hops)]
+    domain = domain_of(account)
+    headers = (*passed_headers(request, caller, domain, trusted_peer=False), ("Max-Forwards", str(hops)))
+    return [
+        Target(
+            party=route.user.name,
+            uri=binding.contact,
+            to=NameAddr(display=None, uri=Uri.sip(route.user.name, domain), params={}),
+            from_=from_header(caller, domain),
+            headers=headers,
+            settings=facilities.session,
+            destinations=(destination,) if (destination := binding.destination()) else (),
+        )
+        for binding in facilities.registrar.bindings(Aor(account.id, route.user.name), now)
+    ]
+
+
+def _to_trunk(
+    facilities: Facilities, route: ToTrunk, request: Request, caller: Caller, account: Account, hops: int
+) -> Target:
+    proxy = Uri.parse(route.trunk.proxy or "")
+    domain = domain_of(account)
+    uri = proxy.with_(user=route.number)
+    return Target(
+        party=route.trunk.name,
+        uri=uri,
+        to=NameAddr(display=None, uri=Uri.sip(route.number, proxy.host, proxy.port), params={}),
+        from_=from_header(caller, domain),
+        headers=(*passed_headers(request, caller, domain, trusted_peer=True), ("Max-Forwards", str(hops))),
+        settings=_settings_for(facilities.session, route.trunk),
+        resolve=uri,
+    )
+
+
+def _settings_for(settings: SessionSettings, trunk: Trunk) -> SessionSettings:
+    register = trunk.register
+    if register is None:
+        return settings
+    identity = Identity(register.username, register.password)
+    return replace(settings, credentials=lambda _realm: identity)

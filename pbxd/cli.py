@@ -1,0 +1,257 @@
+"""The command line: `pbxd check` reads a file, everything else asks the running daemon over its Unix socket.
+
+Exit codes: 0 done; 1 the daemon said no; 2 a mistake in the configuration or on the command line; 3 no daemon runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import socket
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import IntEnum
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from pbxd import __version__
+from pbxd.config import Config, ConfigError, check_ports, load
+
+DEFAULT_CONFIG = Path("etc/pbxd.yaml")
+LAB_SOCKET = Path("var/lab/pbxd.sock")
+SOCKET_NAME = "pbxd.sock"
+TIMEOUT_S = 10.0
+
+Row = dict[str, Any]
+
+
+class Exit(IntEnum):
+    """What the shell is told."""
+
+    DONE = 0
+    REFUSED = 1
+    MISTAKE = 2
+    NO_DAEMON = 3
+
+
+class CommandError(Exception):
+    """Ends the command with a sentence for people and a code for the shell."""
+
+    def __init__(self, message: str, code: Exit) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a table: its heading, and how a row fills it."""
+
+    heading: str
+    text: Callable[[Row], object]
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command line. `arguments.action` is the function to call, or None for `run`."""
+    parser = argparse.ArgumentParser(
+        prog="pbxd", description="An embedded PBX.", epilog=(__doc__ or "").split("\n\n")[1]
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    for name, text, action in (
+        ("run", "run the daemon in the foreground", None),
+        ("check", "say everything that is wrong with a configuration, and whether its ports are free", _check),
+    ):
+        command = commands.add_parser(name, help=text, description=text)
+        command.add_argument("file", nargs="?", type=Path, default=DEFAULT_CONFIG, metavar="FILE", help="etc/pbxd.yaml")
+        command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides")
+        command.set_defaults(action=action)
+
+    daemon = argparse.ArgumentParser(add_help=False)
+    daemon.add_argument("--socket", type=Path, metavar="PATH", help="the daemon's Unix socket")
+    daemon.add_argument("--config", type=Path, metavar="FILE", help="the daemon's configuration, to find the socket")
+    daemon.add_argument("--json", action="store_true", help="answer with JSON, for machines")
+
+    phones = commands.add_parser(
+        "phones", parents=[daemon], help="list the phones; `phones rotate 1001`: a new password"
+    )
+    phones.set_defaults(action=_list_phones)
+    deeper = phones.add_subparsers(dest="phones_command", metavar="[list | rotate]")
+    deeper.add_parser("list", help="list the phones")
+    rotate = deeper.add_parser("rotate", help="give a phone a new password, shown once")
+    rotate.add_argument("extension")
+    rotate.set_defaults(action=_rotate)
+    for name, text, action in (
+        ("calls", "list the calls that are up", _list_calls),
+        ("registrations", "list what is registered, and from where", _list_registrations),
+        ("trunks", "list the trunks and their state", _list_trunks),
+    ):
+        commands.add_parser(name, parents=[daemon], help=text, description=text).set_defaults(action=action)
+
+    commands.add_parser("version", help="say which pbxd this is").set_defaults(action=_version)
+    return parser
+
+
+def act(arguments: argparse.Namespace) -> Exit:
+    """Carry out what was parsed, `run` excepted."""
+    try:
+        arguments.action(arguments)
+    except CommandError as error:
+        print(f"pbxd: {error}", file=sys.stderr)
+        return error.code
+    except ConfigError as error:
+        print_problems(error)
+        return Exit.MISTAKE
+    except BrokenPipeError:  # `pbxd calls | head`
+        sys.stderr.close()
+    return Exit.DONE
+
+
+def print_problems(error: ConfigError) -> None:
+    """Every problem on a line of its own, then how many."""
+    print(error, file=sys.stderr)
+    count = len(error.problems)
+    print(f"pbxd: {count} problem{'s' if count > 1 else ''}", file=sys.stderr)
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    config = load(arguments.file, arguments.overrides)
+    if problems := check_ports(config):
+        raise ConfigError(problems)
+    print(f"{arguments.file} is good: {_summary(config)}")
+
+
+def _summary(config: Config) -> str:
+    sip = [f"{kind} {address}" for kind in ("udp", "tcp", "tls") for address in getattr(config.sip, kind)]
+    where = ", ".join(sip) or "nothing"
+    return f"SIP on {where}; HTTP on {config.http.listen}; RTP {config.rtp.ports}; data in {config.data_dir}"
+
+
+def _version(_arguments: argparse.Namespace) -> None:
+    print(f"pbxd {__version__}")
+
+
+def _list_phones(arguments: argparse.Namespace) -> None:
+    columns = (
+        Column("EXTENSION", lambda row: row["extension"]),
+        Column("NAME", lambda row: row["name"]),
+        Column("USERNAME", lambda row: row["auth_username"]),
+        Column("REGISTERED", lambda row: row["registered"]),
+        Column("FROM", lambda row: "configuration" if row["declared"] else "first start"),
+    )
+    _show(arguments, "phones", columns, "There are no phones.")
+
+
+def _list_calls(arguments: argparse.Namespace) -> None:
+    columns = (
+        Column("CALL", lambda row: row["id"]),
+        Column("STATE", lambda row: row["state"]),
+        Column("FROM", lambda row: row["caller"]),
+        Column("TO", lambda row: row["called"]),
+        Column("DIRECTION", lambda row: row["direction"]),
+        Column("SECONDS", lambda row: f"{row['duration_s']:.0f}"),
+        Column("CODECS", lambda row: "/".join(leg["codec"] or "-" for leg in row["legs"])),
+    )
+    _show(arguments, "calls", columns, "No call is up.")
+
+
+def _list_registrations(arguments: argparse.Namespace) -> None:
+    columns = (
+        Column("AOR", lambda row: row["aor"]),
+        Column("CONTACT", lambda row: row["contact"]),
+        Column("SOURCE", lambda row: row["source"]),
+        Column("EXPIRES", lambda row: _clock(row["expires_at"])),
+        Column("USER AGENT", lambda row: row["user_agent"] or "-"),
+    )
+    _show(arguments, "registrations", columns, "Nothing is registered.")
+
+
+def _list_trunks(arguments: argparse.Namespace) -> None:
+    columns = (
+        Column("TRUNK", lambda row: row["name"]),
+        Column("PROXY", lambda row: row["proxy"] or "-"),
+        Column("SOURCES", lambda row: ", ".join(row["sources"]) or "-"),
+        Column("STATE", lambda row: row["state"]),
+        Column("SINCE", lambda row: _clock(row["since"])),
+        Column("REASON", lambda row: row["reason"] or "-"),
+    )
+    _show(arguments, "trunks", columns, "There are no trunks.")
+
+
+def _rotate(arguments: argparse.Namespace) -> None:
+    phone = _ask(arguments, "POST", f"/house/v1/phones/{quote(arguments.extension, safe='')}/password")
+    if arguments.json:
+        print(json.dumps(phone))
+        return
+    print(f"Phone {phone['extension']} has a new password, shown only now:\n")
+    print(f"    username  {phone['auth_username']}\n    password  {phone['password']}\n")
+
+
+def _show(arguments: argparse.Namespace, what: str, columns: Sequence[Column], nothing: str) -> None:
+    answer = _ask(arguments, "GET", f"/house/v1/{what}")
+    if arguments.json:
+        print(json.dumps(answer))
+    else:
+        print(table(columns, answer[what]) if answer[what] else nothing)
+
+
+def table(columns: Sequence[Column], rows: Sequence[Row]) -> str:
+    """Rows under headings, each column as wide as it must be."""
+    lines = [[column.heading for column in columns], *([str(column.text(row)) for column in columns] for row in rows)]
+    widths = [max(len(line[index]) for line in lines) for index in range(len(columns))]
+    return "\n".join("  ".join(f"{text:<{w}}" for text, w in zip(line, widths, strict=True)).rstrip() for line in lines)
+
+
+def _clock(moment: str | None) -> str:
+    return datetime.fromisoformat(moment).astimezone().strftime("%Y-%m-%d %H:%M:%S") if moment else "-"
+
+
+class _SocketConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=TIMEOUT_S)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(TIMEOUT_S)
+        self.sock.connect(str(self._path))
+
+
+def _ask(arguments: argparse.Namespace, method: str, path: str) -> Any:
+    """What the daemon answers. Raises CommandError where there is none, or where it says no."""
+    place = _find_socket(arguments)
+    connection = _SocketConnection(place)
+    try:
+        connection.request(method, path)
+        response = connection.getresponse()
+        answer = json.loads(response.read() or b"null")
+    except PermissionError:
+        message = f"{place} belongs to another user: ask as root, or as the user the daemon runs as"
+        raise CommandError(message, Exit.REFUSED) from None
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise CommandError(f"no daemon answers on {place} ({error})", Exit.NO_DAEMON) from None
+    finally:
+        connection.close()
+    if response.status >= 400:
+        raise CommandError(answer["error"]["message"], Exit.REFUSED)
+    return answer
+
+
+def _find_socket(arguments: argparse.Namespace) -> Path:
+    """`--socket`, the data directory of `--config`, that of etc/pbxd.yaml, or the lab's: the first that is there."""
+    if arguments.socket:
+        places = [arguments.socket]
+    elif arguments.config:
+        places = [load(arguments.config).data_dir / SOCKET_NAME]
+    else:
+        configured = [load(DEFAULT_CONFIG).data_dir / SOCKET_NAME] if DEFAULT_CONFIG.exists() else []
+        places = [*configured, LAB_SOCKET]
+    for place in places:
+        if place.is_socket():
+            return Path(place)
+    looked = " or ".join(map(str, places))
+    hint = "start one with `make run`, or name its socket with --socket"
+    raise CommandError(f"no daemon is running: there is no {looked}; {hint}", Exit.NO_DAEMON)

@@ -1,0 +1,30 @@
+"""The configuration file: what may be said in it, where each value came from, and every mistake at once.
+
+values   addresses, port ranges, number ranges: the scalars of the file
+schema   every setting with its default and its meaning (frozen pydantic models)
+tree     YAML text -> plain values and the line of each
+load     defaults < file < --set, checked as one -> Config
+explain  what pydantic found, in words for people
+check    what no single setting can know: names that must exist, numbers that must not clash, ports in use
+listing  the configuration as a list: to show, to compare, and to know what needs a restart
+"""
+
+from pbxd.config.check import check_ports
+from pbxd.config.listing import Setting, diff, needs_restart, settings
+from pbxd.config.load import load
+from pbxd.config.problem import ConfigError, Problem
+from pbxd.config.schema import Config, Source, SourceKind
+
+__all__ = [
+    "Config",
+    "ConfigError",
+    "Problem",
+    "Setting",
+    "Source",
+    "SourceKind",
+    "check_ports",
+    "diff",
+    "load",
+    "needs_restart",
+    "settings",
+]

@@ -1,0 +1,153 @@
+"""What no single setting can know: names that must exist, numbers that must not clash, ports that must be free."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+from pbxd.config.explain import suggestion
+from pbxd.config.problem import Problem
+from pbxd.config.schema import Config
+from pbxd.config.tree import KeyPath, Tree
+from pbxd.config.values import Address, NumberRange
+
+
+def cross_check(tree: Tree) -> list[Problem]:
+    """Compare the sections with each other. Works on the plain tree, so that it also finds something in a file whose
+    single settings are wrong; what has the wrong type is passed over here and reported there."""
+    root = tree.value if isinstance(tree.value, dict) else {}
+    found = (_routes(root), _extensions(root), _numbers(root), _trunks(root), _listeners(root))
+    return [
+        Problem(tree.place(path), ".".join(map(str, path)), message) for problems in found for path, message in problems
+    ]
+
+
+Found = Iterator[tuple[KeyPath, str]]
+
+
+def _mapping(root: dict[str, object], *path: str) -> dict[str, object]:
+    value: object = root
+    for part in path:
+        value = value.get(part) if isinstance(value, dict) else None
+    return value if isinstance(value, dict) else {}
+
+
+def _sequence(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
+
+
+def _first_numbers(root: dict[str, object]) -> tuple[str, ...]:
+    """The numbers of `first_start.phones`, of the default when the file does not say, none when it says nonsense."""
+    text = _mapping(root, "first_start").get("phones", str(Config().first_start.phones))
+    try:
+        return NumberRange.parse(text).numbers if isinstance(text, str) else ()
+    except ValueError:
+        return ()
+
+
+def _routes(root: dict[str, object]) -> Found:
+    trunks = _mapping(root, "trunks")
+    for index, route in enumerate(_sequence(root.get("routes"))):
+        name = route.get("trunk") if isinstance(route, dict) else None
+        if not isinstance(name, str):
+            continue
+        trunk = trunks.get(name)
+        if name not in trunks:
+            yield ("routes", index, "trunk"), f"there is no trunk {name}" + suggestion(name, trunks)
+        elif isinstance(trunk, dict) and trunk.get("proxy") is None:
+            yield ("routes", index, "trunk"), f"the trunk {name} has no proxy to call"
+
+
+def _extensions(root: dict[str, object]) -> Found:
+    users = {*_mapping(root, "phones"), *_first_numbers(root)}
+    for number, extension in _mapping(root, "extensions").items():
+        user = extension.get("user") if isinstance(extension, dict) else None
+        if isinstance(user, str) and user not in users:
+            yield ("extensions", number, "user"), f"there is no user {user}" + suggestion(user, sorted(users))
+
+
+def _numbers(root: dict[str, object]) -> Found:
+    phones = _mapping(root, "phones")
+    first = set(_first_numbers(root))
+    for number in _mapping(root, "extensions"):
+        if number in phones:
+            yield ("extensions", number), f"the number {number} is also a phone under phones"
+        elif number in first:
+            yield ("extensions", number), f"the number {number} is also one of first_start.phones"
+
+
+def _trunks(root: dict[str, object]) -> Found:
+    owners: dict[tuple[str, str], str] = {}
+    for name, trunk in _mapping(root, "trunks").items():
+        if not isinstance(trunk, dict):
+            continue
+        sources = _sequence(trunk.get("sources"))
+        for index, source in enumerate(sources):
+            owner = owners.setdefault((str(source), str(trunk.get("from_user"))), name)
+            if owner != name:
+                yield ("trunks", name, "sources", index), f"calls from {source} already belong to the trunk {owner}"
+
+
+def _listeners(root: dict[str, object]) -> Found:
+    default = Config()
+    sip = _mapping(root, "sip")
+    taken: dict[tuple[bool, str], str] = {}
+    for key in ("udp", "tcp", "tls"):
+        said = sip.get(key, [str(address) for address in getattr(default.sip, key)])
+        for index, text in enumerate(_sequence(said)):
+            if isinstance(text, str) and not text.endswith(":0"):
+                earlier = taken.setdefault((key == "udp", text), f"sip.{key}.{index}")
+                if earlier != f"sip.{key}.{index}":
+                    yield ("sip", key, index), f"{text} is already taken by {earlier}"
+    http = _mapping(root, "http").get("listen", str(default.http.listen))
+    if isinstance(http, str) and (False, http) in taken and not http.endswith(":0"):
+        yield ("http", "listen"), f"{http} is already taken by {taken[False, http]}"
+
+
+def check_ports(config: Config) -> list[Problem]:
+    """Try to bind every listener: each that cannot be had is one problem. Leaves nothing bound."""
+    wanted = [("sip.udp", address, socket.SOCK_DGRAM) for address in config.sip.udp]
+    wanted += [("sip.tcp", address, socket.SOCK_STREAM) for address in config.sip.tcp]
+    wanted += [("sip.tls", address, socket.SOCK_STREAM) for address in config.sip.tls]
+    wanted.append(("http.listen", config.http.listen, socket.SOCK_STREAM))
+    problems = []
+    for key, address, kind in wanted:
+        if message := _bind_error(address, kind):
+            problems.append(Problem(config.source(key).where, key, message))
+    for key in ("certificate", "private_key"):
+        path: Path | None = getattr(config.sip, key)
+        if path is not None and not path.is_file():
+            where = config.source(f"sip.{key}").where
+            problems.append(Problem(where, f"sip.{key}", f"there is no file {path}"))
+    return problems
+
+
+def _bind_error(address: Address, kind: socket.SocketKind) -> str | None:
+    family = socket.AF_INET6 if address.is_ipv6 else socket.AF_INET
+    try:
+        with socket.socket(family, kind) as probe:
+            if address.is_ipv6:
+                probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            if kind is socket.SOCK_STREAM:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((address.host, address.port))
+            if kind is socket.SOCK_STREAM:
+                probe.listen(1)
+    except OSError as error:
+        if address.is_ipv6 and address.is_wildcard and error.errno in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
+            return None  # a host without IPv6 serves IPv4 alone
+        return _bind_message(address, kind, error)
+    return None
+
+
+def _bind_message(address: Address, kind: socket.SocketKind, error: OSError) -> str:
+    name = f"{address}/{'UDP' if kind is socket.SOCK_DGRAM else 'TCP'}"
+    if error.errno == errno.EADDRINUSE:
+        return f"{name} is in use by another program (`ss -lnp` tells which)"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"{name}: this host has no address {address.host}"
+    if error.errno == errno.EACCES:
+        return f"{name}: ports below 1024 need a privilege this process does not have"
+    return f"{name} cannot be had: {error.strerror}"

@@ -1,0 +1,438 @@
+"""Every setting: its type, its default and what it is for. `etc/pbxd.yaml` says the same in full sentences."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, model_validator
+
+from pbxd.config.values import (
+    Address,
+    AddressField,
+    IPv4Field,
+    IPv6Field,
+    NetworkField,
+    Number,
+    NumberRange,
+    NumberRangeField,
+    PathField,
+    PortRange,
+    PortRangeField,
+)
+from pbxd.sip.errors import ParseError
+from pbxd.sip.uri import Uri
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+_HOST = re.compile(r"[A-Za-z0-9_.:-]{1,253}")
+_PATTERN = re.compile(r"(?=.)[0-9*#+XZN]{0,32}\.?")
+_PROXY = re.compile(r"sips?:(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)(?::[0-9]{1,5})?(?:;transport=(?:udp|tcp|tls))?")
+
+
+class LogLevel(StrEnum):
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class LogFormat(StrEnum):
+    AUTO = "auto"
+    TEXT = "text"
+    JSON = "json"
+
+
+class DigestAlgorithm(StrEnum):
+    SHA_256 = "SHA-256"
+    MD5 = "MD5"
+
+
+class Redirects(StrEnum):
+    REFUSE = "refuse"
+    FOLLOW = "follow"
+
+
+class CodecName(StrEnum):
+    PCMU = "PCMU"
+    PCMA = "PCMA"
+
+
+class SourceKind(StrEnum):
+    DEFAULT = "default"
+    FILE = "file"
+    SETTINGS = "settings file"
+    SET = "--set"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a value was said: `where` is `etc/pbxd.yaml:12`, `--set sip.udp`, or empty for a default."""
+
+    kind: SourceKind
+    where: str = ""
+
+
+def _name(value: str) -> str:
+    if not _NAME.fullmatch(value):
+        raise ValueError("a name is 1 to 63 letters, digits, '-', '_' or '.', the first a letter or digit")
+    return value
+
+
+def _host(value: str) -> str:
+    if not _HOST.fullmatch(value):
+        raise ValueError("this is neither a host name nor an IP address")
+    return value.lower()
+
+
+def _proxy(value: str) -> str:
+    if not _PROXY.fullmatch(value):
+        raise ValueError("a proxy is written sip:host, sip:host:port or sip:host:port;transport=tcp")
+    try:
+        Uri.parse(value)
+    except ParseError as error:
+        raise ValueError(f"{value} is not a SIP URI: {error.reason}") from None
+    return value
+
+
+def _pattern(value: str) -> str:
+    if not _PATTERN.fullmatch(value):
+        raise ValueError(
+            "a pattern is digits, * # +, X (0-9), Z (1-9), N (2-9), and '.' (one or more of anything) at its end"
+        )
+    return value
+
+
+Name = Annotated[str, AfterValidator(_name)]
+Host = Annotated[str, AfterValidator(_host)]
+Proxy = Annotated[str, AfterValidator(_proxy)]
+Pattern = Annotated[str, AfterValidator(_pattern)]
+Label = Annotated[str, Field(max_length=128, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Secret = Annotated[SecretStr, Field(min_length=8, max_length=256)]
+Switch = Annotated[bool, Field(strict=True)]
+Count = Annotated[int, Field(strict=True, ge=1, le=10_000_000)]
+Seconds = Annotated[int, Field(strict=True, ge=1, le=31_536_000)]
+SecondsOrNever = Annotated[int, Field(strict=True, ge=0, le=31_536_000)]
+Scope = Annotated[str, Field(pattern=r"^(\*|[a-z][a-z0-9_.:-]{0,62})$")]
+RESTART: dict[str, Any] = {"restart": True}
+
+
+def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    return tuple(ip_network(part) for part in text.split())
+
+
+def _addresses(text: str) -> tuple[Address, ...]:
+    return tuple(Address.parse(part) for part in text.split())
+
+
+class Section(BaseModel):
+    """A mapping of the file: every key is known, and nothing changes after it was read."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Log(Section):
+    level: LogLevel = Field(default=LogLevel.INFO, description="the least important line that is written")
+    format: LogFormat = Field(
+        default=LogFormat.AUTO, description="auto is text on a terminal and JSON otherwise", json_schema_extra=RESTART
+    )
+
+
+class Account(Section):
+    slug: Name = Field(default="house", description="short name of the default account", json_schema_extra=RESTART)
+    name: Label = Field(default="House", description="its name for people")
+    realm: Name = Field(
+        default="pbxd",
+        description="digest realm of its phones; stored passwords are bound to it",
+        json_schema_extra=RESTART,
+    )
+    domains: tuple[Host, ...] = Field(
+        default=(), max_length=100, description="host names and addresses that mean this account"
+    )
+
+
+class External(Section):
+    ipv4: IPv4Field | None = Field(default=None, description="our IPv4 address as seen from outside local_nets")
+    ipv6: IPv6Field | None = Field(default=None, description="our IPv6 address as seen from outside local_nets")
+
+
+class Digest(Section):
+    algorithms: tuple[DigestAlgorithm, ...] = Field(
+        default=(DigestAlgorithm.SHA_256, DigestAlgorithm.MD5),
+        min_length=1,
+        max_length=2,
+        description="offered, strongest first",
+    )
+    nonce_lifetime_s: Seconds = Field(
+        default=300, description="how long one challenge may be answered", json_schema_extra=RESTART
+    )
+
+
+class RegistrarLimits(Section):
+    min_expires_s: Seconds = Field(default=60, le=3600, description="shorter registrations are refused with 423")
+    default_expires_s: Seconds = Field(default=3600, description="for a phone that asks for no particular time")
+    max_expires_s: Seconds = Field(default=7200, description="longer wishes are shortened to this")
+    max_contacts: Count = Field(default=10, le=100, description="phones that may be registered to one user at a time")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if not self.min_expires_s <= self.default_expires_s <= self.max_expires_s:
+            raise ValueError("min_expires_s <= default_expires_s <= max_expires_s must hold")
+        return self
+
+
+class SessionTimer(Section):
+    expires_s: Seconds = Field(default=1800, ge=90, description="how often a call proves that both ends are alive")
+    min_se_s: Seconds = Field(
+        default=90, ge=90, description="the shortest interval we agree to (RFC 4028 §5: 90 at least)"
+    )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.min_se_s > self.expires_s:
+            raise ValueError("min_se_s <= expires_s must hold")
+        return self
+
+
+class Guard(Section):
+    rate: Count = Field(default=100, description="datagrams a second one source may send for long")
+    burst: Count = Field(default=400, description="datagrams one source may send at once")
+    trusted: tuple[NetworkField, ...] = Field(
+        default=(), max_length=256, description="sources never limited and never banned"
+    )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.burst < self.rate:
+            raise ValueError("burst >= rate must hold")
+        return self
+
+
+class Sip(Section):
+    udp: tuple[AddressField, ...] = Field(
+        default=_addresses("0.0.0.0:5060 [::]:5060"),
+        max_length=16,
+        description="UDP listeners",
+        json_schema_extra=RESTART,
+    )
+    tcp: tuple[AddressField, ...] = Field(
+        default=_addresses("0.0.0.0:5060 [::]:5060"),
+        max_length=16,
+        description="TCP listeners",
+        json_schema_extra=RESTART,
+    )
+    tls: tuple[AddressField, ...] = Field(
+        default=_addresses("0.0.0.0:5061 [::]:5061"),
+        max_length=16,
+        description="TLS listeners",
+        json_schema_extra=RESTART,
+    )
+    external: External = Field(default=External(), description="what far sides outside local_nets are told")
+    local_nets: tuple[NetworkField, ...] = Field(
+        default=_networks(
+            "10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 100.64.0.0/10 127.0.0.0/8 fc00::/7 fe80::/10 ::1/128"
+        ),
+        max_length=256,
+        description="networks that reach us without address translation",
+    )
+    certificate: PathField | None = Field(
+        default=None,
+        description="PEM chain for TLS; null is self-signed, made at first start",
+        json_schema_extra=RESTART,
+    )
+    private_key: PathField | None = Field(
+        default=None, description="PEM key of the certificate", json_schema_extra=RESTART
+    )
+    user_agent: Label = Field(
+        default="pbxd", description="the User-Agent and Server we state", json_schema_extra=RESTART
+    )
+    digest: Digest = Field(default=Digest(), description="how phones prove who they are")
+    registrar: RegistrarLimits = Field(default=RegistrarLimits(), description="limits of registrations")
+    session_timer: SessionTimer = Field(default=SessionTimer(), description="RFC 4028")
+    reliable_provisional: Switch = Field(
+        default=True, description="acknowledge ringing where the far side can (RFC 3262)"
+    )
+    redirects: Redirects = Field(default=Redirects.REFUSE, description="what a 3xx of a called side leads to")
+    max_transactions: Count = Field(
+        default=20_000, description="live transactions; above that 503", json_schema_extra=RESTART
+    )
+    max_connections: Count = Field(default=2_000, description="open TCP and TLS connections", json_schema_extra=RESTART)
+    connect_timeout_s: Seconds = Field(
+        default=5, description="for a TCP or TLS connection we open", json_schema_extra=RESTART
+    )
+    connection_idle_s: Seconds = Field(
+        default=3_600, description="a connection silent for so long is closed", json_schema_extra=RESTART
+    )
+    nat_keepalive_s: SecondsOrNever = Field(default=30, description="pings that keep a phone's NAT open; 0 is never")
+    guard: Guard = Field(default=Guard(), description="limits of what one source may send")
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if (self.certificate is None) is not (self.private_key is None):
+            raise ValueError("certificate and private_key are given together or not at all")
+        return self
+
+
+class RtpAddress(Section):
+    ipv4: IPv4Field | None = Field(
+        default=None, description="local IPv4 address of sound; null is that of the SIP socket"
+    )
+    ipv6: IPv6Field | None = Field(
+        default=None, description="local IPv6 address of sound; null is that of the SIP socket"
+    )
+
+
+class Rtp(Section):
+    ports: PortRangeField = Field(
+        default=PortRange(10_000, 19_999),
+        description="UDP ports of sound; one call takes four",
+        json_schema_extra=RESTART,
+    )
+    address: RtpAddress = Field(default=RtpAddress(), description="where sound is received", json_schema_extra=RESTART)
+    quarantine_s: SecondsOrNever = Field(
+        default=2, description="how long a used port rests before the next call gets it"
+    )
+
+
+class Codecs(Section):
+    allow: tuple[CodecName, ...] = Field(
+        default=(CodecName.PCMU, CodecName.PCMA),
+        min_length=1,
+        max_length=8,
+        description="codecs in order of preference",
+    )
+    ptime_ms: Count = Field(
+        default=20, multiple_of=10, le=60, description="length of sound in one packet, as we ask for it"
+    )
+
+
+class Calls(Section):
+    max: Count = Field(default=1_000, description="calls at a time; above that 503")
+    setup_rate: Count = Field(default=300, description="new calls a second; above that 503")
+    ring_timeout_s: Seconds = Field(default=60, description="a call not answered for so long ends")
+    max_duration_s: Seconds = Field(default=14_400, description="no call lasts longer")
+    rtp_timeout_s: SecondsOrNever = Field(default=60, description="a call without sound for so long ends; 0 is never")
+    drain_s: SecondsOrNever = Field(default=20, description="how long a stop waits for calls to end")
+
+
+class Http(Section):
+    listen: AddressField = Field(
+        default=Address("127.0.0.1", 8080),
+        description="the control plane: API, health, metrics",
+        json_schema_extra=RESTART,
+    )
+
+
+class FirstStart(Section):
+    phones: NumberRangeField = Field(
+        default=NumberRange.parse("1001-1010"), description="phones that get an extension and a password at first start"
+    )
+    admin_key: Switch = Field(default=True, description="make an API key at first start, shown once")
+
+
+class Phone(Section):
+    password: Secret = Field(description="its digest password, 8 characters at least")
+    name: Label = Field(default="", description="the caller name it shows")
+
+
+class Extension(Section):
+    echo: Switch = Field(default=False, description="says back what it hears")
+    user: Number | None = Field(default=None, description="rings the phones of this user")
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        if self.echo is (self.user is not None):
+            raise ValueError("an extension is either echo: true or user: NUMBER")
+        return self
+
+
+class TrunkRegister(Section):
+    username: Label = Field(description="auth username at the provider")
+    password: SecretStr = Field(description="its password", min_length=1, max_length=256)
+    aor: Label | None = Field(default=None, description="user part registered; null is the username")
+    expires_s: Seconds = Field(default=3600, ge=60, description="the registration time asked for")
+
+
+class Trunk(Section):
+    proxy: Proxy | None = Field(default=None, description="where calls to it go")
+    sources: tuple[NetworkField, ...] = Field(default=(), max_length=64, description="addresses its calls come from")
+    from_user: Label | None = Field(default=None, description="only calls with this From user are its own")
+    register_: TrunkRegister | None = Field(default=None, alias="register", description="register out to the proxy")
+    max_calls: Count | None = Field(default=None, description="calls at a time over this trunk; null is no limit")
+
+    @model_validator(mode="after")
+    def _reachable(self) -> Self:
+        if self.proxy is None and not self.sources:
+            raise ValueError("a trunk needs a proxy (to call out), sources (to be called), or both")
+        if self.register_ is not None and self.proxy is None:
+            raise ValueError("register needs a proxy to register to")
+        if self.from_user is not None and not self.sources:
+            raise ValueError("from_user alone proves nothing: name the sources too")
+        return self
+
+
+class Route(Section):
+    match: Pattern = Field(description="the dialled number: digits, X 0-9, Z 1-9, N 2-9, '.' the rest")
+    trunk: Name = Field(description="the trunk that takes it")
+    strip: Annotated[int, Field(strict=True, ge=0, le=32)] = Field(default=0, description="digits cut from the front")
+    prepend: Annotated[str, Field(pattern=r"^[0-9*#+]{0,32}$")] = Field(
+        default="", description="digits put in front then"
+    )
+
+
+class Key(Section):
+    secret: Secret = Field(description="the key itself, 8 characters at least")
+    scopes: tuple[Scope, ...] = Field(
+        default=("*",), min_length=1, max_length=64, description="what it may do; * is everything"
+    )
+
+
+class Store(Section):
+    url: SecretStr | None = Field(
+        default=None, description="SQLAlchemy URL; null is SQLite in data_dir", json_schema_extra=RESTART
+    )
+
+
+Phones = Annotated[dict[Number, Phone], Field(max_length=10_000)]
+Extensions = Annotated[dict[Number, Extension], Field(max_length=10_000)]
+Trunks = Annotated[dict[Name, Trunk], Field(max_length=1_000)]
+Routes = Annotated[tuple[Route, ...], Field(max_length=1_000)]
+Keys = Annotated[dict[Name, Key], Field(max_length=1_000)]
+
+
+class Config(Section):
+    """The whole file, frozen. `source` tells where each value came from."""
+
+    node: Name = Field(default="pbxd", description="the id of this house among others", json_schema_extra=RESTART)
+    data_dir: PathField = Field(
+        default=Path("var/pbxd"), description="what must survive a restart, mode 0700", json_schema_extra=RESTART
+    )
+    log: Log = Field(default=Log(), description="what is written down of the daemon itself")
+    account: Account = Field(default=Account(), description="the default account")
+    sip: Sip = Field(default=Sip(), description="signalling")
+    rtp: Rtp = Field(default=Rtp(), description="sound on the network")
+    codecs: Codecs = Field(default=Codecs(), description="sound in the packet")
+    calls: Calls = Field(default=Calls(), description="limits of calls")
+    http: Http = Field(default=Http(), description="the control plane")
+    first_start: FirstStart = Field(default=FirstStart(), description="what an empty house is given")
+    phones: Phones = Field(default={}, description="declared phones by number: user, device and extension in one")
+    extensions: Extensions = Field(default={"600": Extension(echo=True)}, description="declared extensions by number")
+    trunks: Trunks = Field(default={}, description="providers by name")
+    routes: Routes = Field(default=(), description="which trunk takes which dialled number; the first match wins")
+    keys: Keys = Field(default={}, description="API keys by name")
+    store: Store = Field(default=Store(), description="where records are kept")
+
+    _sources: Mapping[str, Source] = PrivateAttr(default_factory=dict)
+
+    def said_at(self, sources: Mapping[str, Source]) -> Self:
+        """Remember where the values came from; called once, by `load`."""
+        self._sources = dict(sources)
+        return self
+
+    def source(self, key: str) -> Source:
+        """Where the value of the dotted `key` (`sip.udp`, `phones.1001.name`) was said."""
+        return self._sources.get(key, Source(SourceKind.DEFAULT))

@@ -1,0 +1,217 @@
+"""The directory: who there is, asked by calls without waiting, changed by the file and the API."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Self
+
+from sqlalchemy import select
+
+from pbxd.config.schema import Config
+from pbxd.directory.declared import TABLES, declare, registers
+from pbxd.directory.model import (
+    Account,
+    Aor,
+    Device,
+    Extension,
+    ExtensionKind,
+    PhoneEntry,
+    Trunk,
+    User,
+)
+from pbxd.directory.passwords import Hashes, make_password
+from pbxd.directory.snapshot import Rows, Snapshot
+from pbxd.errors import Conflict, NotFound
+from pbxd.ids import new_id
+from pbxd.store import Store
+from pbxd.store.queue import Write
+from pbxd.store.schema import METADATA, devices, extensions, users
+
+MAX_DIALLED = 64
+
+
+class Directory:
+    """Accounts and what belongs to them. Look-ups are synchronous and never touch the store."""
+
+    def __init__(self, store: Store, config: Config) -> None:
+        self._store = store
+        self._config = config
+        self._snapshot = Snapshot()
+        self._registered: dict[tuple[str, str], frozenset[str]] = {}
+        self._default_id = ""
+        self._turn = asyncio.Lock()  # one change at a time
+
+    @classmethod
+    async def load(cls, store: Store, config: Config, wall: float) -> Self:
+        """Read the store and make what `config` declares true in it. Raises StoreError."""
+        directory = cls(store, config)
+        await directory.reload(config, wall)
+        return directory
+
+    async def reload(self, config: Config, wall: float) -> None:
+        """Take up a changed configuration. Look-ups see the old state until the new one is whole. Raises StoreError."""
+        async with self._turn:
+            rows = await self._rows()
+            account_id, writes = declare(config, rows, self._store, wall)
+            if writes:
+                await self._store.commit(writes)
+                rows = await self._rows()
+            self._config = config
+            self._default_id = account_id
+            self._snapshot = Snapshot.of(rows, registers(config, account_id))
+            self._trust()
+
+    async def _rows(self) -> Rows:
+        return {
+            name: [row._asdict() for row in await self._store.rows(select(METADATA.tables[name]))] for name in TABLES
+        }
+
+    # ---- accounts and people
+
+    @property
+    def default_account(self) -> Account:
+        """The account that any host of ours, and any unknown host, means."""
+        return self._snapshot.accounts[self._default_id]
+
+    def accounts(self) -> list[Account]:
+        return list(self._snapshot.accounts.values())
+
+    def account(self, account_id: str) -> Account | None:
+        return self._snapshot.accounts.get(account_id)
+
+    def account_for_host(self, host: str) -> Account:
+        """The account a Request-URI or To host means; the default one for our own addresses and unknown names."""
+        found = self._snapshot.hosts.get(host)
+        return found or self._snapshot.hosts.get(host.lower().strip("[]").rstrip(".")) or self.default_account
+
+    def user(self, account: Account, name: str) -> User | None:
+        return self._snapshot.users.get((account.id, name))
+
+    def device(self, account: Account, auth_username: str) -> Device | None:
+        return self._snapshot.devices.get((account.id, auth_username))
+
+    def extension(self, account: Account, number: str) -> Extension | None:
+        return self._snapshot.extensions.get((account.id, number))
+
+    def aor(self, account: Account, name: str) -> Aor | None:
+        """The address of record that `name`, a user's name or one of their extensions, stands for."""
+        if (account.id, name) in self._snapshot.users:
+            return Aor(account.id, name)
+        extension = self.extension(account, name)
+        return Aor(account.id, extension.user) if extension and extension.user is not None else None
+
+    def owns(self, account: Account, device: Device, from_user: str) -> bool:
+        """Whether the device's user may call in the name of `from_user`: their own name or one of their numbers."""
+        if device.account_id != account.id:
+            return False
+        if from_user in (device.user, device.auth_username):
+            return True
+        return from_user in self._snapshot.numbers_of.get((account.id, device.user), ())
+
+    # ---- trunks
+
+    def trunk(self, account: Account, name: str) -> Trunk | None:
+        return self._snapshot.trunks.get((account.id, name))
+
+    def trunks(self, account: Account) -> list[Trunk]:
+        return [trunk for trunk in self._snapshot.trunks.values() if trunk.account_id == account.id]
+
+    def trunk_for(self, source: str, from_user: str | None) -> Trunk | None:
+        """The trunk that may send a call from `source` (an IP literal) with this From user without a password."""
+        return self._snapshot.sources.find(source, from_user)
+
+    def trust_registered(self, trunk: Trunk, addresses: frozenset[str]) -> None:
+        """Trust `addresses` to be this trunk's provider while we are registered there; none ends that."""
+        self._registered[trunk.account_id, trunk.name] = addresses
+        self._trust()
+
+    def _trust(self) -> None:
+        trunks = self._snapshot.trunks
+        self._registered = {key: found for key, found in self._registered.items() if found and key in trunks}
+        self._snapshot.sources.registered(
+            {address: trunks[key] for key, addresses in self._registered.items() for address in addresses}
+        )
+
+    def outbound(self, account: Account, number: str) -> tuple[Trunk, str] | None:
+        """The trunk that takes `number`, and the number to dial there; the first route that matches decides."""
+        if len(number) > MAX_DIALLED:
+            return None
+        for route in self._snapshot.routes.get(account.id, ()):
+            if route.pattern.fullmatch(number):
+                trunk = self._snapshot.trunks.get((account.id, route.trunk))
+                dialled = route.prepend + number[route.strip :]
+                return (trunk, dialled) if trunk is not None and trunk.proxy is not None and dialled else None
+        return None
+
+    # ---- phones
+
+    def phones(self, account: Account) -> list[PhoneEntry]:
+        """Every phone that can register, by extension."""
+        found = []
+        for device in self._snapshot.devices.values():
+            if device.account_id != account.id:
+                continue
+            user = self._snapshot.users[account.id, device.user]
+            numbers = self._snapshot.numbers_of.get((account.id, device.user), frozenset())
+            number = device.user if device.user in numbers or not numbers else min(numbers)
+            found.append(PhoneEntry(number, device.user, user.display_name, device.auth_username, device.declared))
+        return sorted(found, key=lambda phone: (len(phone.extension), phone.extension))
+
+    async def add_phones(self, account: Account, numbers: Sequence[str], wall: float) -> list[tuple[str, str]]:
+        """Make a user, a device and an extension for each of `numbers` that is free. Gives (extension, password) of
+        those made: the only time a password is seen. Raises StoreError."""
+        async with self._turn:
+            taken = self._snapshot.extensions.keys() | self._snapshot.users.keys() | self._snapshot.devices.keys()
+            made = [(number, make_password()) for number in numbers if (account.id, number) not in taken]
+            await self._store.commit([write for phone in made for write in self._phone(account, *phone, wall)])
+        if made:
+            await self.reload(self._config, wall)
+        return made
+
+    def _phone(self, account: Account, number: str, password: str, wall: float) -> list[Write]:
+        hashes = Hashes.of(number, account.realm, password)
+        common = {"account_id": account.id, "declared": False, "created_at": wall}
+        user_id = new_id("usr", wall)
+        user = {"id": user_id, "name": number, "display_name": number, **common}
+        device = {
+            "id": new_id("dev", wall),
+            "user_id": user_id,
+            "auth_username": number,
+            "realm": account.realm,
+            "ha1_md5": hashes.md5,
+            "ha1_sha256": hashes.sha256,
+            **common,
+        }
+        extension = {
+            "id": new_id("ext", wall),
+            "number": number,
+            "kind": ExtensionKind.USER.value,
+            "user_id": user_id,
+            **common,
+        }
+        upsert = self._store.upsert
+        return [(upsert(users), user), (upsert(devices), device), (upsert(extensions), extension)]
+
+    async def rotate_password(self, account: Account, extension: str) -> str:
+        """Give the phone of `extension` a new password and return it, the only time it is seen.
+
+        Raises NotFound; Conflict when the file declares the phone; StoreError.
+        """
+        async with self._turn:
+            aor = self.aor(account, extension)
+            device = self._snapshot.devices.get((account.id, aor.user)) if aor else None
+            if device is None:
+                raise NotFound(f"there is no phone {extension}")
+            if device.declared:
+                raise Conflict(
+                    f"the phone {extension} is declared in the configuration file: change its password there"
+                )
+            password = make_password()
+            hashes = Hashes.of(device.auth_username, account.realm, password)
+            changed = replace(device, realm=account.realm, ha1_md5=hashes.md5, ha1_sha256=hashes.sha256)
+            columns = {name: getattr(changed, name) for name in ("realm", "ha1_md5", "ha1_sha256")}
+            await self._store.commit([(self._store.update_by_id(devices, *columns), {"key": device.id, **columns})])
+            self._snapshot.devices[account.id, device.auth_username] = changed
+            return password

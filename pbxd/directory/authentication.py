@@ -1,0 +1,139 @@
+"""Who sent this request: Digest as a server (RFC 3261 §22, RFC 7616, RFC 8760).
+
+A wrong password and a user that does not exist get the same answer after the same work, so neither can be told from
+the other.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from pbxd.directory.accounts import Directory
+from pbxd.directory.model import Account, Device
+from pbxd.sip.digest import Challenge, Credentials, NonceBook, NonceCheck, read_credentials, verify
+from pbxd.sip.errors import ParseError
+from pbxd.sip.message import Request
+
+MAX_CREDENTIALS = 8
+_QOP = ("auth",)
+
+
+class Outcome(Enum):
+    PASS = "pass"  # noqa: S105 - a word, not a password
+    CHALLENGE = "challenge"
+    REFUSED = "refused"
+
+
+class Reason(Enum):
+    """Why a request passed or did not; for logs, counters and bans, never for the far side."""
+
+    PROVEN = "proven"
+    NO_CREDENTIALS = "no credentials"
+    MALFORMED = "malformed credentials"
+    UNKNOWN_ALGORITHM = "an algorithm that was not offered"
+    WRONG = "wrong password or unknown user"
+    STALE = "nonce too old"
+    REPLAYED = "nonce count used before"
+    FORGED = "nonce not ours"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What to do with a request: go on as `device`, or answer `status` with `headers` added.
+
+    `username` is what the sender called itself, once it said so.
+    """
+
+    outcome: Outcome
+    reason: Reason
+    status: int
+    device: Device | None = None
+    username: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class Authenticator:
+    """Checks credentials against the HA1s of the directory. `secret` is the house's own; it makes up the HA1s of
+    users that do not exist."""
+
+    def __init__(self, directory: Directory, nonces: NonceBook, secret: bytes, algorithms: Sequence[str]) -> None:
+        self._directory = directory
+        self._nonces = nonces
+        self._secret = secret
+        self.algorithms = tuple(algorithms)
+
+    def check(self, request: Request, account: Account, now: float, *, proxy: bool = False) -> Verdict:
+        """Judge `request`, which is meant for `account`. `proxy` challenges with 407 instead of 401.
+
+        Credentials of both kinds of header are read either way: phones mix them up.
+        """
+        lines = [*request.headers.all("Authorization"), *request.headers.all("Proxy-Authorization")]
+        ours = [each for each in read_credentials(lines[:MAX_CREDENTIALS]) if each.realm == account.realm]
+        if not ours:
+            if any(map(_is_broken, lines[:MAX_CREDENTIALS])):
+                return Verdict(Outcome.REFUSED, Reason.MALFORMED, 400)
+            return self._challenge(Reason.NO_CREDENTIALS, account, now, proxy)
+        credentials = ours[0]
+        reason, device = self._judge(request, credentials, account, now)
+        if reason is Reason.PROVEN:
+            return Verdict(Outcome.PASS, reason, 200, device, credentials.username)
+        return self._challenge(reason, account, now, proxy, credentials.username)
+
+    def _judge(
+        self, request: Request, credentials: Credentials, account: Account, now: float
+    ) -> tuple[Reason, Device | None]:
+        """Not what RFC 7616 §3.4.6 says: the digest's URI need not be the Request-URI. Phones and proxies write it in
+        their own ways, and the nonce count already keeps an answer from being used for a second request."""
+        algorithm = credentials.algorithm.upper()
+        if algorithm not in self.algorithms or credentials.qop == "auth-int":
+            return Reason.UNKNOWN_ALGORITHM, None
+        device = self._directory.device(account, credentials.username)
+        secret = self._made_up(credentials.username, algorithm)  # always made, so that it takes no time of its own
+        if device is not None:
+            secret = device.ha1_md5 if algorithm == "MD5" else device.ha1_sha256
+        try:
+            right = verify(secret, request.method, credentials, request.body)
+        except ParseError:
+            return Reason.UNKNOWN_ALGORITHM, None
+        if not right or device is None:
+            return Reason.WRONG, None
+        match self._nonces.check(credentials, now):
+            case NonceCheck.FRESH:
+                return Reason.PROVEN, device
+            case NonceCheck.STALE:
+                return Reason.STALE, None
+            case NonceCheck.REPLAYED:
+                return Reason.REPLAYED, None
+            case NonceCheck.FORGED:
+                return Reason.FORGED, None
+
+    def _made_up(self, username: str, algorithm: str) -> str:
+        digest = hmac.digest(self._secret, f"{algorithm}:{username}".encode(errors="replace"), "sha256").hex()
+        return digest[:32] if algorithm == "MD5" else digest
+
+    def _challenge(
+        self, reason: Reason, account: Account, now: float, proxy: bool, username: str | None = None
+    ) -> Verdict:
+        """A challenge for each algorithm, strongest first (RFC 8760 §2.4). It says `stale` only to who proved to know
+        the password, and then a phone answers again without asking its user (RFC 7616 §3.3)."""
+        stale = reason in (Reason.STALE, Reason.REPLAYED, Reason.FORGED)
+        name = "Proxy-Authenticate" if proxy else "WWW-Authenticate"
+        nonce = self._nonces.new(now)
+        headers = tuple(
+            (name, str(Challenge(account.realm, nonce, algorithm, _QOP, None, stale))) for algorithm in self.algorithms
+        )
+        return Verdict(Outcome.CHALLENGE, reason, 407 if proxy else 401, None, username, headers)
+
+
+def _is_broken(line: str) -> bool:
+    """Whether `line` means to be Digest credentials and is not; other schemes are merely not ours."""
+    if line[:7].lower() != "digest ":
+        return False
+    try:
+        Credentials.parse(line)
+    except ParseError:
+        return True
+    return False

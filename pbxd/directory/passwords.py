@@ -1,0 +1,29 @@
+"""Passwords for phones: made here, shown once, kept as HA1 only."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import Self
+
+from pbxd.sip.digest import ha1
+
+PASSWORD_LENGTH = 16
+_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # nothing that looks like something else: 16 of these are 79 bits
+
+
+def make_password() -> str:
+    """A random password that is easy to type on a desk phone."""
+    return "".join(secrets.choice(_ALPHABET) for _ in range(PASSWORD_LENGTH))
+
+
+@dataclass(frozen=True, slots=True)
+class Hashes:
+    """HA1 for each digest algorithm, in hexadecimal (RFC 7616 §3.4.2, RFC 8760)."""
+
+    md5: str
+    sha256: str
+
+    @classmethod
+    def of(cls, username: str, realm: str, password: str) -> Self:
+        return cls(ha1(username, realm, password, "MD5"), ha1(username, realm, password, "SHA-256"))

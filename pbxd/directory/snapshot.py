@@ -1,0 +1,115 @@
+"""Everything the directory knows, in dictionaries: a call asks them and never the store."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from ipaddress import ip_network
+from typing import Any, Self
+
+from pbxd.directory.model import (
+    Account,
+    Device,
+    Extension,
+    ExtensionKind,
+    OutboundRoute,
+    Trunk,
+    TrunkRegister,
+    User,
+)
+from pbxd.directory.sources import TrustedSources
+
+Row = Mapping[str, Any]
+Rows = Mapping[str, Sequence[Row]]  # by table name
+_DIGITS = {"X": "[0-9]", "Z": "[1-9]", "N": "[2-9]", ".": ".+"}
+
+
+def compile_pattern(pattern: str) -> re.Pattern[str]:
+    """A dial pattern as a regular expression for `fullmatch`: X 0-9, Z 1-9, N 2-9, `.` one or more of anything."""
+    return re.compile("".join(_DIGITS.get(sign) or re.escape(sign) for sign in pattern))
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """One state of the directory. Keys are (account id, name); replaced as a whole when the directory is read anew."""
+
+    accounts: dict[str, Account] = field(default_factory=dict)
+    hosts: dict[str, Account] = field(default_factory=dict)
+    users: dict[tuple[str, str], User] = field(default_factory=dict)
+    devices: dict[tuple[str, str], Device] = field(default_factory=dict)
+    extensions: dict[tuple[str, str], Extension] = field(default_factory=dict)
+    numbers_of: dict[tuple[str, str], frozenset[str]] = field(default_factory=dict)
+    trunks: dict[tuple[str, str], Trunk] = field(default_factory=dict)
+    routes: dict[str, tuple[OutboundRoute, ...]] = field(default_factory=dict)
+    sources: TrustedSources = field(default_factory=lambda: TrustedSources(()))
+
+    @classmethod
+    def of(cls, rows: Rows, registers: Mapping[tuple[str, str], TrunkRegister]) -> Self:
+        """Build from the rows of the store. `registers` are the credentials of trunks, which the store never sees."""
+        made = cls()
+        domains = _grouped(rows["domains"], "account_id")
+        for row in rows["accounts"]:
+            hosts = frozenset(str(domain["host"]) for domain in domains.get(row["id"], ()))
+            account = Account(row["id"], row["slug"], row["name"], row["realm"], hosts)
+            made.accounts[account.id] = account
+            made.hosts.update(dict.fromkeys(hosts, account))
+        made._people(rows)
+        made._providers(rows, registers)
+        return made
+
+    def _people(self, rows: Rows) -> None:
+        names = {row["id"]: str(row["name"]) for row in rows["users"]}
+        for row in rows["users"]:
+            self.users[row["account_id"], row["name"]] = User(
+                row["id"], row["account_id"], row["name"], row["display_name"]
+            )
+        for row in rows["devices"]:
+            self.devices[row["account_id"], row["auth_username"]] = Device(
+                id=row["id"],
+                account_id=row["account_id"],
+                auth_username=row["auth_username"],
+                realm=row["realm"],
+                ha1_md5=row["ha1_md5"],
+                ha1_sha256=row["ha1_sha256"],
+                user=names[row["user_id"]],
+                declared=row["declared"],
+            )
+        numbers: dict[tuple[str, str], set[str]] = {}
+        for row in rows["extensions"]:
+            kind = ExtensionKind(row["kind"])
+            user = names[row["user_id"]] if row["user_id"] is not None else None
+            extension = Extension(row["id"], row["account_id"], row["number"], kind, user, row["declared"])
+            self.extensions[extension.account_id, extension.number] = extension
+            if user is not None:
+                numbers.setdefault((extension.account_id, user), set()).add(extension.number)
+        self.numbers_of = {user: frozenset(own) for user, own in numbers.items()}
+
+    def _providers(self, rows: Rows, registers: Mapping[tuple[str, str], TrunkRegister]) -> None:
+        for row in rows["trunks"]:
+            key = row["account_id"], row["name"]
+            self.trunks[key] = Trunk(
+                id=row["id"],
+                account_id=row["account_id"],
+                name=row["name"],
+                proxy=row["proxy"],
+                sources=tuple(ip_network(source) for source in json.loads(row["sources"])),
+                from_user=row["from_user"],
+                register=registers.get(key),
+                max_calls=row["max_calls"],
+                declared=row["declared"],
+            )
+        self.sources = TrustedSources(self.trunks.values())
+        for account_id, own in _grouped(rows["routes"], "account_id").items():
+            self.routes[account_id] = tuple(
+                OutboundRoute(account_id, compile_pattern(row["pattern"]), row["trunk"], row["strip"], row["prepend"])
+                for row in sorted(own, key=lambda row: int(row["position"]))
+            )
+
+
+def _grouped(rows: Iterable[Row], column: str) -> dict[str, list[Row]]:
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(row[column], []).append(row)
+    return groups

@@ -1,0 +1,11 @@
+"""Where records are kept: one SQLite file, or PostgreSQL by URL (DESIGN §5).
+
+schema      the tables                       migrations/  how a store of any age becomes one of today
+store       open, read, commit now           queue        writes that nobody waits for, in batches
+migration   Alembic, loaded when needed      data_dir     the directory that must survive a restart
+"""
+
+from pbxd.store.data_dir import DataDirectory
+from pbxd.store.store import Store, StoreError, sqlite_url
+
+__all__ = ["DataDirectory", "Store", "StoreError", "sqlite_url"]

@@ -1,0 +1,201 @@
+"""Writes that nobody waits for: collected, put into as few statements as their order allows, committed in batches."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from sqlalchemy import Delete, Insert, Table, Update
+
+from pbxd.store.engine import is_passing, name_of
+
+log = logging.getLogger(__name__)
+
+Statement = Insert | Update | Delete
+Values = dict[str, Any]
+Write = tuple[Statement, Values]
+MAX_PENDING = 100_000
+MAX_BATCH = 2_000
+FIRST_PAUSE_S = 0.5
+LAST_PAUSE_S = 30.0
+
+
+@dataclass(slots=True)
+class Run:
+    """Rows that one `executemany` writes: one statement, the same columns in each."""
+
+    statement: Statement
+    rows: list[Values]
+    keys: set[object]
+
+
+@dataclass(frozen=True, slots=True)
+class WriteStatistics:
+    """`oldest_s` is the age of the first write still pending; `dropped` and `poisoned` count rows by table."""
+
+    pending: int
+    written: int
+    dropped: dict[str, int]
+    poisoned: dict[str, int]
+    retries: int
+    oldest_s: float
+
+
+def row_key(values: Values) -> object:
+    """What names the row: `id`, or `key` where the statement's WHERE asks for it."""
+    return values.get("id", values.get("key"))
+
+
+def runs(writes: Sequence[Write]) -> list[Run]:
+    """Put `writes` into as few runs as keep the order of the writes of each row.
+
+    A write joins an earlier run of its statement unless a run in between writes the same row. Rows of different keys
+    are independent; a write that names no row stays where it stands.
+    """
+    tables: dict[str, list[Run]] = {}
+    for statement, values in writes:
+        made = tables.setdefault(_table(statement), [])
+        key = row_key(values)
+        for run in reversed(made):
+            if run.statement is statement and run.rows[0].keys() == values.keys():
+                run.rows.append(values)
+                run.keys.add(key)
+                break
+            if key is None or key in run.keys or None in run.keys:
+                made.append(Run(statement, [values], {key}))
+                break
+        else:
+            made.append(Run(statement, [values], {key}))
+    return [run for made in tables.values() for run in made]
+
+
+@dataclass(slots=True)
+class _Waiter:
+    until: int
+    done: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+
+class WriteQueue:
+    """`write` appends, `run` (one task, the store's) commits. `execute` writes runs in one transaction or raises."""
+
+    def __init__(self, execute: Callable[[Sequence[Run]], Awaitable[None]], interval_s: float) -> None:
+        self._execute = execute
+        self._interval_s = interval_s
+        self._pending: deque[tuple[Statement, Values, float]] = deque()
+        self._finished = 0  # written or poison: all that have left
+        self._accepted = 0
+        self._work = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._waiters: list[_Waiter] = []
+        self._written = 0
+        self._retries = 0
+        self._dropped: Counter[str] = Counter()
+        self._poisoned: Counter[str] = Counter()
+
+    def write(self, statement: Statement, values: Values) -> None:
+        """Have `values` written by `statement` within the interval. Never blocks; when full, drops and counts."""
+        if len(self._pending) >= MAX_PENDING:
+            self._drop(_table(statement))
+            return
+        self._accepted += 1
+        self._pending.append((statement, values, time.monotonic()))
+        if len(self._pending) == 1:
+            self._work.set()
+
+    def _drop(self, table: str) -> None:
+        self._dropped[table] += 1
+        if self._dropped[table] == 1:
+            log.error("the store does not keep up: writes to %s are dropped", table)
+
+    @property
+    def pending(self) -> int:
+        return len(self._pending)
+
+    @property
+    def statistics(self) -> WriteStatistics:
+        oldest = self._pending[0][2] if self._pending else None
+        return WriteStatistics(
+            pending=len(self._pending),
+            written=self._written,
+            dropped=dict(self._dropped),
+            poisoned=dict(self._poisoned),
+            retries=self._retries,
+            oldest_s=time.monotonic() - oldest if oldest is not None else 0.0,
+        )
+
+    async def drain(self) -> None:
+        """Return when everything written so far is committed (or was poison)."""
+        if self._finished < self._accepted:
+            waiter = _Waiter(self._accepted)
+            self._waiters.append(waiter)
+            self._hurry.set()
+            await waiter.done
+
+    async def run(self) -> None:
+        """Commit what comes in, until cancelled."""
+        while True:
+            await self._work.wait()
+            if not self._waiters:
+                await self._pause(self._interval_s)
+            self._hurry.clear()
+            await self._batch([self._pending[index][:2] for index in range(min(len(self._pending), MAX_BATCH))])
+            if not self._pending:
+                self._work.clear()
+            for waiter in [waiter for waiter in self._waiters if waiter.until <= self._finished]:
+                self._waiters.remove(waiter)
+                if not waiter.done.done():
+                    waiter.done.set_result(None)
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._hurry.wait()
+        except TimeoutError:
+            pass
+
+    async def _batch(self, writes: list[Write]) -> None:
+        """Write `writes`; they leave the queue only when they are in the store, or can never be."""
+        if await self._attempt(writes):
+            self._leave(len(writes), written=len(writes))
+            return
+        for write in writes:  # one of them is poison: find it
+            good = await self._attempt([write])
+            if not good:
+                self._poisoned[_table(write[0])] += 1
+            self._leave(1, written=int(good))
+
+    def _leave(self, count: int, *, written: int) -> None:
+        for _ in range(count):
+            self._pending.popleft()
+        self._finished += count
+        self._written += written
+
+    async def _attempt(self, writes: list[Write]) -> bool:
+        """True when `writes` are committed, False when one of them never can be; waits for what passes."""
+        pause = FIRST_PAUSE_S
+        while True:
+            try:
+                await self._execute(runs(writes))
+            except Exception as error:  # noqa: BLE001 - whatever is wrong with a row, the queue lives on
+                if not is_passing(error):
+                    if len(writes) == 1:
+                        table = _table(writes[0][0])
+                        log.error(
+                            "a row of %s (%s) cannot be written: %s", table, row_key(writes[0][1]), name_of(error)
+                        )
+                    return False
+                self._retries += 1
+                log.warning("the store is not available (%s): %d rows wait %g s", name_of(error), len(writes), pause)
+            else:
+                return True
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LAST_PAUSE_S)
+
+
+def _table(statement: Statement) -> str:
+    return cast(Table, statement.table).name

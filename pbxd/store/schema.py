@@ -1,0 +1,242 @@
+"""The tables. Every row carries its account; times are seconds since the epoch.
+
+An id is a ULID with its prefix (`pbxd.ids`). Rows the console shows have an integer `serial` as well, and there it is
+the primary key, because SQLite counts up nothing else; `id` is unique all the same and is what other rows point to.
+
+Rows that calls and phones write (bindings, calls, call_legs) have no foreign keys: the queue writes them in no order
+between tables, and a record outlives the things it speaks of.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    false,
+    text,
+)
+
+REVISION = "0001"  # the newest migration; a test proves it
+METADATA = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+_SERIAL = BigInteger().with_variant(Integer(), "sqlite")
+
+
+def _id() -> Column[str]:
+    return Column("id", Text, primary_key=True)
+
+
+def _account(*, strict: bool = True) -> Column[str]:
+    if strict:
+        return Column("account_id", Text, ForeignKey("accounts.id", ondelete="CASCADE"), nullable=False)
+    return Column("account_id", Text, nullable=False)
+
+
+def _declared() -> Column[bool]:
+    """True while the configuration file declares the row: the file is its truth."""
+    return Column("declared", Boolean, nullable=False, server_default=false())
+
+
+accounts = Table(
+    "accounts",
+    METADATA,
+    _id(),
+    Column("slug", Text, nullable=False, unique=True),
+    Column("name", Text, nullable=False),
+    Column("realm", Text, nullable=False),
+    Column("created_at", Float, nullable=False),
+)
+
+domains = Table(
+    "domains",
+    METADATA,
+    _id(),
+    _account(),
+    Column("host", Text, nullable=False, unique=True),
+    Column("created_at", Float, nullable=False),
+)
+
+users = Table(
+    "users",
+    METADATA,
+    _id(),
+    _account(),
+    Column("name", Text, nullable=False),
+    Column("display_name", Text, nullable=False),
+    _declared(),
+    Column("created_at", Float, nullable=False),
+    UniqueConstraint("account_id", "name"),
+)
+
+devices = Table(
+    "devices",
+    METADATA,
+    _id(),
+    _account(),
+    Column("user_id", Text, ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("auth_username", Text, nullable=False),
+    Column("realm", Text, nullable=False),
+    Column("ha1_md5", Text, nullable=False),
+    Column("ha1_sha256", Text, nullable=False),
+    _declared(),
+    Column("created_at", Float, nullable=False),
+    UniqueConstraint("account_id", "auth_username"),
+)
+
+extensions = Table(
+    "extensions",
+    METADATA,
+    _id(),
+    _account(),
+    Column("number", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("user_id", Text, ForeignKey("users.id", ondelete="CASCADE"), index=True),
+    _declared(),
+    Column("created_at", Float, nullable=False),
+    UniqueConstraint("account_id", "number"),
+)
+
+numbers = Table(
+    "numbers",
+    METADATA,
+    Column("serial", _SERIAL, primary_key=True, autoincrement=True),
+    Column("id", Text, nullable=False, unique=True),
+    _account(),
+    Column("number", Text, nullable=False, unique=True),  # E.164 with its plus
+    Column("extension_id", Text, ForeignKey("extensions.id", ondelete="SET NULL"), index=True),
+    _declared(),
+    Column("created_at", Float, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+trunks = Table(
+    "trunks",
+    METADATA,
+    _id(),
+    _account(),
+    Column("name", Text, nullable=False),
+    Column("proxy", Text),
+    Column("sources", Text, nullable=False),  # JSON list of networks
+    Column("from_user", Text),
+    Column("max_calls", Integer),
+    _declared(),
+    Column("created_at", Float, nullable=False),
+    UniqueConstraint("account_id", "name"),
+)
+
+routes = Table(
+    "routes",
+    METADATA,
+    _id(),
+    _account(),
+    Column("position", Integer, nullable=False),
+    Column("pattern", Text, nullable=False),
+    Column("trunk", Text, nullable=False),
+    Column("strip", Integer, nullable=False),
+    Column("prepend", Text, nullable=False),
+    _declared(),
+    Column("created_at", Float, nullable=False),
+    Index(None, "account_id", "position"),
+)
+
+keys = Table(
+    "keys",
+    METADATA,
+    _id(),
+    _account(),
+    Column("name", Text, nullable=False),
+    Column("hash", Text, nullable=False, unique=True),  # SHA-256 of the key
+    Column("scopes", Text, nullable=False),  # JSON list
+    _declared(),
+    Column("created_at", Float, nullable=False),
+    UniqueConstraint("account_id", "name"),
+)
+
+bindings = Table(
+    "bindings",
+    METADATA,
+    _id(),
+    _account(strict=False),
+    Column("user_name", Text, nullable=False),
+    Column("contact", Text, nullable=False),
+    Column("params", Text, nullable=False),  # the Contact's own parameters as the response repeats them
+    Column("instance", Text),
+    Column("reg_id", Text),
+    Column("q", Integer, nullable=False),  # thousandths
+    Column("call_id", Text, nullable=False),
+    Column("cseq", BigInteger, nullable=False),
+    Column("transport", Text, nullable=False),
+    Column("local", Text, nullable=False),  # "127.0.0.1 5060"
+    Column("source", Text, nullable=False),
+    Column("behind_nat", Boolean, nullable=False),
+    Column("user_agent", Text, nullable=False),
+    Column("registered_at", Float, nullable=False),
+    Column("expires_at", Float, nullable=False),
+)
+
+_OPEN = text("ended_at IS NULL")
+calls = Table(
+    "calls",
+    METADATA,
+    Column("serial", _SERIAL, primary_key=True, autoincrement=True),
+    Column("id", Text, nullable=False, unique=True),
+    _account(strict=False),
+    Column("node", Text, nullable=False),
+    Column("direction", Text, nullable=False),
+    Column("caller", Text, nullable=False),
+    Column("caller_name", Text, nullable=False),
+    Column("called", Text, nullable=False),
+    Column("started_at", Float, nullable=False),
+    Column("ringing_at", Float),
+    Column("answered_at", Float),
+    Column("ended_at", Float),
+    Column("result", Text),
+    Column("sip_status", Integer),
+    Column("q850", Integer),
+    Column("reason", Text),
+    Column("ended_by", Text),
+    Index(None, "account_id", "started_at"),
+    Index("ix_calls_open", "node", sqlite_where=_OPEN, postgresql_where=_OPEN),
+    sqlite_autoincrement=True,
+)
+
+call_legs = Table(
+    "call_legs",
+    METADATA,
+    _id(),
+    _account(strict=False),
+    Column("call_id", Text, nullable=False, index=True),
+    Column("role", Text, nullable=False),
+    Column("party", Text, nullable=False),
+    Column("sip_call_id", Text, nullable=False, index=True),
+    Column("remote", Text, nullable=False),
+    Column("started_at", Float, nullable=False),
+    Column("ringing_at", Float),
+    Column("answered_at", Float),
+    Column("ended_at", Float),
+    Column("sip_status", Integer),
+    Column("codec", Text),
+    Column("quality", Text),  # JSON of LegQuality
+)
+
+meta = Table(
+    "meta",
+    METADATA,
+    Column("key", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+)

@@ -1,0 +1,311 @@
+"""The telephone side of the house, put together: wire, SIP stack, transports, registrar, trunks, switch.
+
+Beside app the only file that knows all these names; app builds it, starts it, reloads it and stops it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import logging
+import random
+import socket
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from media.plan import Codec
+from media.ports import PortPool
+from media.session import Media, MediaEventKind
+from media.wire import Wire
+from pbxd.calls.admission import Admission
+from pbxd.calls.facilities import CallLimits, Facilities
+from pbxd.calls.negotiate import Policy
+from pbxd.calls.switch import Switch
+from pbxd.certificates import Identity, client_context, given, self_signed, server_context
+from pbxd.config.schema import Config, Redirects
+from pbxd.directory.accounts import Directory
+from pbxd.directory.authentication import Authenticator
+from pbxd.directory.registrar import Registrar
+from pbxd.directory.trunks import Surroundings, TrunkRegistrations
+from pbxd.events import Bus
+from pbxd.sip.connection import StreamSettings, TlsContexts
+from pbxd.sip.digest import NonceBook
+from pbxd.sip.flow import Destination, Flow, Transport
+from pbxd.sip.lookup import Means, ResolveError
+from pbxd.sip.resolve import Resolver
+from pbxd.sip.session import Reliability, SessionSettings, SessionTable
+from pbxd.sip.stack import Limits, Stack
+from pbxd.sip.transport import Transports, TransportSettings
+from pbxd.sip.uri import Uri
+from pbxd.store import DataDirectory, Store
+
+log = logging.getLogger(__name__)
+
+HOUSEKEEPING_S = 1.0
+LEGS_MAX = 8192
+
+
+class Telephony:
+    """Everything that rings. SIP is answered between `start` and `stop`.
+
+    `now` is the monotonic clock of the event loop; `wall` turns it into seconds since the epoch.
+    """
+
+    def __init__(self, config: Config, data: DataDirectory, store: Store, directory: Directory, bus: Bus) -> None:
+        self._config = config
+        self._directory = directory
+        self._housekeeping: asyncio.TimerHandle | None = None
+        self._pinged_at = 0.0
+        rng = random.SystemRandom()
+        self.wire = Wire(legs=LEGS_MAX)
+        self.media = Media(self.wire, _port_pool(config))
+        self.transports = Transports(self.wire, _transport_settings(config, data, self._own_names()))
+        self.stack = Stack(
+            via=self.transports.addresses.sent_by,
+            user_agent=config.sip.user_agent,
+            rng=rng,
+            limits=Limits(server_transactions=config.sip.max_transactions),
+        )
+        self.transports.machine = self.stack
+        self.resolver = Resolver(Means(_transports_of(config)), rng)
+        self.registrar = Registrar(store, bus, config.sip.registrar)
+        self.trunks = TrunkRegistrations(
+            Surroundings(
+                self.stack,
+                self._resolve_in_time,
+                self.transports.addresses.sent_by,
+                directory.trust_registered,
+                bus,
+                rng,
+            )
+        )
+        self.admission = Admission(
+            max_calls=config.calls.max,
+            setup_rate=config.calls.setup_rate,
+            overloaded=lambda: self.transports.overloaded is not None,
+        )
+        self.facilities = Facilities(
+            stack=self.stack,
+            sessions=SessionTable(self.stack),
+            media=self.media,
+            directory=directory,
+            registrar=self.registrar,
+            resolver=_Lookups(self._resolve),
+            network=_Addresses(self.transports, config),
+            bus=bus,
+            wall=self.wall,
+        )
+        nonces = NonceBook(data.secret, config.sip.digest.nonce_lifetime_s)
+        self.authenticator = Authenticator(directory, nonces, data.secret, _algorithms(config))
+        self.switch = Switch(self.facilities, self.authenticator, self.admission, self.now)
+        self.stack.core = self.switch
+        self._apply(config)
+
+    # ---- time
+
+    @staticmethod
+    def now() -> float:
+        return time.monotonic()
+
+    @staticmethod
+    def wall(now: float) -> float:
+        """Seconds since the epoch at the monotonic time `now`, by today's clock."""
+        return time.time() - time.monotonic() + now
+
+    # ---- life
+
+    async def start(self) -> None:
+        """Binds all listeners and answers. Raises `BindError` with every problem at once, `StoreError`."""
+        now = self.now()
+        await self.registrar.load(now, self.wall(now))
+        self.wire.start()
+        try:
+            await self.transports.start()
+        except BaseException:
+            self.wire.close()
+            raise
+        self.transports.on_connection_lost(self._connection_lost)
+        asyncio.get_running_loop().add_reader(self.wire.media_fd, self._media_events)
+        self.trunks.apply(self._directory.trunks(self._directory.default_account), now)
+        self._keep_house()
+        self.transports.flush()
+
+    def drain(self) -> None:
+        """No new calls from now on; those that are up go on."""
+        self.admission.draining = True
+
+    def hangup_all(self, reason: str) -> None:
+        """BYE to every leg of every call; trunks are deregistered."""
+        now = self.now()
+        self.switch.hangup_all(now, reason)
+        self.trunks.stop(now)
+        self.transports.flush()
+
+    @property
+    def quiet(self) -> bool:
+        """Whether no call is up and no BYE waits for its answer."""
+        return not self.switch.calls and not len(self.facilities.sessions) and self.trunks.idle
+
+    async def stop(self) -> None:
+        """Lets go of everything. Calls that are still up hear nothing more."""
+        if self._housekeeping is not None:
+            self._housekeeping.cancel()
+        asyncio.get_running_loop().remove_reader(self.wire.media_fd)
+        await self.resolver.close()
+        await self.transports.stop()
+        self.media.close()
+        self.wire.close()
+
+    def reload(self, config: Config) -> None:
+        """Takes up what may change without a restart; calls that are up keep what they began with."""
+        self._config = config
+        self._apply(config)
+        self.trunks.apply(self._directory.trunks(self._directory.default_account), self.now())
+        self.transports.flush()
+
+    def hangup(self, call_id: str) -> bool:
+        """Ends one live call; False when there is none of that id."""
+        found = self.switch.hangup(call_id, self.now())
+        self.transports.flush()
+        return found
+
+    # ---- inside
+
+    def _apply(self, config: Config) -> None:
+        self.registrar.limits = config.sip.registrar
+        self.authenticator.algorithms = _algorithms(config)
+        self.admission.max_calls, self.admission.setup_rate = config.calls.max, config.calls.setup_rate
+        self.facilities.limits = CallLimits(
+            ring_timeout_s=config.calls.ring_timeout_s,
+            max_duration_s=config.calls.max_duration_s,
+            follow_redirects=config.sip.redirects is Redirects.FOLLOW,
+        )
+        self.facilities.policy = Policy(
+            codecs=tuple(Codec[codec.value] for codec in config.codecs.allow),
+            ptime_ms=config.codecs.ptime_ms,
+            silence_s=config.calls.rtp_timeout_s,
+        )
+        self.facilities.session = SessionSettings(
+            reliable=Reliability.WHEN_SUPPORTED if config.sip.reliable_provisional else Reliability.WHEN_REQUIRED,
+            session_expires=config.sip.session_timer.expires_s,
+            min_se=config.sip.session_timer.min_se_s,
+            resolve=self._resolve,
+        )
+        self._guard(config)
+
+    def _guard(self, config: Config) -> None:
+        guard = config.sip.guard
+        self.wire.set_bucket(guard.rate, guard.burst)
+        self.wire.exempt_loopback(False)
+        self.wire.distrust_all()
+        trunk_sources = [str(net) for trunk in config.trunks.values() for net in trunk.sources]
+        for network in (*map(str, guard.trusted), *trunk_sources):
+            self.wire.trust(network)
+
+    def _own_names(self) -> list[str]:
+        return [socket.gethostname(), *(domain for account in self._directory.accounts() for domain in account.domains)]
+
+    def _resolve(self, uri: Uri, callback: Callable[[Sequence[Destination]], None]) -> None:
+        def found(result: list[Destination] | ResolveError) -> None:
+            if isinstance(result, ResolveError):
+                log.warning("%s cannot be found: %s", uri.host, result)
+                callback([])
+            else:
+                callback(result)
+            self.transports.flush()
+
+        self.resolver.destinations(uri, found)
+
+    def _resolve_in_time(self, uri: Uri, callback: Callable[[Sequence[Destination], float], None]) -> None:
+        self._resolve(uri, lambda found: callback(found, self.now()))
+
+    def _connection_lost(self, flow: Flow, _now: float) -> None:
+        self.registrar.connection_lost(flow)
+
+    def _media_events(self) -> None:
+        now = self.now()
+        for event in self.media.events():
+            if event.kind is MediaEventKind.SILENT:
+                hearer = self.facilities.hearers.get(event.session.key)
+                if hearer is not None:
+                    hearer.fell_silent(now)
+        self.transports.flush()
+
+    def _keep_house(self) -> None:
+        self._housekeeping = asyncio.get_running_loop().call_later(HOUSEKEEPING_S, self._keep_house)
+        now = self.now()
+        self.registrar.expire(now)
+        interval = self._config.sip.nat_keepalive_s
+        if interval and now - self._pinged_at >= interval:
+            self._pinged_at = now
+            for binding in self.registrar.all(now):
+                if binding.behind_nat and binding.flow is not None:
+                    self.transports.keep_alive(binding.flow)
+
+
+@dataclass(frozen=True, slots=True)
+class _Lookups:
+    """The resolver as calls see it."""
+
+    resolve: Callable[[Uri, Callable[[Sequence[Destination]], None]], None]
+
+    def destinations(self, uri: Uri, callback: Callable[[Sequence[Destination]], None]) -> None:
+        self.resolve(uri, callback)
+
+
+class _Addresses:
+    """Our addresses as calls see them."""
+
+    def __init__(self, transports: Transports, config: Config) -> None:
+        self._addresses = transports.addresses
+        self._rtp = config.rtp.address
+
+    def advertised(self, peer_ip: str, transport: Transport) -> tuple[str, int]:
+        return self._addresses.advertised(peer_ip, transport)
+
+    def local_ip_for(self, peer_ip: str) -> str:
+        wanted = self._rtp.ipv6 if ":" in peer_ip else self._rtp.ipv4
+        return str(wanted) if wanted else self._addresses.local_ip_for(peer_ip)
+
+
+def _port_pool(config: Config) -> PortPool:
+    return PortPool(config.rtp.ports.first, config.rtp.ports.last, rest_s=config.rtp.quarantine_s)
+
+
+def _algorithms(config: Config) -> tuple[str, ...]:
+    return tuple(algorithm.value for algorithm in config.sip.digest.algorithms)
+
+
+def _transports_of(config: Config) -> tuple[Transport, ...]:
+    listening = {Transport.UDP: config.sip.udp, Transport.TCP: config.sip.tcp, Transport.TLS: config.sip.tls}
+    return tuple(transport for transport, addresses in listening.items() if addresses)
+
+
+def _transport_settings(config: Config, data: DataDirectory, names: Sequence[str]) -> TransportSettings:
+    sip = config.sip
+    contexts = TlsContexts(
+        server=server_context(_identity(config, data, names)) if sip.tls else None,
+        verifying=client_context(verify=True),
+        open=client_context(verify=False),
+    )
+    return TransportSettings(
+        udp=tuple((address.host, address.port) for address in sip.udp),
+        tcp=tuple((address.host, address.port) for address in sip.tcp),
+        tls=tuple((address.host, address.port) for address in sip.tls),
+        external=tuple(str(ip) if ip else None for ip in (sip.external.ipv4, sip.external.ipv6)),
+        local_nets=tuple(map(str, sip.local_nets)),
+        tls_contexts=contexts,
+        streams=StreamSettings(
+            connect_s=sip.connect_timeout_s, idle_s=sip.connection_idle_s, max_connections=sip.max_connections
+        ),
+    )
+
+
+def _identity(config: Config, data: DataDirectory, names: Sequence[str]) -> Identity:
+    sip = config.sip
+    if sip.certificate is not None and sip.private_key is not None:
+        return given(sip.certificate, sip.private_key)
+    addresses = [address.host for address in sip.tls if not address.is_wildcard]
+    external = [str(ip) for ip in (sip.external.ipv4, sip.external.ipv6) if ip]
+    return self_signed(data.path, [*names, *addresses, *external], datetime.datetime.now(datetime.UTC))

@@ -1,0 +1,25 @@
+"""A wire with a house on it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest_asyncio
+
+from pbxd.directory.accounts import Directory
+from pbxd.store import Store, sqlite_url
+from tests.calls.house import WALL, House, config_in
+from tests.wire import Wire
+
+
+@pytest_asyncio.fixture
+async def house(tmp_path: Path) -> AsyncIterator[House]:
+    config = config_in(tmp_path)
+    store = await Store.open(sqlite_url(tmp_path / "house.db"))
+    directory = await Directory.load(store, config, WALL)
+    house = House(Wire(), directory, store, config)
+    yield house
+    house.facilities.media.close()
+    house.mover.close()
+    await store.close()

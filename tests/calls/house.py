@@ -1,0 +1,176 @@
+"""The switch on the virtual wire: real directory, registrar and media sockets, virtual time, no daemon."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from pathlib import Path
+from random import Random
+
+from media.ports import PortPool
+from media.session import Media
+from media.wire import Wire as PacketMover
+from pbxd.calls.admission import Admission
+from pbxd.calls.facilities import CallLimits, Facilities
+from pbxd.calls.record import CallChanged, CallRecord, Change
+from pbxd.calls.switch import Switch
+from pbxd.config import Config, load
+from pbxd.directory.accounts import Directory
+from pbxd.directory.authentication import Authenticator
+from pbxd.directory.model import Aor
+from pbxd.directory.registrar import Registrar
+from pbxd.events import Bus
+from pbxd.sip.digest import NonceBook
+from pbxd.sip.flow import Destination, Flow, Transport
+from pbxd.sip.headers import NameAddr
+from pbxd.sip.message import Request, parse_message
+from pbxd.sip.session import Session, SessionTable
+from pbxd.sip.uri import Uri
+from pbxd.store import Store
+from tests.sip.party import Call, Party
+from tests.wire import Host, Wire
+
+WALL = 1_790_000_000.0
+FILE = """
+account: {slug: lab, realm: lab.test, domains: [lab.test]}
+phones:
+  "1001": {password: lab-1001, name: Alice}
+  "1002": {password: lab-1002, name: Bob}
+extensions:
+  "600": {echo: true}
+trunks:
+  anyone: {sources: [10.0.0.0/24], from_user: bench}
+  out: {proxy: "sip:10.0.0.3", max_calls: 1}
+routes:
+  - {match: 8XXX, trunk: out}
+"""
+
+
+def config_in(directory: Path) -> Config:
+    """The configuration of the house under test."""
+    file = directory / "house.yaml"
+    file.write_text(FILE)
+    return load(file)
+
+
+class House(Host):
+    """The house as a host. `said` are the changes of all calls, `records` the calls that ended, as they ended."""
+
+    def __init__(self, wire: Wire, directory: Directory, store: Store, config: Config) -> None:
+        self.stack = wire.stack("house")
+        super().__init__(wire, "house", self.stack)
+        self.bus = Bus()
+        self.said: list[Change] = []
+        self.records: list[CallRecord] = []
+        self.bus.subscribe(CallChanged, self._note)
+        self.directory = directory
+        self.registrar = Registrar(store, self.bus, config.sip.registrar)
+        self.mover = PacketMover(legs=64)
+        self.mover.start()
+        self.late = False
+        self.admission = Admission(max_calls=20, setup_rate=100, overloaded=lambda: self.late)
+        self.facilities = Facilities(
+            stack=self.stack,
+            sessions=SessionTable(self.stack, rng=Random(99)),
+            media=Media(self.mover, PortPool(20_000, 29_999)),
+            directory=directory,
+            registrar=self.registrar,
+            resolver=self,
+            network=self,
+            bus=self.bus,
+            wall=lambda now: WALL + now,
+            limits=CallLimits(ring_timeout_s=30, max_duration_s=600),
+        )
+        authenticator = Authenticator(directory, NonceBook(b"secret"), b"secret", ("SHA-256", "MD5"))
+        self.switch = Switch(self.facilities, authenticator, self.admission, lambda: wire.now)
+        self.stack.core = self.switch
+
+    def _note(self, event: CallChanged) -> None:
+        self.said.append(event.change)
+        if event.change is Change.ENDED:
+            self.records.append(deepcopy(event.record))
+
+    @property
+    def record(self) -> CallRecord:
+        """The only call that ended."""
+        (record,) = self.records
+        return record
+
+    # ---- Network and Resolver of the facilities
+
+    def advertised(self, peer_ip: str, transport: Transport) -> tuple[str, int]:
+        return self.address
+
+    def local_ip_for(self, peer_ip: str) -> str:
+        return "127.0.0.1"
+
+    def destinations(self, uri: Uri, callback: Callable[[Sequence[Destination]], None]) -> None:
+        callback([Destination(Transport.UDP, uri.host, uri.port or 5060)])
+
+    # ---- what a test does to it
+
+    def register(self, user: str, *phones: Host) -> None:
+        """Binds phones to a user."""
+        account = self.directory.default_account
+        device = self.directory.device(account, user)
+        assert device is not None
+        for number, phone in enumerate(phones):
+            host, port = phone.public
+            request = parse_message(
+                f"REGISTER sip:lab.test SIP/2.0\r\nVia: SIP/2.0/UDP {host};branch=z9hG4bK{number}\r\n"
+                f"From: <sip:{user}@lab.test>;tag=1\r\nTo: <sip:{user}@lab.test>\r\nCall-ID: {phone.name}\r\n"
+                f"CSeq: 1 REGISTER\r\nContact: <sip:{user}@{host}:{port}>\r\nContent-Length: 0\r\n\r\n".encode()
+            )
+            assert isinstance(request, Request)
+            flow = Flow(Transport.UDP, self.address, phone.public, socket=1)
+            now = self.wire.now
+            outcome = self.registrar.register(Aor(account.id, user), device, request, flow, now, WALL + now)
+            assert outcome.status == 200
+
+    def empty(self) -> bool:
+        """Whether nothing is left of any call: no call, session, port, hearer."""
+        facilities = self.facilities
+        return not (self.switch.calls or len(facilities.sessions) or len(facilities.media) or facilities.hearers)
+
+
+class Talk(Call):
+    """A call of a handset: its descriptions are real ones."""
+
+    def sdp(self) -> bytes:
+        assert isinstance(self.party, Handset)
+        self._said += 1
+        address, handset = self.party.address[0], self.party
+        return (
+            f"v=0\r\no=- 1 {self._said} IN IP4 {address}\r\ns=-\r\nc=IN IP4 {address}\r\nt=0 0\r\n"
+            f"m=audio 4000 RTP/AVP {handset.codecs}\r\na={handset.direction}\r\n"
+        ).encode()
+
+
+class Handset(Party):
+    """A party that dials `number`; `direction` and `codecs` stand in its next description."""
+
+    call_type = Talk
+    number = "1002"
+    direction = "sendrecv"
+    codecs = "0 8"
+    display: str | None = "Bench"
+
+    def invite(self, *peers: Host, destinations: list[Destination] | None = None) -> Call:
+        (house,) = peers
+        call = self.call_type(self)
+        self.calls.append(call)
+        call.session = Session.outgoing(
+            self.stack,
+            table=self.table,
+            request_uri=Uri.sip(self.number, *house.address),
+            from_=NameAddr(self.display, Uri.sip("bench", "lab.test")),
+            to=NameAddr(None, Uri.sip(self.number, "lab.test")),
+            contact=self.uri,
+            destinations=[house.destination(self.transport)],
+            offer=call.sdp() if self.offers else None,
+            headers=self.headers,
+            settings=self.settings,
+            user=call,
+            now=self.wire.now,
+        )
+        return call

@@ -1,0 +1,160 @@
+"""What was said about media becomes what is done: RFC 3264, with the offers that real phones make."""
+
+from __future__ import annotations
+
+import pytest
+
+from media.plan import Codec
+from pbxd.calls.negotiate import Endpoint, Negotiation, Policy, offered_audio
+from pbxd.sip.errors import SdpError
+from pbxd.sip.sdp import Direction, SessionDescription
+
+HEAD = "v=0\r\no=- 1 1 IN IP4 192.0.2.7\r\ns=-\r\nc=IN IP4 192.0.2.7\r\nt=0 0\r\n"
+
+
+def description(*lines: str) -> SessionDescription:
+    return SessionDescription.parse((HEAD + "".join(line + "\r\n" for line in lines)).encode())
+
+
+def negotiation(policy: Policy | None = None) -> Negotiation:
+    return Negotiation(Endpoint("198.51.100.1", 10000, 10001), policy or Policy(), 7, frozenset({"203.0.113.9"}))
+
+
+def test_the_first_codec_of_the_offer_is_chosen() -> None:
+    sdp, plan = negotiation().answer(description("m=audio 4000 RTP/AVP 8 0 101", "a=rtpmap:101 telephone-event/8000"))
+    answer = SessionDescription.parse(sdp)
+    assert plan.codec is Codec.PCMA
+    assert [form.pt for form in answer.media[0].formats] == [8, 101]
+    assert plan.remote == ("192.0.2.7", 4000)
+    assert plan.remote_rtcp == ("192.0.2.7", 4001)
+    assert plan.dtmf_send == plan.dtmf_receive == 101
+    assert plan.latch_from == {"192.0.2.7", "203.0.113.9"}
+
+
+def test_a_preferred_codec_saves_a_conversion() -> None:
+    _, plan = negotiation().answer(description("m=audio 4000 RTP/AVP 8 0"), prefer=Codec.PCMU)
+    assert plan.codec is Codec.PCMU
+
+
+def test_what_we_do_not_serve_is_declined_in_its_place() -> None:
+    sdp, _ = negotiation().answer(
+        description("m=video 5000 RTP/AVP 96", "m=audio 4000 RTP/AVP 0", "m=application 9 UDP/DTLS/SCTP webrtc")
+    )
+    assert [(line.kind, line.port) for line in SessionDescription.parse(sdp).media] == [
+        ("video", 0),
+        ("audio", 10000),
+        ("application", 0),
+    ]
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["m=audio 4000 RTP/AVP 18", "m=audio 0 RTP/AVP 0", "m=audio 4000 RTP/SAVP 0", "m=video 5000 RTP/AVP 31"],
+    ids=["no codec of ours", "already refused", "encrypted", "no audio"],
+)
+def test_an_offer_without_anything_for_us_is_not_acceptable(line: str) -> None:
+    with pytest.raises(SdpError):
+        negotiation().answer(description(line))
+
+
+@pytest.mark.parametrize(
+    ("offered", "answered", "sends", "receives"),
+    [
+        ("sendrecv", Direction.SENDRECV, True, True),
+        ("sendonly", Direction.RECVONLY, False, True),
+        ("recvonly", Direction.SENDONLY, True, False),
+        ("inactive", Direction.INACTIVE, False, False),
+    ],
+)
+def test_a_direction_is_answered_by_its_mirror(offered: str, answered: Direction, sends: bool, receives: bool) -> None:
+    side = negotiation()
+    sdp, plan = side.answer(description("m=audio 4000 RTP/AVP 0", f"a={offered}"))
+    assert SessionDescription.parse(sdp).media[0].direction is answered
+    assert (plan.sends, plan.receives) == (sends, receives)
+    assert side.remote_direction.value == offered
+
+
+def test_the_old_hold_by_an_empty_address_sends_nothing() -> None:
+    _, plan = negotiation().answer(description("m=audio 4000 RTP/AVP 0", "c=IN IP4 0.0.0.0"))
+    assert plan.remote is None
+    assert not plan.sends
+
+
+def test_our_offer_and_its_answer_make_a_plan() -> None:
+    side = negotiation()
+    offer = SessionDescription.parse(side.offer())
+    assert [form.pt for form in offer.media[0].formats] == [0, 8, 101]
+    plan = side.accept(
+        description("m=audio 4000 RTP/AVP 8 100", "a=rtpmap:100 telephone-event/8000", "a=ptime:30", "a=rtcp:4900")
+    )
+    assert (plan.codec, plan.payload_type, plan.ptime_ms) == (Codec.PCMA, 8, 30)
+    assert (plan.dtmf_send, plan.dtmf_receive) == (100, 101)
+    assert plan.remote_rtcp == ("192.0.2.7", 4900)
+
+
+@pytest.mark.parametrize("line", ["m=audio 0 RTP/AVP 0", "m=audio 4000 RTP/AVP 96"])
+def test_an_answer_that_takes_nothing_is_refused(line: str) -> None:
+    side = negotiation()
+    side.offer()
+    with pytest.raises(SdpError):
+        side.accept(description(line))
+
+
+def test_an_answer_without_our_offer_is_refused() -> None:
+    with pytest.raises(SdpError):
+        negotiation().accept(description("m=audio 4000 RTP/AVP 0"))
+
+
+def test_the_version_grows_only_when_something_changed() -> None:
+    side = negotiation()
+    first = SessionDescription.parse(side.offer()).origin
+    again = SessionDescription.parse(side.offer()).origin
+    held = SessionDescription.parse(side.offer(Direction.SENDONLY)).origin
+    assert first.sess_version == again.sess_version
+    assert held.sess_version == first.sess_version + 1
+    assert held.sess_id == first.sess_id
+
+
+def test_a_later_offer_of_ours_keeps_the_lines_of_the_session() -> None:
+    side = negotiation()
+    side.answer(description("m=video 5000 RTP/AVP 96", "m=audio 4000 RTP/AVP 0"))
+    offer = SessionDescription.parse(side.offer(Direction.SENDONLY))
+    assert [(line.kind, line.port) for line in offer.media] == [("video", 0), ("audio", 10000)]
+
+
+def test_an_answer_tells_nothing_of_what_was_not_offered() -> None:
+    side = negotiation()
+    side.offer()
+    side.accept(description("m=audio 4000 RTP/AVP 0"))
+    side.offer(Direction.SENDONLY)
+    side.accept(description("m=audio 4000 RTP/AVP 0", "a=recvonly"))
+    assert side.remote_direction is Direction.SENDRECV
+
+
+def test_a_hold_in_an_answer_is_seen() -> None:
+    side = negotiation()
+    side.offer()
+    side.accept(description("m=audio 4000 RTP/AVP 0", "a=sendonly"))
+    assert side.remote_direction is Direction.SENDONLY
+
+
+def test_the_next_leg_is_asked_first_for_what_the_caller_has() -> None:
+    offered = offered_audio(description("m=audio 4000 RTP/AVP 8 13"), Policy())
+    policy = Policy().like(offered)
+    assert policy.codecs == (Codec.PCMA, Codec.PCMU)
+    assert policy.comfort_noise
+    assert Policy().like(None) == Policy()
+
+
+@pytest.mark.parametrize(("said", "used"), [("a=ptime:20", 20), ("a=ptime:35", 30), ("a=ptime:5", 10), ("", 20)])
+def test_packet_times_are_those_that_we_can_make(said: str, used: int) -> None:
+    lines = ["m=audio 4000 RTP/AVP 0", *([said] if said else [])]
+    _, plan = negotiation().answer(description(*lines))
+    assert plan.ptime_ms == used
+
+
+def test_rtcp_shares_the_port_when_the_offer_says_so() -> None:
+    sdp, plan = negotiation().answer(description("m=audio 4000 RTP/AVP 0", "a=rtcp-mux"))
+    assert plan.rtcp_mux
+    assert plan.remote_rtcp == ("192.0.2.7", 4000)
+    assert SessionDescription.parse(sdp).media[0].rtcp_mux

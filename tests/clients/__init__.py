@@ -1,0 +1,1 @@
+"""Real SIP phones under test control, a house to call through, and ears to judge what was heard."""

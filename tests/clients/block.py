@@ -1,0 +1,58 @@
+"""A block of loopback addresses and ports that no other test session on this machine uses.
+
+A block is leased by binding an abstract Unix socket, so parallel workers and parallel sessions never meet, and a
+killed session leaves nothing behind. Ports stay below the ephemeral range and above the RTP range of a lab that may
+be up beside the tests.
+"""
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from itertools import count
+
+BLOCKS = 60
+PORTS_PER_BLOCK = 200
+FIRST_PORT = 20_000
+FIXED_PORTS = 20
+"""Ports at the start of each block for listeners; the rest is for the house's RTP."""
+
+
+@dataclass(slots=True)
+class Block:
+    """One lease: a set of ports on 127.0.0.1 and a /16 of loopback addresses for phones."""
+
+    number: int
+    _phones: Iterator[int] = field(default_factory=lambda: count(0))
+
+    def port(self, offset: int) -> int:
+        """A listener's port, the same for the same `offset`."""
+        if not 0 <= offset < FIXED_PORTS:
+            raise ValueError(f"offset {offset} is not among the {FIXED_PORTS} ports for listeners")
+        return FIRST_PORT + self.number * PORTS_PER_BLOCK + offset
+
+    @property
+    def rtp_ports(self) -> str:
+        """The house's RTP range as the configuration writes it."""
+        first = FIRST_PORT + self.number * PORTS_PER_BLOCK
+        return f"{first + FIXED_PORTS}-{first + PORTS_PER_BLOCK - 1}"
+
+    def address(self) -> str:
+        """A loopback address for one more phone, not used before in this block."""
+        number = next(self._phones)
+        return f"127.{64 + self.number}.{number // 250}.{number % 250 + 1}"
+
+
+@contextmanager
+def leased_block() -> Iterator[Block]:
+    """Lease a free block; raises RuntimeError when all are taken."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as lease:
+        yield Block(_first_free(lease))
+
+
+def _first_free(lease: socket.socket) -> int:
+    for number in range(BLOCKS):
+        with suppress(OSError):
+            lease.bind(f"\0pbxd-test-block-{number}")
+            return number
+    raise RuntimeError(f"all {BLOCKS} blocks of test addresses are leased")

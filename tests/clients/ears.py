@@ -1,0 +1,112 @@
+"""Ears: is the tone there, how loud, how pure, with what gaps, and when did it begin.
+
+Pitches are multiples of 50 Hz: a 20 ms window then holds whole periods of each, and the tone of one direction is
+orthogonal to that of the other.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tests.clients.sound import FULL_SCALE, RATE, Samples
+
+WINDOW_S = 0.020
+HOP_S = 0.005
+AUDIBLE_DBFS = -45.0
+"""A tone quieter than this counts as absent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What a listener noticed about one pitch."""
+
+    hz: float
+    seconds: float
+    """How long the listener listened."""
+    present: float
+    """Share of the time in which the tone was there, 0 to 1."""
+    dbfs: float
+    """Median level of the tone where it was there (a full-scale sine is 0); -inf when it never was."""
+    purity: float
+    """Median share of the tone in all energy where it was there, 0 to 1."""
+    longest_gap_ms: float
+    """Longest absence between two presences, or before the first or after the last one."""
+
+
+def level_dbfs(samples: Samples) -> float:
+    """RMS of everything, against a full-scale sine; -inf for silence."""
+    if not samples.size:
+        return -math.inf
+    power = float(np.mean(np.square(samples.astype(np.float64))))
+    return 10 * math.log10(power / (FULL_SCALE**2 / 2)) if power else -math.inf
+
+
+def _windows(samples: Samples, rate: int) -> NDArray[np.float64]:
+    size, hop = round(WINDOW_S * rate), round(HOP_S * rate)
+    if samples.size < size:
+        return np.empty((0, size))
+    view = np.lib.stride_tricks.sliding_window_view(samples, size)[::hop]
+    return view.astype(np.float64)
+
+
+def tone_power(samples: Samples, hz: float, *, rate: int = RATE) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """For each 5 ms step: power of the tone at `hz`, and power of everything (single-bin DFT, as Goertzel has it)."""
+    windows = _windows(samples, rate)
+    size = windows.shape[1]
+    phase = np.exp(-2j * np.pi * hz / rate * np.arange(size))
+    bins = windows @ phase
+    return 2 * np.square(np.abs(bins)) / size**2, np.mean(np.square(windows), axis=1)
+
+
+def listen(samples: Samples, hz: float, *, rate: int = RATE) -> Heard:
+    """Judge the presence of one pitch in a recording.
+
+    A window counts as present when the tone has at least half of its median amplitude, so a hole of n ms in the
+    sound is measured as a gap of about n ms.
+    """
+    tone, everything = tone_power(samples, hz, rate=rate)
+    seconds = samples.size / rate
+    floor = FULL_SCALE**2 / 2 * 10 ** (AUDIBLE_DBFS / 10)
+    audible = (tone > floor) & (tone > 0.25 * everything)
+    if not audible.any():
+        return Heard(hz, seconds, 0.0, -math.inf, 0.0, seconds * 1000)
+    usual = float(np.median(tone[audible]))
+    present = audible & (tone > usual / 4)
+    purity = float(np.median(tone[present] / everything[present]))
+    return Heard(
+        hz=hz,
+        seconds=seconds,
+        present=float(np.mean(present)),
+        dbfs=10 * math.log10(usual / (FULL_SCALE**2 / 2)),
+        purity=purity,
+        longest_gap_ms=_longest_run(~present) * HOP_S * 1000,
+    )
+
+
+def _longest_run(flags: Iterable[np.bool_]) -> int:
+    return max((sum(1 for _ in run) for flag, run in groupby(flags) if flag), default=0)
+
+
+def onset_ms(samples: Samples, hz: float, *, rate: int = RATE) -> float | None:
+    """When the tone begins, in milliseconds from the start of the recording; None when it never does."""
+    tone, everything = tone_power(samples, hz, rate=rate)
+    floor = FULL_SCALE**2 / 2 * 10 ** (AUDIBLE_DBFS / 10)
+    audible = np.flatnonzero((tone > floor) & (tone > 0.25 * everything))
+    return float(audible[0]) * HOP_S * 1000 if audible.size else None
+
+
+def delay_ms(reference: Samples, recording: Samples, *, rate: int = RATE) -> float:
+    """By how much `recording` lags behind `reference` (peak of the cross-correlation by FFT).
+
+    The reference must be aperiodic, such as noise: a lone tone has no unique delay.
+    """
+    size = 1 << (reference.size + recording.size - 1).bit_length()
+    spectrum = np.fft.rfft(recording.astype(np.float64), size) * np.conj(
+        np.fft.rfft(reference.astype(np.float64), size)
+    )
+    correlation = np.fft.irfft(spectrum, size)[: recording.size]
+    return float(np.argmax(correlation)) / rate * 1000

@@ -1,0 +1,45 @@
+"""What every test gets: no task outlives it, and the stories run last."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator
+
+import pytest
+
+TURNS_TO_FINISH = 5  # of the event loop, for tasks that were cancelled and are on their way out
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Small tests first: what they find is easier to mend."""
+    items.sort(key=lambda item: "stories" in item.path.parts)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_behind(request: pytest.FixtureRequest) -> None:
+    """Every asynchronous test is watched for tasks that are nobody's."""
+    function = getattr(request.node, "obj", None)
+    if inspect.iscoroutinefunction(getattr(getattr(function, "hypothesis", None), "inner_test", function)):
+        request.getfixturevalue("no_leaked_tasks")
+
+
+@pytest.fixture
+async def no_leaked_tasks() -> AsyncIterator[None]:
+    """Fails the test after whose end, and after the end of its fixtures, a task is still there."""
+    before = asyncio.all_tasks()
+    yield
+    leaked = asyncio.all_tasks() - before - {_current()}
+    for _ in range(TURNS_TO_FINISH):
+        if not leaked:
+            return
+        await asyncio.sleep(0)
+        leaked = {task for task in leaked if not task.done()}
+    if leaked:
+        pytest.fail("left behind: " + "; ".join(f"{task.get_name()} {task.get_coro()}" for task in leaked))
+
+
+def _current() -> asyncio.Task[object]:
+    task = asyncio.current_task()
+    assert task is not None
+    return task

@@ -1,0 +1,221 @@
+/* The input is a script: commands, time and datagrams for a core with a few legs and a guard. Whatever it says, nothing
+ * may leave its bounds, every packet sent is one the far end negotiated, and the clock never stands still.
+ *
+ * libFuzzer drives it where clang has it; else main() below does, with bytes and mutations of its own. */
+#include <stdlib.h>
+
+#include "guard.h"
+#include "stage.h"
+
+enum { LEGS = 4 };
+
+struct script {
+    const uint8_t *at, *end;
+};
+
+static uint8_t next(struct script *s) {
+    return s->at < s->end ? *s->at++ : 0;
+}
+
+static uint16_t next16(struct script *s) {
+    uint16_t high = next(s);
+    return (uint16_t)(high << 8 | next(s));
+}
+
+static struct leg legs[LEGS];
+static struct core core;
+static struct guard guard;
+static uint64_t now;
+
+static void emit(void *shell, uint32_t leg, enum channel channel, const uint8_t *data, size_t length,
+                 const struct addr *to) {
+    (void)shell;
+    volatile uint8_t sum = 0;
+    CHECK(leg < LEGS && channel <= CHANNEL_RTCP && length >= 8 && length <= RTP_LENGTH_MAX && to && to->set);
+    for (size_t i = 0; i < length; i++) /* touches every byte, for the sanitizer */
+        sum = (uint8_t)(sum + data[i]);
+    CHECK_IS(data[0] >> 6, 2);
+    if (rtp_demultiplex(data, length) == PROTOCOL_RTCP)
+        return;
+    const struct plan *plan = &legs[leg].plan;
+    uint8_t type = data[1] & 0x7f;
+    CHECK(plan->sends && length > RTP_HEADER);
+    CHECK(type == plan->payload_type || type == plan->dtmf_send || (type == PT_COMFORT_NOISE && plan->cn));
+    CHECK_IS(read32(data + 8), legs[leg].sender.ssrc);
+}
+
+static void report(void *shell, const struct event *event) {
+    (void)shell;
+    CHECK(event->leg < LEGS && event->kind < EVENT_COUNT && event->generation);
+}
+
+static struct addr next_addr(struct script *s) {
+    uint8_t byte = next(s);
+    struct addr a = stage_addr(byte & 0x80 ? "2001:db8::1" : "192.0.2.1", (uint16_t)(4000 + (byte >> 4 & 7)));
+    a.ip[15] = byte & 3;
+    return a;
+}
+
+static void plan(struct script *s, uint32_t leg) {
+    struct plan plan;
+    static const uint8_t ptimes[] = {20, 0, 10, 30, 40, 60, 120, 1};
+    memset(&plan, 0, sizeof plan);
+    uint8_t flags = next(s), more = next(s);
+    if (flags & 1)
+        plan.remote = next_addr(s);
+    if (flags & 2)
+        plan.remote_rtcp = next_addr(s);
+    if (flags & 4)
+        plan.latch_from[plan.latch_count++] = next_addr(s);
+    plan.sends = flags >> 3 & 1;
+    plan.receives = flags >> 4 & 1;
+    plan.cn = flags >> 5 & 1;
+    plan.rtcp_mux = flags >> 6 & 1;
+    plan.codec = flags >> 7;
+    plan.payload_type = plan.receive_payload_type = plan.codec ? 8 : 0;
+    plan.dtmf_send = more & 1 ? 101 : PT_NONE;
+    plan.dtmf_receive = more & 2 ? 96 : PT_NONE;
+    plan.ptime_ms = ptimes[more >> 2 & 7];
+    plan.silence_ms = more & 0x80 ? 700 : 0;
+    core_plan(&core, leg, &plan, now);
+}
+
+static void datagram(struct script *s, uint32_t leg) {
+    struct addr from = next_addr(s);
+    enum channel channel = next(s) & 1;
+    size_t length = next16(s) % (RTP_LENGTH_MAX + 20), given = (size_t)(s->end - s->at);
+    if (length > given)
+        length = given;
+    uint8_t *data = malloc(length ? length : 1);
+    memcpy(data, s->at, length);
+    s->at += length;
+    core_receive(&core, leg, channel, data, length, &from, now);
+    free(data);
+}
+
+/* A packet that is nearly right, so that the script gets past the first checks. */
+static void speech(struct script *s, uint32_t leg) {
+    static const uint8_t types[] = {0, 8, 96, 13};
+    uint8_t data[RTP_HEADER + 640];
+    struct addr from = next_addr(s);
+    uint8_t kind = next(s);
+    uint16_t seq = (uint16_t)(legs[leg].receiver.highest + (int8_t)next(s));
+    uint32_t timestamp = legs[leg].sender.in_audio_ts + 80u * next(s) - 160;
+    memset(data, next(s), sizeof data);
+    rtp_write_header(data, types[kind & 3], kind >> 2 & 1, seq, timestamp, kind >> 3 & 1);
+    core_receive(&core, leg, CHANNEL_RTP, data, RTP_HEADER + 80u * (kind >> 4 & 7) + (kind >> 7) * 4u, &from, now);
+}
+
+static void advance(uint64_t by) {
+    uint64_t until = now + by;
+    while (core_due(&core) <= until) {
+        if (core_due(&core) > now)
+            now = core_due(&core);
+        core_step(&core, now);
+        CHECK(core_due(&core) > now);
+    }
+    now = until;
+}
+
+static void guard_turn(struct script *s) {
+    struct addr from = next_addr(s);
+    uint8_t what = next(s);
+    guard.rate = what & 15;
+    guard.burst = what >> 4;
+    if (what & 1)
+        guard_ban(&guard, &from);
+    else if (what & 2)
+        guard_unban(&guard, &from);
+    CHECK(guard_judge(&guard, &from, now) <= GUARD_RATE);
+    CHECK(guard.bans <= GUARD_BANS_MAX);
+}
+
+static void turn(struct script *s) {
+    static uint32_t generation;
+    uint8_t what = next(s);
+    uint32_t leg = what >> 6, peer = next(s) % LEGS;
+    bool open = legs[leg].generation;
+    switch (what & 15) {
+    case 0:
+        if (open)
+            core_close(&core, leg, now);
+        break;
+    case 1:
+        if (!open)
+            core_open(&core, leg, ++generation | 1u, next16(s) * 0x9e3779b97f4a7c15u, now);
+        break;
+    case 2:
+    case 3:
+        if (open)
+            plan(s, leg);
+        break;
+    case 4:
+    case 5:
+        if (open)
+            core_mode(&core, leg, (enum mode)(next(s) % (MODE_RELAY + 1)), peer, legs[peer].generation, now);
+        break;
+    case 6:
+        advance(next16(s) * 50000ull);
+        break;
+    case 7:
+        guard_turn(s);
+        break;
+    case 8:
+        if (open)
+            datagram(s, leg);
+        break;
+    default:
+        if (open)
+            speech(s, leg);
+    }
+}
+
+static void set_stage(void) {
+    core_free(&core);
+    CHECK(core_init(&core, legs, LEGS));
+    memset(legs, 0, sizeof legs);
+    core.emit = emit;
+    core.report = report;
+    now = SECOND;
+    guard_init(&guard, 1);
+    static const uint8_t flags = 0x1d, more = 0x83;
+    for (uint32_t leg = 0; leg < LEGS; leg++) {
+        uint8_t bytes[] = {flags, more, (uint8_t)leg, (uint8_t)leg};
+        struct script opening = {bytes, bytes + sizeof bytes};
+        core_open(&core, leg, leg + 1, leg * 0x9e3779b97f4a7c15u, now);
+        plan(&opening, leg);
+        core_mode(&core, leg, leg & 1 ? MODE_RELAY : MODE_ECHO, leg ^ 1, (leg ^ 1) + 1, now);
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    struct script script = {data, data + size};
+    set_stage();
+    while (script.at < script.end)
+        turn(&script);
+    advance(10 * SECOND);
+    return 0;
+}
+
+#ifdef FUZZ_MAIN /* usage: fuzz RUNS SEED */
+enum { SCRIPT_MAX = 2000 };
+
+int main(int count, char **words) {
+    uint32_t runs = count > 1 ? (uint32_t)strtoul(words[1], NULL, 10) : 1000;
+    uint64_t random = count > 2 ? strtoull(words[2], NULL, 10) | 1 : 1;
+    uint8_t script[SCRIPT_MAX];
+    for (uint32_t run = 0; run < runs; run++) {
+        size_t size = random % SCRIPT_MAX;
+        for (size_t i = 0; i < size; i++) {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            script[i] = (uint8_t)(random >> 32);
+        }
+        LLVMFuzzerTestOneInput(script, size);
+    }
+    core_free(&core);
+    printf("%u scripts\n", runs);
+    return 0;
+}
+#endif

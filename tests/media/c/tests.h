@@ -1,0 +1,65 @@
+/* Every test of the harness. Add a line here and main.c and pytest know it. */
+#ifndef TESTS_H
+#define TESTS_H
+
+#include "stage.h"
+
+#define TESTS(X) \
+    X(test_events_pass_with_their_type_translated) \
+    X(test_audio_beside_an_event_keeps_its_clock) \
+    X(test_an_event_whose_end_is_lost) \
+    X(test_events_that_the_other_side_does_not_take) \
+    X(test_events_in_a_stream_that_is_cut) \
+    X(test_comfort_noise) \
+    X(test_echo_keeps_events_and_noise) \
+    X(test_each_kind_of_rubbish_has_its_name) \
+    X(test_a_leg_without_a_plan) \
+    X(test_extension_csrc_and_padding_are_taken_off) \
+    X(test_a_leg_that_knows_nowhere_to_send) \
+    X(test_modes_that_are_not_built_cannot_be_set) \
+    X(test_a_stranger_never_latches) \
+    X(test_the_sdp_address_beats_another_port_of_its_ip) \
+    X(test_takeover_needs_silence_and_persistence) \
+    X(test_a_new_remote_arms_the_latch_again) \
+    X(test_a_wrong_payload_type_does_not_latch) \
+    X(test_mapped_and_plain_ipv4_are_one) \
+    X(test_relay_keeps_one_line) \
+    X(test_hold_leaves_no_hole) \
+    X(test_a_repeated_plan_changes_nothing) \
+    X(test_the_true_picture_of_loss_and_disorder) \
+    X(test_a_clock_that_is_set_does_not_reach_the_other_side) \
+    X(test_stragglers_of_an_old_source_stay_out) \
+    X(test_packets_from_before_the_anchor_stay_out) \
+    X(test_echo) \
+    X(test_a_source_that_restarts_with_its_old_name) \
+    X(test_a_peer_that_is_gone) \
+    X(test_g711_known_values) \
+    X(test_g711_is_as_defined) \
+    X(test_g711_conversion_goes_through_the_value) \
+    X(test_heap_against_a_plain_search) \
+    X(test_byte_ring_between_threads) \
+    X(test_rings_are_bounded) \
+    X(test_bans_against_a_plain_set) \
+    X(test_the_ban_table_is_bounded) \
+    X(test_buckets) \
+    X(test_a_flood_of_sources_makes_room_for_itself) \
+    X(test_every_pair_of_packet_times) \
+    X(test_rough_input) \
+    X(test_the_tail_of_a_talkspurt) \
+    X(test_one_odd_packet_is_passed_as_it_is) \
+    X(test_a_packet_longer_than_the_buffer) \
+    X(test_hold_forgets_what_waits) \
+    X(test_repacking_converts) \
+    X(test_reports_every_five_seconds) \
+    X(test_muxed_reports_share_the_port) \
+    X(test_round_trip_and_what_the_far_end_reports) \
+    X(test_malformed_reports) \
+    X(test_silence_is_told_once_and_not_on_hold) \
+    X(test_loss_over_the_wrap) \
+    X(test_jitter_as_in_rfc_3550)
+
+#define X(name) void name(void);
+TESTS(X)
+#undef X
+
+#endif

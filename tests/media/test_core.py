@@ -1,0 +1,63 @@
+"""The core in C under virtual time, with the address and undefined-behaviour sanitizers, and its fuzz target."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.media import toolchain
+
+FUZZ_SEED = "20250101"
+FUZZ_RUNS = 200_000
+FUZZ_SECONDS = 20
+
+
+@pytest.fixture(scope="module")
+def harness() -> Path:
+    sources = sorted(path for path in toolchain.HERE.glob("*.c") if path.name != "fuzz_core.c")
+    return toolchain.build("harness", sources)
+
+
+@pytest.mark.parametrize("name", toolchain.test_names())
+def test_harness(harness: Path, name: str) -> None:
+    outcome = toolchain.run(harness, name, timeout=60)
+    assert outcome.returncode == 0, outcome.stderr[-4000:]
+    assert outcome.stdout == "1 ran\n"
+
+
+def test_every_function_of_the_harness_is_listed() -> None:
+    found = {
+        line.split("(")[0].removeprefix("void ")
+        for path in toolchain.HERE.glob("test_*.c")
+        for line in path.read_text().splitlines()
+        if line.startswith("void test_")
+    }
+    assert found == set(toolchain.test_names())
+
+
+def _libfuzzer() -> Path | None:
+    if shutil.which("clang") is None:
+        return None
+    sources = [toolchain.HERE / "fuzz_core.c", toolchain.HERE / "stage.c"]
+    flags = ["-g", "-O1", "-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all"]
+    return toolchain.build("fuzz-clang", sources, "clang", flags)
+
+
+def test_fuzz_with_coverage(tmp_path: Path) -> None:
+    """libFuzzer learns what leads somewhere new; bounded by runs and by time, with a fixed seed."""
+    program = _libfuzzer()
+    if program is None:
+        pytest.skip("clang is not installed; the scripts of test_fuzz_without_coverage still run")
+    limits = [f"-runs={FUZZ_RUNS}", f"-max_total_time={FUZZ_SECONDS}", f"-seed={FUZZ_SEED}", "-max_len=2000"]
+    outcome = toolchain.run(program, *limits, f"-artifact_prefix={tmp_path}/", timeout=FUZZ_SECONDS + 40)
+    assert outcome.returncode == 0, outcome.stderr[-4000:]
+
+
+def test_fuzz_without_coverage() -> None:
+    sources = [toolchain.HERE / "fuzz_core.c", toolchain.HERE / "stage.c"]
+    program = toolchain.build("fuzz-gcc", sources, flags=[*toolchain.SANITIZE, "-DFUZZ_MAIN"])
+    outcome = toolchain.run(program, "40000", FUZZ_SEED, timeout=60)
+    assert outcome.returncode == 0, outcome.stderr[-4000:]
+    assert outcome.stdout == "40000 scripts\n"

@@ -1,0 +1,597 @@
+"""re-INVITE and UPDATE, from both ends and at the same time."""
+
+from __future__ import annotations
+
+import pytest
+
+from pbxd.sip.session import EndCause, Reliability, SessionSettings
+from tests.sip.party import Party, nothing_left
+from tests.sip.script import Script
+from tests.wire import Weather, Wire
+
+NO_UPDATE = SessionSettings(allow=("INVITE", "ACK", "BYE", "CANCEL", "INFO"))
+
+
+def call_up(wire: Wire, *, settings: SessionSettings | None = None) -> tuple[Party, Party]:
+    alice, bob = Party(wire, "alice", settings=settings), Party(wire, "bob", settings=settings)
+    alice >> "INVITE" >> bob
+    bob >> 200 >> alice
+    alice >> "ACK" >> bob
+    return alice, bob
+
+
+def scripted_caller(wire: Wire) -> tuple[Script, Party, str]:
+    """A script that has called bob with CSeq 1, and the tag it got."""
+    alice, bob = Script(wire, "alice"), Party(wire, "bob")
+    alice.ask(bob, "INVITE", 1, sdp=b"alice", headers=[("Allow", "INVITE, ACK, BYE, UPDATE")])
+    bob.session.accept(b"bob", wire.now)
+    wire.settle()
+    tag = alice.response("INVITE").to.tag
+    assert tag is not None
+    alice.ask(bob, "ACK", 1, to_tag=tag)
+    return alice, bob, tag
+
+
+def scripted_callee(wire: Wire, allow: str = "INVITE, ACK, BYE, UPDATE") -> tuple[Party, Script]:
+    """A script that alice has called."""
+    alice, bob = Party(wire, "alice"), Script(wire, "bob")
+    alice.invite(bob)
+    wire.settle()
+    bob.reply(alice, bob.request("INVITE"), 200, sdp=b"bob", headers=[("Allow", allow)])
+    return alice, bob
+
+
+# ---- one side wants
+
+
+def test_reinvite_of_the_caller() -> None:
+    wire = Wire()
+    alice, bob = call_up(wire)
+    alice >> "INVITE" >> bob
+    assert bob.heard()[-1] == "offer [alice 2]"
+    bob >> 200 >> alice
+    alice >> "ACK" >> bob
+    assert alice.heard()[-1] == "reanswer 200 [bob 2]"
+    assert (bob.session.local_sdp, bob.session.remote_sdp) == (b"bob 2", b"alice 2")
+    assert (alice.session.local_sdp, alice.session.remote_sdp) == (b"alice 2", b"bob 2")
+    alice >> "BYE" >> bob
+    assert nothing_left(wire, alice, bob)
+
+
+def test_reinvite_of_the_callee() -> None:
+    wire = Wire()
+    alice, bob = call_up(wire)
+    bob >> "INVITE" >> alice
+    alice >> 200 >> bob
+    bob >> "ACK" >> alice
+    assert bob.heard()[-1] == "reanswer 200 [alice 2]"
+    bob >> "BYE" >> alice
+    assert nothing_left(wire, alice, bob)
+
+
+def test_refused_offers_leave_everything_as_it_was() -> None:
+    """RFC 3261 §14.1, RFC 3311 §5.2."""
+    wire = Wire()
+    alice, bob = call_up(wire)
+    for method in ("INVITE", "UPDATE"):
+        alice >> method >> bob
+        bob >> 488 >> alice
+        if method == "INVITE":
+            alice >> "ACK" >> bob
+        assert alice.heard()[-1] == "reanswer 488"
+        assert (alice.session.local_sdp, alice.session.remote_sdp) == (b"alice 1", b"bob 1")
+        assert (bob.session.local_sdp, bob.session.remote_sdp) == (b"bob 1", b"alice 1")
+    alice >> "BYE" >> bob
+    assert nothing_left(wire, alice, bob)
+
+
+def test_update() -> None:
+    wire = Wire()
+    alice, bob = call_up(wire)
+    bob >> "UPDATE" >> alice
+    alice >> 200 >> bob
+    assert bob.heard()[-1] == "reanswer 200 [alice 2]"
+    assert alice.last(200).contacts[0].uri == alice.uri
+    bob >> "BYE" >> alice
+    assert nothing_left(wire, alice, bob)
+
+
+def test_update_where_the_peer_does_not_allow_it_is_a_reinvite() -> None:
+    wire = Wire()
+    alice, bob = call_up(wire, settings=NO_UPDATE)
+    alice.session.offer(b"new", wire.now, prefer_update=True)
+    alice >> "INVITE" >> bob
+    bob >> 200 >> alice
+    alice >> "ACK" >> bob
+    alice >> "BYE" >> bob
+    assert nothing_left(wire, alice, bob)
+
+
+@pytest.mark.parametrize("status", [405, 501])
+def test_update_that_was_only_promised(status: int) -> None:
+    wire = Wire()
+    alice, bob = scripted_callee(wire)
+    alice.session.offer(b"new", wire.now, prefer_update=True)
+    wire.settle()
+    bob.reply(alice, bob.request("UPDATE"), status)
+    again = bob.request("INVITE")
+    assert again.body == b"new"
+    bob.reply(alice, again, 200, sdp=b"fine")
+    assert alice.heard()[-1] == "reanswer 200 [fine]"
+    assert "UPDATE" not in alice.session.allow
+    alice.session.hangup(wire.now)
+    wire.settle()
+    bob.reply(alice, bob.request("BYE"), 200)
+    assert nothing_left(wire, alice)
+
+
+def test_changes_wait_for_each_other_and_the_newest_wins() -> None:
+    wire = Wire(Weather(delay=0.1))
+    alice, bob = call_up(wire)
+    for sdp in (b"one", b"two", b"three"):
+        alice.session.offer(sdp, wire.now)
+    wire.after(0.15)
+    bob.act(200, alice)
+    wire.after(0.25)
+    bob.act(200, alice)
+    wire.after(1)
+    offers = [line for line in bob.heard() if line.startswith("offer")]
+    assert offers == ["offer [one]", "offer [three]"]
+    assert alice.heard()[-2:] == ["reanswer 200 [bob 2]", "reanswer 200 [bob 3]"]
+    alice.session.hangup(wire.now)
+    assert nothing_left(wire, alice, bob)
+
+
+def test_an_offer_before_the_ack_waits_for_it() -> None:
+    wire = Wire(Weather(delay=0.1))
+    alice, bob = Party(wire, "alice"), Party(wire, "bob")
+    alice.invite(bob)
+    wire.after(0.1)
+    bob.session.accept(b"bob", wire.now)
+    bob.session.offer(b"more", wire.now)
+    wire.after(0.15)
+    assert wire.sent("bob", "INVITE") == []
+    wire.after(0.2)
+    assert alice.heard() == ["answered [bob]", "offer [more]"]
+    alice.act(200, bob)
+    wire.after(1)
+    assert bob.heard() == ["established", "reanswer 200 [alice 2]"]
+    alice.session.hangup(wire.now)
+    assert nothing_left(wire, alice, bob)
+
+
+def test_the_peer_wants_our_offer() -> None:
+    """A re-INVITE without SDP: our offer in the 200, its answer in the ACK."""
+    wire = Wire()
+    alice, bob, tag = scripted_caller(wire)
+    alice.ask(bob, "INVITE", 2, to_tag=tag)
+    assert bob.heard()[-1] == "offer"
+    bob.session.answer(b"ours", wire.now)
+    wire.settle()
+    assert alice.response("INVITE").body == b"ours"
+    alice.ask(bob, "ACK", 2, to_tag=tag, sdp=b"theirs")
+    assert bob.heard()[-1] == "reanswer 200 [theirs]"
+    assert (bob.session.local_sdp, bob.session.remote_sdp) == (b"ours", b"theirs")
+    alice.ask(bob, "BYE", 3, to_tag=tag)
+    assert nothing_left(wire, bob)
+
+
+def test_the_peer_wants_our_offer_and_forgets_to_answer() -> None:
+    wire = Wire()
+    alice, bob, tag = scripted_caller(wire)
+    alice.ask(bob, "INVITE", 2, to_tag=tag)
+    bob.session.answer(b"ours", wire.now)
+    wire.settle()
+    alice.ask(bob, "ACK", 2, to_tag=tag)
+    assert bob.heard()[-1] == "reanswer 488"
+    assert (bob.session.local_sdp, bob.session.remote_sdp) == (b"bob", b"alice")
+    alice.ask(bob, "BYE", 3, to_tag=tag)
+    assert nothing_left(wire, bob)
+
+
+def test_no_ack_to_a_reinvite() -> None:
+    wire = Wire()
+    alice, bob, tag = scripted_caller(wire)
+    alice.ask(bob, "INVITE", 2, to_tag=tag, sdp=b"hold")
+    bob.session.answer(b"held", wire.now)
+    wire.after(32.1)
+    assert bob.heard()[-1] == "ended NO_ACK"
+    assert nothing_left(wire, bob)
+
+
+def test_a_reinvite_whose_2xx_comes_again_is_acknowledged_again() -> None:
+    wire = Wire()
+    alice, bob = call_up(wire)
+    alice >> "INVITE" >> bob
+    wire.lose("ACK")
+    bob >> 200 >> alice
+    wire.after(5)
+    number = alice.last("INVITE").cseq.number
+    assert [ack.cseq.number for ack in alice.sent("ACK")][1:] == [number, number]
+    assert alice.heard().count("reanswer 200 [bob 2]") == 1
+    alice.session.hangup(wire.now)
+    assert nothing_left(wire, alice, bob)
+
+
+def test_a_lost_ack_and_a_new_reinvite() -> None:
+    """The ACK of the first INVITE is lost for good, the peer goes on: that says as much."""
+    wire = Wire()
+    alice, bob = Script(wire, "alice"), Party(wire, "bob")
+    alice.ask(bob, "INVITE", 1, sdp=b"alice")
+    bob.session.accept(b"bob", wire.now)
+    wire.settle()
+    tag = alice.response("INVITE").to.tag
+    alice.ask(bob, "INVITE", 2, to_tag=tag, sdp=b"hold")
+    assert bob.heard() == ["established", "offer [hold]"]
+    bob.session.answer(b"held", wire.now)
+    wire.settle()
+    alice.ask(bob, "ACK", 2, to_tag=tag)
+    alice.ask(bob, "BYE", 3, to_tag=tag)
+    assert nothing_left(wire, bob)
+
+
+def test_the_ack_goes_to_the_new_target() -> None:
+    """RFC 3261 §12.2.1.2: the Contact of a 2xx replaces the target, before its ACK is sent."""
+    wire = Wire()
+    alice, bob = scripted_callee(wire)
+    alice.session.offer(b"new", wire.now)
+    wire.settle()
+    again = bob.request("INVITE")
+    bob.contact = f"<sip:moved@{bob.address[0]}:{bob.address[1]}>"
+    bob.reply(alice, again, 200, sdp=b"fine")
+    assert bob.request("ACK").uri.user == "moved"
+    alice.session.hangup(wire.now)
+    wire.settle()
+    assert bob.request("BYE").uri.user == "moved"
+    bob.reply(alice, bob.request("BYE"), 200)
+    assert nothing_left(wire, alice)
+
+
+def test_a_2xx_without_the_answer() -> None:
+    wire = Wire()
+    alice, bob = scripted_callee(wire)
+    alice.session.offer(b"new", wire.now)
+    wire.settle()
+    bob.reply(alice, bob.request("INVITE"), 200)
+    assert alice.heard()[-1] == "reanswer 200"
+    assert (alice.session.local_sdp, alice.session.remote_sdp) == (b"alice 1", b"bob")
+    alice.session.hangup(wire.now)
+    wire.settle()
+    bob.reply(alice, bob.request("BYE"), 200)
+    assert nothing_left(wire, alice)
+
+
+# ---- before the answer
+
+
+def test_update_before_the_answer() -> None:
+    """RFC 3311 §5.1: as soon as an offer has been answered reliably, each side may send UPDATE."""
+    wire = Wire()
+    eager = SessionSettings(reliable=Reliability.WHEN_SUPPORTED)
+    alice, bob = Party(wire, "alice", settings=eager), Party(wire, "bob", settings=eager)
+    alice >> "INVITE" >> bob
+    bob.session.ring(183, wire.now, answer=b"early")
+    bob.session.offer(b"bob's", wire.now)  # waits for the PRACK
+    bob >> 183 >> alice
+    alice >> "PRACK" >> bob
+    bob >> "200 PRACK" >> alice
+    bob >> "UPDATE" >> alice
+    assert "Session-Expires" not in bob.first("UPDATE").headers  # RFC 4028 §7.1: not before the session is up
+    alice >> 200 >> bob
+    assert bob.heard() == ["reanswer 200 [alice 2]"]
+    alice.session.offer(b"alice's", wire.now)
+    alice >> "UPDATE" >> bob
+    bob >> "200 UPDATE" >> alice
+    assert alice.heard()[-1] == "reanswer 200 [bob 1]"
+    bob.session.accept(None, wire.now)
+    bob >> "200 INVITE" >> alice
+    assert bob.first("200 INVITE").body == b""
+    alice >> "ACK" >> bob
+    alice >> "BYE" >> bob
+    assert nothing_left(wire, alice, bob)
+
+
+def test_an_offer_before_the_answer_without_100rel_waits_for_the_call() -> None:
+    wire = Wire()
+    alice, bob = Party(wire, "alice"), Party(wire, "bob")
+    alice >> "INVITE" >> bob
+    bob >> 183 >> alice
+    alice.session.offer(b"later", wire.now, prefer_update=True)
+    wire.after(1)
+    assert wire.sent("alice", "UPDATE") == []
+    bob >> 200 >> alice
+    alice >> "ACK" >> bob
+    alice >> "UPDATE" >> bob
+    bob >> 200 >> alice
+    alice >> "BYE" >> bob
+    assert nothing_left(wire, alice, bob)
+
+
+def test_update_while_the_first_offer_is_open() -> None:
+    """RFC 3311 §5.2: their own offer not answered yet: 500 with Retry-After."""
+    wire = Wire()
+    alice, bob = Script(wire, "alice"), Party(wire, "bob")
+    alice.ask(bob, "INVITE", 1, sdp=b"alice")
+    bob.session.ring(180, wire.now)
+    wire.settle()
+    tag = alice.response("INVITE").to.tag
+    alice.ask(bob, "UPDATE", 2, to_tag=tag, sdp=b"impatient")
+    answer = alice.response("UPDATE")
+    assert answer.status == 500
+    assert 0 <= int(answer.headers.get("Retry-After") or "-1") <= 10
+    alice.ask(bob, "INVITE", 3, to_tag=tag, sdp=b"impatient")  # RFC 3261 §14.2
+    assert alice.response("INVITE").status == 500
+    bob.session.reject(486, wire.now)
+    assert nothing_left(wire, bob)
+
+
+# ---- both at once
+
+
+def test_glare() -> None:
+    """RFC 3261 §14.1: both get 491; the caller, who owns the Call-ID, waits 2.1 to 4 s, the other 0 to 2 s."""
+    wire = Wire(Weather(delay=0.05))
+    alice, bob = call_up(wire)
+    wire.after(1)
+    start = wire.now
+    alice.act("INVITE", bob)
+    bob.act("INVITE", alice)
+    wire.after(0.2)
+    assert alice.last(491).cseq.method == bob.last(491).cseq.method == "INVITE"
+    assert not any(line.startswith(("offer", "reanswer")) for line in alice.heard() + bob.heard())
+    wire.after(1.9)
+    assert len(wire.sent("bob", "INVITE")) == 2
+    assert alice.heard()[-1] == "offer [bob 2]"
+    alice.act(200, bob)
+    wire.after(2.2)
+    assert bob.heard()[-1] == "offer [alice 2]"
+    bob.act(200, alice)
+    wire.after(1)
+    assert alice.heard()[-1] == "reanswer 200 [bob 3]"
+    assert bob.heard()[-2:] == ["reanswer 200 [alice 3]", "offer [alice 2]"]
+    again = wire.sent("alice", "INVITE")[-1] - (start - 1000)
+    assert 2.1 <= again <= 4.2
+    alice.session.hangup(wire.now)
+    assert nothing_left(wire, alice, bob)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_glare_always_comes_to_an_end(seed: int) -> None:
+    wire = Wire(Weather(delay=0.2, jitter=0.1), seed=seed)
+    alice, bob = Party(wire, "alice"), Party(wire, "bob")
+    alice.invite(bob)
+    wire.after(0.5)
+    bob.session.accept(b"bob", wire.now)
+    wire.after(1)
+    alice.session.offer(b"from alice", wire.now, prefer_update=bool(seed & 1))
+    bob.session.offer(b"from bob", wire.now, prefer_update=bool(seed & 2))
+    for _ in range(100):
+        wire.after(0.3)
+        for party, other in ((alice, bob), (bob, alice)):
+            if party.session.held is not None:
+                party.act(200, other)
+    for party in (alice, bob):
+        assert any(line.startswith("reanswer 200") for line in party.heard()), wire.ladder
+    assert alice.session.local_sdp == bob.session.remote_sdp
+    assert alice.session.remote_sdp == bob.session.local_sdp
+    alice.session.hangup(wire.now)
+    assert nothing_left(wire, alice, bob)
+
+
+def test_a_glare_that_never_ends_is_given_up() -> None:
+    wire = Wire()
+    alice, bob = scripted_callee(wire)
+    alice.session.offer(b"new", wire.now)
+    for _ in range(7):
+        wire.after(4.1)
+        bob.reply(alice, bob.request("INVITE"), 491)
+    assert len(bob.requests("INVITE")) == 8
+    assert alice.heard()[-1] == "reanswer 491"
+    assert alice.session.established
+    alice.session.hangup(wire.now)
+    wire.settle()
+    bob.reply(alice, bob.request("BYE"), 200)
+    assert nothing_left(wire, alice)
+
+
+def test_a_newer_offer_takes_the_place_of_one_that_met_a_glare() -> None:
+    wire = Wire()
+    alice, bob = scripted_callee(wire)
+    alice.session.offer(b"old", wire.now)
+    wire.settle()
+    alice.session.offer(b"new", wire.now)
+    bob.reply(alice, bob.request("INVITE"), 491)
+    wire.after(4.1)
+    assert bob.request("INVITE").body == b"new"
+    bob.reply(alice, bob.request("INVITE"), 200, sdp=b"fine")
+    wire.after(10)
+    assert len(bob.requests("INVITE")) == 3
+    alice.session.hangup(wire.now)
+    wire.settle()
+    bob.reply(alice, bob.request("BYE"), 200)
+    assert nothing_left(wire, alice)
+
+
+def test_retry_after() -> None:
+    """RFC 3261 §14.2: a 500 with Retry-After is tried again then; a long one is a refusal."""
+    wire = Wire()
+    alice, bob = scripted_callee(wire)
+    alice.session.offer(b"new", wire.now)
+    wire.settle()
+    bob.reply(alice, bob.request("INVITE"), 500, headers=[("Retry-After", "7 (busy)")])
+    wire.after(6.9)
+    assert len(bob.requests("INVITE")) == 2
+    wire.after(0.2)
+    assert len(bob.requests("INVITE")) == 3
+    bob.reply(alice, bob.request("INVITE"), 500, headers=[("Retry-After", "3600")])
+    assert alice.heard()[-1] == "reanswer 500"
+    alice.session.hangup(wire.now)
+    wire.settle()
+    bob.reply(alice, bob.request("BYE"), 200)
+    assert nothing_left(wire, alice)
+
+
+def test_two_reinvites_at_once() -> None:
+    """RFC 3261 §14.2: the second gets 500 with Retry-After while the first has no answer."""
+    wire = Wire()
+    alice, bob, tag = scripted_caller(wire)
+    alice.ask(bob, "INVITE", 2, to_tag=tag, sdp=b"one")
+    alice.ask(bob, "INVITE", 3, to_tag=tag, sdp=b"two")
+    refused = alice.response("INVITE")
+    assert (refused.status, refused.cseq.number) == (500, 3)
+    assert 0 <= int(refused.headers.get("Retry-After") or "-1") <= 10
+    alice.ask(bob, "UPDATE", 4, to_tag=tag, sdp=b"three")
+    assert alice.response("UPDATE").status == 500
+    bob.session.answer(b"fine", wire.now)
+    wire.settle()
+    assert (alice.response("INVITE").status, alice.response("INVITE").cseq.number) == (200, 2)
+    alice.ask(bob, "ACK", 2, to_tag=tag)
+    alice.ask(bob, "BYE", 5, to_tag=tag)
+    assert nothing_left(wire, bob)
+
+
+@pytest.mark.parametrize("method", ["INVITE", "UPDATE"])
+def test_their_change_while_ours_is_out(method: str) -> None:
+    wire = Wire()
+    alice, bob, tag = scripted_caller(wire)
+    bob.session.offer(b"ours", wire.now)
+    wire.settle()
+    alice.ask(bob, method, 2, to_tag=tag, sdp=b"theirs")
+    assert alice.response(method).status == 491
+    alice.reply(bob, alice.request("INVITE"), 200, sdp=b"fine", tag="script")
+    alice.ask(bob, "BYE", 3, to_tag=tag)
+    assert nothing_left(wire, bob)
+
+
+def test_update_without_an_offer_is_never_in_the_way() -> None:
+    """It refreshes the target and the timer (RFC 3311 §5.1)."""
+    wire = Wire()
+    alice, bob, tag = scripted_caller(wire)
+    bob.session.offer(b"ours", wire.now)
+    wire.settle()
+    alice.contact = f"<sip:moved@{alice.address[0]}:{alice.address[1]}>"
+    alice.ask(bob, "UPDATE", 2, to_tag=tag)
+    assert alice.response("UPDATE").status == 200
+    assert bob.session.dialog is not None
+    assert bob.session.dialog.remote_target.user == "moved"
+    alice.reply(bob, alice.request("INVITE"), 200, sdp=b"fine")
+    alice.ask(bob, "BYE", 3, to_tag=tag)
+    assert nothing_left(wire, bob)
+
+
+# ---- and then it ends
+
+
+def test_cancelled_reinvite() -> None:
+    wire = Wire()
+    alice, bob, tag = scripted_caller(wire)
+    alice.ask(bob, "INVITE", 2, to_tag=tag, sdp=b"new", branch="z9hG4bKagain")
+    alice.ask(bob, "CANCEL", 2, to_tag=tag, branch="z9hG4bKagain")
+    assert alice.response("CANCEL").status == 200
+    assert alice.response("INVITE").status == 487
+    bob.session.answer(b"too late", wire.now)
+    assert bob.session.established
+    assert bob.session.remote_sdp == b"alice"
+    alice.ask(bob, "BYE", 3, to_tag=tag)
+    assert nothing_left(wire, bob)
+
+
+def test_bye_answers_what_is_pending() -> None:
+    """RFC 3261 §15.1.2: a pending request gets its 487."""
+    wire = Wire()
+    alice, bob, tag = scripted_caller(wire)
+    alice.ask(bob, "INVITE", 2, to_tag=tag, sdp=b"new")
+    alice.ask(bob, "BYE", 3, to_tag=tag)
+    assert alice.response("BYE").status == 200
+    assert alice.response("INVITE").status == 487
+    assert bob.heard() == ["established", "offer [new]", "ended REMOTE_BYE"]
+    assert nothing_left(wire, bob)
+
+
+def test_hangup_answers_what_is_pending() -> None:
+    wire = Wire()
+    alice, bob = call_up(wire)
+    alice >> "INVITE" >> bob
+    bob.session.hangup(wire.now)
+    bob >> "487 INVITE" >> alice
+    bob >> "BYE" >> alice
+    assert nothing_left(wire, alice, bob)
+
+
+def test_a_reinvite_that_is_answered_after_our_bye() -> None:
+    """Its 2xx crosses the BYE: it is acknowledged all the same."""
+    wire = Wire()
+    alice, bob = scripted_callee(wire)
+    alice.session.offer(b"new", wire.now)
+    wire.settle()
+    again = bob.request("INVITE")
+    alice.session.hangup(wire.now)
+    wire.settle()
+    bob.reply(alice, bob.request("BYE"), 200)
+    assert alice.heard()[-1] == "ended LOCAL_HANGUP"
+    bob.reply(alice, again, 200, sdp=b"fine")
+    assert bob.request("ACK").cseq.number == again.cseq.number
+    assert nothing_left(wire, alice)
+
+
+def test_a_reinvite_that_is_never_answered_does_not_outlive_the_call() -> None:
+    wire = Wire()
+    alice, bob = scripted_callee(wire)
+    alice.session.offer(b"new", wire.now)
+    wire.settle()
+    bob.reply(alice, bob.request("INVITE"), 100)
+    alice.session.hangup(wire.now)
+    wire.settle()
+    bob.reply(alice, bob.request("BYE"), 200)
+    assert alice.heard()[-1] == "ended LOCAL_HANGUP"
+    assert bob.request("CANCEL").cseq.number == bob.request("INVITE").cseq.number
+    assert nothing_left(wire, alice)
+
+
+def test_a_peer_that_is_gone() -> None:
+    """RFC 3261 §14.1: no answer to a re-INVITE ends the dialog."""
+    wire = Wire()
+    alice, bob = call_up(wire)
+    wire.weather = Weather(loss=1)
+    alice.session.offer(b"new", wire.now)
+    wire.after(33)
+    assert alice.heard()[-2:] == ["reanswer 408", "ended TIMEOUT 408"]
+    bob.session.hangup(wire.now)
+    assert nothing_left(wire, alice, bob)
+
+
+@pytest.mark.parametrize("status", [404, 410, 480, 481, 604])
+def test_answers_that_end_the_dialog(status: int) -> None:
+    """RFC 5057 §5.1."""
+    wire = Wire()
+    alice, bob = scripted_callee(wire)
+    alice.session.offer(b"new", wire.now)
+    wire.settle()
+    bob.reply(alice, bob.request("INVITE"), status)
+    assert alice.call.ending.cause is EndCause.PROTOCOL
+    assert alice.heard()[-2:] == [f"reanswer {status}", f"ended PROTOCOL {status}"]
+    assert nothing_left(wire, alice)
+
+
+def test_an_update_that_nobody_answers() -> None:
+    """RFC 3311 §5.2: 504 when the user does not decide in time."""
+    wire = Wire()
+    alice, bob = call_up(wire)
+    alice >> "UPDATE" >> bob
+    wire.after(28)
+    assert alice.heard()[-1] == "reanswer 504"
+    bob.session.answer(b"too late", wire.now)
+    assert bob.session.local_sdp == b"bob 1"
+    alice.session.hangup(wire.now)
+    assert nothing_left(wire, alice, bob)
+
+
+def test_the_user_answers_from_inside_on_offer() -> None:
+    wire = Wire()
+    alice, bob = call_up(wire)
+    bob.call.do["offer"] = lambda now: bob.session.answer(b"at once", now)
+    alice >> "INVITE" >> bob
+    bob >> 200 >> alice
+    assert alice.heard()[-1] == "reanswer 200 [at once]"
+    alice.session.hangup(wire.now)
+    assert nothing_left(wire, alice, bob)

@@ -1,0 +1,1 @@
+"""Stories: the whole house as a process, real sockets, real phones, and sound judged by measurement."""

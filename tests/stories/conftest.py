@@ -1,0 +1,64 @@
+"""What a story stands on: one house per worker for all that leaves it as it was, or a house of its own."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.clients.block import leased_block
+from tests.clients.house import House
+from tests.clients.lab import Lab, eventually
+
+NewHouse = Callable[..., House]
+
+
+@pytest.fixture(scope="session")
+def worker_house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """One daemon for all stories of this worker that do not harm it; it must end cleanly after the last."""
+    with leased_block() as block, House(block, tmp_path_factory.mktemp("house")) as house:
+        yield house
+
+
+@pytest.fixture
+def house(worker_house: House) -> Iterator[House]:
+    """The worker's house, without calls and bindings before and after."""
+    if not worker_house.is_running():
+        worker_house.start()
+    yield worker_house
+    assert worker_house.is_running(), f"the house died: {worker_house.log()[-4000:]}"
+    eventually(lambda: not worker_house.calls(), "all calls to be over", timeout=8)
+    for extension in {binding["aor"] for binding in worker_house.registrations()}:
+        worker_house.forget(extension)
+
+
+@pytest.fixture
+def lab(house: House) -> Iterator[Lab]:
+    """A stage on the worker's house."""
+    with Lab(house) as stage:
+        yield stage
+
+
+@pytest.fixture
+def new_house(tmp_path: Path) -> Iterator[NewHouse]:
+    """Makes houses of the story's own: `new_house(**{"calls.rtp_timeout_s": 2})` starts one."""
+    with ExitStack() as stack:
+
+        def make(folder: Path | None = None, **settings: Any) -> House:
+            block = stack.enter_context(leased_block())
+            return stack.enter_context(House(block, folder or tmp_path, settings))
+
+        yield make
+
+
+@pytest.fixture
+def new_lab(new_house: NewHouse) -> Iterator[Callable[..., Lab]]:
+    """Makes stages on houses of the story's own, with settings."""
+    with ExitStack() as stack:
+
+        def make(**settings: Any) -> Lab:
+            stage: AbstractContextManager[Lab] = Lab(new_house(**settings))
+            return stack.enter_context(stage)
+
+        yield make
