@@ -20,7 +20,7 @@ class PortPool:
         ports = range(first + first % 2, last, 2)
         if not ports or first < 1 or last > 65535:
             raise ValueError(f"no pair of UDP ports in {first}-{last}")
-        self._rest = rest_s
+        self.rest_s = rest_s
         self._free = deque((port, 0.0) for port in ports)
         self._taken: set[int] = set()
         self.size = len(ports)
@@ -41,4 +41,4 @@ class PortPool:
     def give_back(self, port: int, now: float) -> None:
         """Ends the use of a pair; it rests, then waits for its turn."""
         self._taken.remove(port)
-        self._free.append((port, now + self._rest))
+        self._free.append((port, now + self.rest_s))

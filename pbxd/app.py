@@ -36,6 +36,7 @@ from pbxd.directory.trunks import TrunkState, TrunkStatus
 from pbxd.events import Bus
 from pbxd.logs import Logs, get_logger
 from pbxd.metrics import HistogramReading, LoopLag, Metrics
+from pbxd.services import journal
 from pbxd.services.cdr import CallRecords
 from pbxd.store import DataDirectory, Store, sqlite_url
 from pbxd.telephony import Telephony
@@ -91,6 +92,7 @@ class App:
     async def _start(self) -> None:
         config, wall = self.config, time.time()
         data = DataDirectory.prepare(config.data_dir)
+        self._parts.callback(data.release)
         url = config.store.url.get_secret_value() if config.store.url else sqlite_url(data.database)
         self.store = await Store.open(url)
         self._parts.push_async_callback(self.store.close)
@@ -100,6 +102,7 @@ class App:
         self.records = CallRecords(self.store, config.node)
         await self.records.close_orphans()
         self.records.listen(self.bus)
+        journal.listen(self.bus)
         self.telephony = Telephony(config, data, self.store, self.directory, self.bus)
         await self.telephony.start()
         self._parts.push_async_callback(self.telephony.stop)
@@ -175,7 +178,7 @@ class App:
             calls=_LiveCalls(self.telephony),
             records=self.records,
             registrations=_Registrations(self),
-            phones=_Phones(self.directory),
+            phones=_Phones(self),
             trunks=partial(_trunks, self),
             settings=lambda: settings(self.config),
             wall=time.time,
@@ -198,6 +201,8 @@ class App:
         metrics.counters(
             "calls_ended", "Calls that have ended, by whose doing", ["result"], lambda: self.records.results
         )
+        metrics.counter("rtp_leg_packets", "RTP packets of legs that have ended", lambda: self.records.packets_received)
+        metrics.counter("rtp_leg_packets_lost", "RTP packets these legs missed", lambda: self.records.packets_lost)
         metrics.gauge("store_pending_rows", "Rows not yet committed", lambda: store.statistics.pending)
         metrics.counter("store_rows_written", "Rows committed", lambda: store.statistics.written)
         metrics.counters("store_rows_dropped", "Rows lost: queue full", ["table"], lambda: store.statistics.dropped)
@@ -257,14 +262,21 @@ class _LiveCalls:
 class _Phones:
     """The phones of the default account, for the API."""
 
-    def __init__(self, directory: Directory) -> None:
-        self._directory = directory
+    def __init__(self, app: App) -> None:
+        self._app = app
 
     def phones(self) -> Sequence[PhoneEntry]:
-        return self._directory.phones(self._directory.default_account)
+        directory = self._app.directory
+        return directory.phones(directory.default_account)
 
     async def rotate_password(self, extension: str) -> str:
-        return await self._directory.rotate_password(self._directory.default_account, extension)
+        """Who registered with the old password is no longer called."""
+        directory = self._app.directory
+        account = directory.default_account
+        password = await directory.rotate_password(account, extension)
+        if (aor := directory.aor(account, extension)) is not None:
+            self._app.telephony.registrar.remove(aor)
+        return password
 
 
 class _Registrations:

@@ -56,9 +56,9 @@ class Column:
 
 def build_parser() -> argparse.ArgumentParser:
     """The whole command line. `arguments.action` is the function to call, or None for `run`."""
-    parser = argparse.ArgumentParser(
-        prog="pbxd", description="An embedded PBX.", epilog=(__doc__ or "").split("\n\n")[1]
-    )
+    epilog = (__doc__ or "").split("\n\n")[1]
+    parser = argparse.ArgumentParser(prog="pbxd", description="An embedded PBX.", epilog=epilog)
+    parser.set_defaults(socket=None, config=None, json=False)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     for name, text, action in (
@@ -70,18 +70,14 @@ def build_parser() -> argparse.ArgumentParser:
         command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides")
         command.set_defaults(action=action)
 
-    daemon = argparse.ArgumentParser(add_help=False)
-    daemon.add_argument("--socket", type=Path, metavar="PATH", help="the daemon's Unix socket")
-    daemon.add_argument("--config", type=Path, metavar="FILE", help="the daemon's configuration, to find the socket")
-    daemon.add_argument("--json", action="store_true", help="answer with JSON, for machines")
-
+    daemon = _daemon_options()
     phones = commands.add_parser(
         "phones", parents=[daemon], help="list the phones; `phones rotate 1001`: a new password"
     )
     phones.set_defaults(action=_list_phones)
     deeper = phones.add_subparsers(dest="phones_command", metavar="[list | rotate]")
-    deeper.add_parser("list", help="list the phones")
-    rotate = deeper.add_parser("rotate", help="give a phone a new password, shown once")
+    deeper.add_parser("list", parents=[daemon], help="list the phones")
+    rotate = deeper.add_parser("rotate", parents=[daemon], help="give a phone a new password, shown once")
     rotate.add_argument("extension")
     rotate.set_defaults(action=_rotate)
     for name, text, action in (
@@ -93,6 +89,15 @@ def build_parser() -> argparse.ArgumentParser:
 
     commands.add_parser("version", help="say which pbxd this is").set_defaults(action=_version)
     return parser
+
+
+def _daemon_options() -> argparse.ArgumentParser:
+    """Options of every command that asks the daemon. Without defaults: they may stand before and after a word."""
+    options = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    options.add_argument("--socket", type=Path, metavar="PATH", help="the daemon's Unix socket")
+    options.add_argument("--config", type=Path, metavar="FILE", help="the daemon's configuration, to find the socket")
+    options.add_argument("--json", action="store_true", help="answer with JSON, for machines")
+    return options
 
 
 def act(arguments: argparse.Namespace) -> Exit:

@@ -17,7 +17,7 @@ import uvloop
 from pbxd import __version__
 from pbxd.app import App
 from pbxd.cli import Exit, print_problems
-from pbxd.config import Config, ConfigError, load
+from pbxd.config import Config, ConfigError, check_ports, load
 from pbxd.directory.first_start import Card
 from pbxd.errors import HouseError
 from pbxd.logs import LogFormat, Logs, get_logger
@@ -38,6 +38,8 @@ def run(arguments: argparse.Namespace) -> int:
     os.umask(0o077)
     try:
         config = load(arguments.file, arguments.overrides)
+        if problems := check_ports(config):
+            raise ConfigError(problems)
     except ConfigError as error:
         print_problems(error)
         return Exit.MISTAKE

@@ -32,7 +32,7 @@ from pbxd.events import Bus
 from pbxd.sip.connection import StreamSettings, TlsContexts
 from pbxd.sip.digest import NonceBook
 from pbxd.sip.flow import Destination, Flow, Transport
-from pbxd.sip.lookup import Means, ResolveError
+from pbxd.sip.lookup import ResolveError
 from pbxd.sip.resolve import Resolver
 from pbxd.sip.session import Reliability, SessionSettings, SessionTable
 from pbxd.sip.stack import Limits, Stack
@@ -68,7 +68,7 @@ class Telephony:
             limits=Limits(server_transactions=config.sip.max_transactions),
         )
         self.transports.machine = self.stack
-        self.resolver = Resolver(Means(_transports_of(config)), rng)
+        self.resolver = Resolver(self.transports.means, rng)
         self.registrar = Registrar(store, bus, config.sip.registrar)
         self.trunks = TrunkRegistrations(
             Surroundings(
@@ -125,6 +125,7 @@ class Telephony:
         except BaseException:
             self.wire.close()
             raise
+        self.resolver.means = self.transports.means
         self.transports.on_connection_lost(self._connection_lost)
         asyncio.get_running_loop().add_reader(self.wire.media_fd, self._media_events)
         self.trunks.apply(self._directory.trunks(self._directory.default_account), now)
@@ -192,6 +193,8 @@ class Telephony:
             min_se=config.sip.session_timer.min_se_s,
             resolve=self._resolve,
         )
+        self.media.ports.rest_s = config.rtp.quarantine_s
+        self.transports.addresses.advertise(_external(config), map(str, config.sip.local_nets))
         self._guard(config)
 
     def _guard(self, config: Config) -> None:
@@ -273,13 +276,12 @@ def _port_pool(config: Config) -> PortPool:
     return PortPool(config.rtp.ports.first, config.rtp.ports.last, rest_s=config.rtp.quarantine_s)
 
 
+def _external(config: Config) -> list[str]:
+    return [str(ip) for ip in (config.sip.external.ipv4, config.sip.external.ipv6) if ip]
+
+
 def _algorithms(config: Config) -> tuple[str, ...]:
     return tuple(algorithm.value for algorithm in config.sip.digest.algorithms)
-
-
-def _transports_of(config: Config) -> tuple[Transport, ...]:
-    listening = {Transport.UDP: config.sip.udp, Transport.TCP: config.sip.tcp, Transport.TLS: config.sip.tls}
-    return tuple(transport for transport, addresses in listening.items() if addresses)
 
 
 def _transport_settings(config: Config, data: DataDirectory, names: Sequence[str]) -> TransportSettings:
@@ -293,8 +295,6 @@ def _transport_settings(config: Config, data: DataDirectory, names: Sequence[str
         udp=tuple((address.host, address.port) for address in sip.udp),
         tcp=tuple((address.host, address.port) for address in sip.tcp),
         tls=tuple((address.host, address.port) for address in sip.tls),
-        external=tuple(str(ip) if ip else None for ip in (sip.external.ipv4, sip.external.ipv6)),
-        local_nets=tuple(map(str, sip.local_nets)),
         tls_contexts=contexts,
         streams=StreamSettings(
             connect_s=sip.connect_timeout_s, idle_s=sip.connection_idle_s, max_connections=sip.max_connections
@@ -307,5 +307,4 @@ def _identity(config: Config, data: DataDirectory, names: Sequence[str]) -> Iden
     if sip.certificate is not None and sip.private_key is not None:
         return given(sip.certificate, sip.private_key)
     addresses = [address.host for address in sip.tls if not address.is_wildcard]
-    external = [str(ip) for ip in (sip.external.ipv4, sip.external.ipv6) if ip]
-    return self_signed(data.path, [*names, *addresses, *external], datetime.datetime.now(datetime.UTC))
+    return self_signed(data.path, [*names, *addresses, *_external(config)], datetime.datetime.now(datetime.UTC))

@@ -309,6 +309,7 @@ class Wire:
         rung = self._unread(sender, receiver)
         if rung is None or not rung.says(what):
             sender.act(what, receiver)
+            self._flush()
         until = self.now + PATIENCE
         while (rung := self._unread(sender, receiver)) is None or rung.arrived < min(rung.arrives, 1):
             at = self._next_at()

@@ -25,10 +25,10 @@ struct leg {
     uint8_t planned;     /* a plan was applied */
     uint8_t silent;      /* silence was reported */
     uint64_t listening;  /* since when packets are expected, ns */
-    struct plan plan;
+    struct plan plan; /* from here to the receiver: what every packet touches, close together */
     struct latch latch;
-    struct receiver receiver;
     struct sender sender;
+    struct receiver receiver;
     struct telephone_event event;
     struct rtcp rtcp;
     uint32_t drops[DROP_sip_empty]; /* by name: those that concern a leg come first */

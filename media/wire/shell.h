@@ -4,6 +4,8 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "core.h"
 #include "guard.h"
@@ -106,6 +108,17 @@ enum { WATCH_RTP = CHANNEL_RTP, WATCH_RTCP = CHANNEL_RTCP, WATCH_SIP, WATCH_KICK
 
 /* sockets.c: 0 or errno */
 int socket_open(const char *ip, uint16_t port, int receive_buffer, int traffic_class, int *fd, uint16_t *bound_port);
+
+/* recvfrom and sendto without glibc's thread cancellation around them; nobody cancels this thread. */
+static inline long system_recvfrom(int fd, void *data, size_t size, int flags, struct sockaddr_storage *from,
+                                   socklen_t *from_size) {
+    return syscall(SYS_recvfrom, fd, data, size, flags, from, from_size);
+}
+
+static inline long system_sendto(int fd, const void *data, size_t size, int flags, const struct sockaddr_storage *to,
+                                 socklen_t to_size) {
+    return syscall(SYS_sendto, fd, data, size, flags, to, to_size);
+}
 
 /* sip.c */
 struct sip_batch *sip_batch_new(void);

@@ -18,8 +18,8 @@ static void emit(void *shell, uint32_t leg, enum channel channel, const uint8_t 
     struct wire *wire = shell;
     struct sockaddr_storage name;
     socklen_t name_length = addr_to_sockaddr(to, &name);
-    if (sendto(wire->sockets[leg].fd[channel], data, length, MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&name,
-               name_length) >= 0)
+    if (system_sendto(wire->sockets[leg].fd[channel], data, length, MSG_DONTWAIT | MSG_NOSIGNAL, &name, name_length) >=
+        0)
         return;
     core_drop(&wire->core, &wire->core.legs[leg], errno == EAGAIN ? DROP_send_blocked : DROP_send_failed);
 }

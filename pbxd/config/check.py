@@ -107,11 +107,15 @@ def _listeners(root: dict[str, object]) -> Found:
 
 
 def check_ports(config: Config) -> list[Problem]:
-    """Try to bind every listener: each that cannot be had is one problem. Leaves nothing bound."""
+    """Try to bind every listener and every address of ours: each that cannot be had is one problem. Leaves nothing
+    bound. Ports of sound are not tried: one that is taken is passed over when its turn comes."""
     wanted = [("sip.udp", address, socket.SOCK_DGRAM) for address in config.sip.udp]
     wanted += [("sip.tcp", address, socket.SOCK_STREAM) for address in config.sip.tcp]
     wanted += [("sip.tls", address, socket.SOCK_STREAM) for address in config.sip.tls]
     wanted.append(("http.listen", config.http.listen, socket.SOCK_STREAM))
+    for key, ip in (("rtp.address.ipv4", config.rtp.address.ipv4), ("rtp.address.ipv6", config.rtp.address.ipv6)):
+        if ip is not None:
+            wanted.append((key, Address(str(ip), 0), socket.SOCK_DGRAM))
     problems = []
     for key, address, kind in wanted:
         if message := _bind_error(address, kind):
@@ -143,11 +147,11 @@ def _bind_error(address: Address, kind: socket.SocketKind) -> str | None:
 
 
 def _bind_message(address: Address, kind: socket.SocketKind, error: OSError) -> str:
-    name = f"{address}/{'UDP' if kind is socket.SOCK_DGRAM else 'TCP'}"
+    name = f"{address}/{'UDP' if kind is socket.SOCK_DGRAM else 'TCP'}" if address.port else address.host
     if error.errno == errno.EADDRINUSE:
         return f"{name} is in use by another program (`ss -lnp` tells which)"
     if error.errno == errno.EADDRNOTAVAIL:
-        return f"{name}: this host has no address {address.host}"
+        return f"{name}: this host has no such address"
     if error.errno == errno.EACCES:
         return f"{name}: ports below 1024 need a privilege this process does not have"
     return f"{name} cannot be had: {error.strerror}"

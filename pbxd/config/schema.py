@@ -265,7 +265,7 @@ class Sip(Section):
         default=5, description="for a TCP or TLS connection we open", json_schema_extra=RESTART
     )
     connection_idle_s: Seconds = Field(
-        default=3_600, description="a connection silent for so long is closed", json_schema_extra=RESTART
+        default=7_500, description="a connection silent for so long is closed", json_schema_extra=RESTART
     )
     nat_keepalive_s: SecondsOrNever = Field(default=30, description="pings that keep a phone's NAT open; 0 is never")
     guard: Guard = Field(default=Guard(), description="limits of what one source may send")

@@ -165,12 +165,13 @@ class Directory:
         async with self._turn:
             taken = self._snapshot.extensions.keys() | self._snapshot.users.keys() | self._snapshot.devices.keys()
             made = [(number, make_password()) for number in numbers if (account.id, number) not in taken]
-            await self._store.commit([write for phone in made for write in self._phone(account, *phone, wall)])
+            phones = [self._phone(account, *phone, wall) for phone in made]
+            await self._store.commit([write for table in zip(*phones, strict=True) for write in table])
         if made:
             await self.reload(self._config, wall)
         return made
 
-    def _phone(self, account: Account, number: str, password: str, wall: float) -> list[Write]:
+    def _phone(self, account: Account, number: str, password: str, wall: float) -> tuple[Write, ...]:
         hashes = Hashes.of(number, account.realm, password)
         common = {"account_id": account.id, "declared": False, "created_at": wall}
         user_id = new_id("usr", wall)
@@ -192,7 +193,7 @@ class Directory:
             **common,
         }
         upsert = self._store.upsert
-        return [(upsert(users), user), (upsert(devices), device), (upsert(extensions), extension)]
+        return (upsert(users), user), (upsert(devices), device), (upsert(extensions), extension)
 
     async def rotate_password(self, account: Account, extension: str) -> str:
         """Give the phone of `extension` a new password and return it, the only time it is seen.

@@ -62,6 +62,8 @@ class CallRecords:
     """Writes the records of one node, and reads those of all."""
 
     def __init__(self, store: Store, node: str) -> None:
+        self.packets_received = 0  # by legs that have ended
+        self.packets_lost = 0
         self.results: Counter[Result] = Counter(dict.fromkeys(Result, 0))
         self._store = store
         self._node = node
@@ -147,6 +149,9 @@ class CallRecords:
         self._store.write(self._ended, values)
         for leg in record.legs:
             self._store.write(_INSERT_LEG, _leg_row(leg, record))
+            if leg.quality:
+                self.packets_received += leg.quality.packets_received
+                self.packets_lost += leg.quality.packets_lost
 
     async def _records(self, query: Select[Any]) -> list[CallRecord]:
         records = {row.id: _record(row._asdict()) for row in await self._store.rows(query)}

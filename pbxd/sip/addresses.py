@@ -56,10 +56,15 @@ class Addresses:
 
     def __init__(self, source: Source, *, external: Iterable[str | None] = (), local_nets: Iterable[str] = ()) -> None:
         self._source = source
-        self._external = {6 if ":" in literal else 4: literal for literal in external if literal}
-        self._local_nets = tuple(ipaddress.ip_network(net) for net in local_nets)
         self._listeners: dict[Transport, list[Listener]] = {transport: [] for transport in Transport}
         self._ways: dict[tuple[Transport, str], Way] = {}
+        self.advertise(external, local_nets)
+
+    def advertise(self, external: Iterable[str | None], local_nets: Iterable[str]) -> None:
+        """Go by these addresses from now on. Raises ValueError."""
+        self._external = {6 if ":" in literal else 4: literal for literal in external if literal}
+        self._local_nets = tuple(ipaddress.ip_network(net) for net in local_nets)
+        self.forget()
 
     def add(self, listener: Listener) -> None:
         self._listeners[listener.transport].append(listener)

@@ -18,6 +18,15 @@ MAX_SEQ = 2**31 - 1
 """RFC 3261 §8.1.1.5."""
 
 
+PRIVATE = tuple(
+    map(
+        ipaddress.ip_network,
+        ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16", "fc00::/7", "fe80::/10"),
+    )
+)
+"""What is behind a NAT: RFC 1918, RFC 6598, RFC 4193 and link-local addresses."""
+
+
 class Role(Enum):
     """Who sent the request that made the dialog."""
 
@@ -326,7 +335,8 @@ def _is_address(host: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def _is_private(host: str) -> bool:
-    return ipaddress.ip_address(host).is_private
+    address = ipaddress.ip_address(host)
+    return any(address in network for network in PRIVATE)
 
 
 def _contact(message: Request | Response) -> Uri | None:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from pbxd.sip.flow import Destination
 from pbxd.sip.machine import NETWORK_EVENTS, Action, Event, Machine, State, TransitionError
-from pbxd.sip.timers import TimerHandle, Timers
+from pbxd.sip.timers import TimerHandle, Timers, Timetable
 
 Step = Callable[[Any, Any, float], None]
 """How an action is carried out: called with the transaction, the message of the event or None, and now."""
@@ -18,9 +18,7 @@ class Carrier(Protocol):
     """What carries a transaction's messages and keeps its time: the stack."""
 
     timers: Timers
-
-    def schedule(self, at: float, callback: Callable[..., object], *arguments: Any) -> TimerHandle:
-        """Call `callback(*arguments, now)` at `at`."""
+    timetable: Timetable
 
     def send(self, data: bytes, destination: Destination, sender: object) -> None:
         """Hand `data` to the shell; `sender` is told if that fails."""
@@ -119,12 +117,12 @@ class Exchange:
         if self._resend is not None:
             self._resend.cancel()
         self._interval = interval
-        self._resend = self.carrier.schedule(now + interval, self.handle, event)
+        self._resend = self.carrier.timetable.schedule(now + interval, self.handle, event)
 
     def _end_after(self, seconds: float, event: Event, now: float) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
-        self._deadline = self.carrier.schedule(now + seconds, self.handle, event)
+        self._deadline = self.carrier.timetable.schedule(now + seconds, self.handle, event)
 
 
 def _step_of(action: Action, kind: type[Exchange]) -> Step:

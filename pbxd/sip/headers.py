@@ -269,6 +269,8 @@ def _read_name(text: str) -> tuple[int, str | None, Uri | None]:
     else:
         start = text.find("<")
         display = text[:start].strip() or None if start > 0 else None
+        if display is not None and '"' in display:
+            start, display = -1, None  # sip:a@b;+sip.instance="<urn:…>": the bracket is in a parameter
     complete = start >= 0 and text.find(">", start) == len(text) - 1
     return start, display, Uri.parse(text[start + 1 : -1]) if complete else None
 

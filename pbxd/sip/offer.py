@@ -62,6 +62,12 @@ TABLE: Mapping[tuple[OfferState, OfferEvent], OfferState] = MappingProxyType(
     }
 )
 
+
+def text() -> str:
+    """The machine's table, a row a line."""
+    return "\n".join(f"{before.name:14}{event.name:17}{after.name}" for (before, event), after in TABLE.items())
+
+
 ANSWERED_IN: Mapping[Carrier, frozenset[Carrier]] = MappingProxyType(
     {
         Carrier.INVITE: frozenset({Carrier.PROVISIONAL, Carrier.SUCCESS}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
 from dataclasses import dataclass
@@ -17,10 +18,12 @@ class DataDirectoryError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class DataDirectory:
-    """A prepared directory. `secret` is this house's own, random, made once: nonces are signed with it."""
+    """A prepared directory. `secret` is this house's own, random, made once: nonces are signed with it. `lock` is the
+    open descriptor that keeps a second daemon out; the kernel lets go of it however we end."""
 
     path: Path
     secret: bytes
+    lock: int
 
     @classmethod
     def prepare(cls, path: Path) -> Self:
@@ -33,13 +36,27 @@ class DataDirectory:
             if path.stat().st_uid != os.geteuid():
                 raise DataDirectoryError(f"{path} belongs to another user: change its owner, or name another data_dir")
             path.chmod(0o700)
-            return cls(path, _secret(path / "secret"))
+            return cls(path, _secret(path / "secret"), _lock(path))
         except OSError as error:
             raise DataDirectoryError(f"the data directory {path} cannot be used: {error.strerror or error}") from error
+
+    def release(self) -> None:
+        """Let another daemon use it."""
+        os.close(self.lock)
 
     @property
     def database(self) -> Path:
         return self.path / "pbxd.db"
+
+
+def _lock(path: Path) -> int:
+    descriptor = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise DataDirectoryError(f"another pbxd uses {path}: stop it, or name another data_dir") from None
+    return descriptor
 
 
 def _secret(path: Path) -> bytes:

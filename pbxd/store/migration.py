@@ -21,6 +21,6 @@ def upgrade(connection: Connection) -> None:
 def alembic_config(connection: Connection) -> Config:
     """Alembic's configuration: where the migrations are, and the connection they run on."""
     config = Config(attributes={"connection": connection})
-    config.set_main_option("script_location", str(MIGRATIONS))
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     return config

@@ -74,6 +74,17 @@ def runs(writes: Sequence[Write]) -> list[Run]:
     return [run for made in tables.values() for run in made]
 
 
+def runs_in_order(writes: Sequence[Write]) -> list[Run]:
+    """Put `writes` into runs without changing their order at all."""
+    made: list[Run] = []
+    for statement, values in writes:
+        if made and made[-1].statement is statement and made[-1].rows[0].keys() == values.keys():
+            made[-1].rows.append(values)
+        else:
+            made.append(Run(statement, [values], set()))
+    return made
+
+
 @dataclass(slots=True)
 class _Waiter:
     until: int

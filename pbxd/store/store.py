@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from pbxd.store import statements
 from pbxd.store.engine import make_engine, name_of, sqlite_url
-from pbxd.store.queue import Run, Write, WriteQueue, WriteStatistics
+from pbxd.store.queue import Run, Write, WriteQueue, WriteStatistics, runs_in_order
 from pbxd.store.schema import REVISION
 
 log = logging.getLogger(__name__)
@@ -88,7 +88,7 @@ class Store:
     async def commit(self, writes: Sequence[Write]) -> None:
         """Write at once, in this order, all or nothing. Raises StoreError."""
         try:
-            await self._execute([Run(statement, [values], set()) for statement, values in writes])
+            await self._execute(runs_in_order(writes))
         except SQLAlchemyError as error:
             raise StoreError(f"a write failed: {name_of(error)}") from error
 

@@ -45,6 +45,7 @@ class BaresipPhone:
         self._agent = agent
         self._line = agent.line
         self._calls: list[Call] = []
+        self._ended_early: dict[int, StackEvent] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._runtime = Runtime()
         self._sound = tone(self._line.tone_hz, 1.0, dbfs=self._line.tone_dbfs).tobytes()
@@ -63,6 +64,7 @@ class BaresipPhone:
         )
         self._ua = await UserAgent.create(self._runtime, self._account())
         self._ua.on_incoming(self._incoming)
+        self._runtime.subscribe(self._on_any_event)
         self._agent.emit(Kind.READY)
         while (command := await asyncio.to_thread(self._agent.commands.get))["verb"] != Verb.QUIT:
             self._keep(self._guarded(command))
@@ -139,7 +141,15 @@ class BaresipPhone:
         call.on_dtmf(lambda digit: self._on_digit(index, digit))
         self._agent.emit(kind, call=index, **({"from": call.peer} if kind is Kind.INCOMING else {}))
         self._agent.recording(index, str(path))
-        self._keep(self._sounding(call, path))
+        if call.handle in self._ended_early:
+            self._on_event(index, self._ended_early.pop(call.handle))
+        else:
+            self._keep(self._sounding(call, path))
+
+    def _on_any_event(self, event: StackEvent) -> None:
+        """A call may be refused before the library has handed it to us."""
+        if event.event is Event.CALL_CLOSED and all(call.handle != event.call for call in self._calls):
+            self._ended_early[event.call] = event
 
     def _on_digit(self, index: int, digit: DigitEvent) -> None:
         self._agent.emit(Kind.DIGIT, call=index, digit=digit.digit, duration_ms=digit.duration_ms)

@@ -75,6 +75,7 @@ class House:
             "http.listen": f"127.0.0.1:{self.block.port(2)}",
             "rtp.ports": self.block.rtp_ports,
             "trunks.lab-uas.proxy": f"sip:127.0.0.1:{self.uas_port}",
+            "sip.digest.algorithms": ["MD5"],
             **self._settings,
         }
 
@@ -190,13 +191,18 @@ class House:
         """The bindings of phones."""
         return self._list("/house/v1/registrations")
 
-    def forget(self, extension: str) -> None:
-        """Remove the bindings of a user."""
-        request = urllib.request.Request(
-            f"{self.http}/house/v1/registrations/{extension}", headers={"X-API-Key": ADMIN_KEY}, method="DELETE"
-        )
+    def _order(self, method: str, path: str) -> None:
+        request = urllib.request.Request(self.http + path, headers={"X-API-Key": ADMIN_KEY}, method=method)
         with urllib.request.urlopen(request, timeout=5):
             return
+
+    def forget(self, extension: str) -> None:
+        """Remove the bindings of a user."""
+        self._order("DELETE", f"/house/v1/registrations/{extension}")
+
+    def hang_up(self, call_id: str) -> None:
+        """End a call from the house's side."""
+        self._order("POST", f"/house/v1/calls/{call_id}/hangup")
 
     def is_running(self) -> bool:
         """Whether the process lives."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from types import TracebackType
 from typing import Any, Self
@@ -16,6 +17,8 @@ from tests.clients.until import until
 
 TONES_HZ = {"1001": 450.0, "1002": 850.0, "1003": 1150.0, "1004": 650.0}
 OTHER_TONE_HZ = 1450.0
+CLOCK_SLACK = timedelta(milliseconds=2)
+"""The house states its times to the millisecond."""
 
 
 class Lab:
@@ -25,9 +28,11 @@ class Lab:
         self.house = house
         self._stack = ExitStack()
         self._media_ports = count(6000, 10)
+        self._known: set[str] = set()
+        self._begun = datetime.now(UTC)
 
     def __enter__(self) -> Self:
-        self._known = {record["id"] for record in self.house.records()}
+        self._begun = datetime.now(UTC) - CLOCK_SLACK
         return self
 
     def __exit__(
@@ -79,10 +84,10 @@ class Lab:
         return next(self._media_ports)
 
     def record(self) -> Json:
-        """The record of the call that has just ended: waits for one that no story has seen yet."""
+        """The record of the call that has just ended: waits for one of this story that was not given out yet."""
 
         def fresh() -> Json | None:
-            news = [record for record in self.house.records() if record["id"] not in self._known]
+            news = [record for record in self.house.records() if self._is_news(record)]
             return news[-1] if news else None
 
         record = until(fresh, "the record of the call")
@@ -90,9 +95,8 @@ class Lab:
         self._known.add(record["id"])
         return record
 
-    def is_quiet(self) -> bool:
-        """Whether no call is up."""
-        return not self.house.calls()
+    def _is_news(self, record: Json) -> bool:
+        return record["id"] not in self._known and datetime.fromisoformat(record["started_at"]) >= self._begun
 
 
 def connect(caller: Phone, callee: Phone, number: str | None = None) -> tuple[Call, Call]:

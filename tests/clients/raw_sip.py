@@ -40,7 +40,7 @@ class RawMessage:
     @property
     def method(self) -> str:
         """Of a request, or of the request that a response answers."""
-        return self["CSeq"].split()[-1] if self.status else self.start.split(" ")[0]
+        return " ".join(self.all("CSeq")).split(" ")[-1] if self.status else self.start.split(" ")[0]
 
     @property
     def target(self) -> str:
@@ -185,7 +185,7 @@ class RawSip:
         for message in self._split(data):
             parsed = RawMessage.parse(message)
             if message in self._seen:
-                self.repeated[f"{parsed.start} {parsed['CSeq']}"] += 1
+                self.repeated[" ".join([parsed.start, *parsed.all("CSeq")])] += 1
             else:
                 self._seen.add(message)
                 self.inbox.append(parsed)

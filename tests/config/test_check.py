@@ -43,9 +43,10 @@ def test_each_port_in_use_is_one_message(tmp_path: Path, taken: int) -> None:
 
 
 def test_an_address_of_another_host_is_named(tmp_path: Path) -> None:
-    config = loaded(tmp_path, 'sip.udp=["192.0.2.77:5060"]')
+    config = loaded(tmp_path, 'sip.udp=["192.0.2.77:5060"]', "rtp.address.ipv4=192.0.2.78", "rtp.address.ipv6=::1")
     assert [str(problem) for problem in check_ports(config)] == [
-        "--set sip.udp: sip.udp: 192.0.2.77:5060/UDP: this host has no address 192.0.2.77"
+        "--set sip.udp: sip.udp: 192.0.2.77:5060/UDP: this host has no such address",
+        "--set rtp.address.ipv4: rtp.address.ipv4: 192.0.2.78: this host has no such address",
     ]
 
 

@@ -58,7 +58,7 @@ def test_both_families_and_the_way_back(wire: Wire, sender: MakeSocket) -> None:
 def test_ipv6_does_not_take_ipv4s_port(wire: Wire) -> None:
     six = wire.sip_open("::", 0)
     port = wire.sip_address(six)[1]
-    assert wire.sip_address(wire.sip_open("0.0.0.0", port)) == ("0.0.0.0", port)  # noqa: S104  both wildcards, one port
+    assert wire.sip_address(wire.sip_open("0.0.0.0", port)) == ("0.0.0.0", port)
 
 
 def test_refusals_are_told(wire: Wire) -> None:

@@ -65,6 +65,7 @@ async def test_a_call_comes_back_as_it_was(records: CallRecords, store: Store, b
     assert await records.find("call_1") == record
     assert await records.page(RecordFilter()) == [record]
     assert await records.find("call_2") is None
+    assert (records.packets_received, records.packets_lost) == (1000, 10)
     assert records.results == {
         Result.SUCCESS: 1,
         Result.CLIENT: 0,

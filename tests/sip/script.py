@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import count
 from typing import TypeVar
 
-from pbxd.sip.flow import Flow, Outgoing
+from pbxd.sip.flow import Flow, Outgoing, Transport
 from pbxd.sip.message import Message, Request, Response, parse_message, response_to
 from pbxd.sip.uri import Uri
 from tests.wire import Host, Wire
@@ -86,11 +86,15 @@ class Script(Host):
         sdp: bytes = b"",
         contact: bool = True,
         branch: str | None = None,
+        transport: Transport = Transport.UDP,
     ) -> Request:
         request = Request(method, Uri.sip(to.name, *to.address))
         add = request.headers.add
         host, port = self.address
-        add("Via", f"SIP/2.0/UDP {host}:{port};branch={branch or f'z9hG4bK{self.name}{next(self._branch)}'}")
+        add(
+            "Via",
+            f"SIP/2.0/{transport.value} {host}:{port};rport;branch={branch or f'z9hG4bK{self.name}{next(self._branch)}'}",
+        )
         add("Max-Forwards", "70")
         add("From", f"<sip:{self.name}@example.com>;tag={from_tag}")
         add("To", f"<sip:{to.name}@example.com>" + (f";tag={to_tag}" if to_tag else ""))
@@ -98,14 +102,14 @@ class Script(Host):
         add("CSeq", f"{number} {method}")
         if contact:
             add("Contact", self.contact)
-        return self._say(to, request, headers, sdp)
+        return self._say(to, request, headers, sdp, transport)
 
-    def _say(self, to: Host, message: M, headers: HeaderList, sdp: bytes) -> M:
+    def _say(self, to: Host, message: M, headers: HeaderList, sdp: bytes, transport: Transport = Transport.UDP) -> M:
         for name, value in headers:
             message.headers.add(name, value)
         if sdp:
             message.headers.add("Content-Type", "application/sdp")
             message.body = sdp
-        self._outgoing.append(Outgoing(message.to_bytes(), to.destination()))
+        self._outgoing.append(Outgoing(message.to_bytes(), to.destination(transport)))
         self.wire.settle()
         return message

@@ -109,7 +109,6 @@ def test_a_cancelled_invite_is_not_tried_elsewhere(wire: Wire, alice: Phone, bob
 def test_a_refused_connection_goes_to_the_next_destination(wire: Wire, alice: Phone, bob: Phone) -> None:
     nowhere = Destination(Transport.TCP, "10.0.0.99", 5060)
     alice.send("OPTIONS", [nowhere, bob.destination()])
-    wire.expect("")
     wire.settle()
     wire.expect(
         """
@@ -134,7 +133,8 @@ def test_a_destination_that_fails_after_a_100_is_left_for_the_next(
     alice >> "OPTIONS" >> bob
     bob >> 100 >> alice
     alice.stack.transport_failed(bob.destination(), wire.now)
-    alice >> "OPTIONS" >> carol
+    wire.settle()
+    wire.expect("0.000 alice OPTIONS > carol")
     carol >> 200 >> alice
     assert alice.log == ["0 100 OPTIONS", "0 200 OPTIONS"]
 

@@ -374,3 +374,16 @@ def test_cancelled_between_18x_and_prack() -> None:
     assert nothing_left(wire, alice, bob)
     assert bob.call.ending.cause is EndCause.REMOTE_CANCEL
     assert alice.call.session.state is SessionState.ENDED
+
+
+def test_a_prack_to_the_caller() -> None:
+    wire = Wire()
+    alice, bob = Party(wire, "alice"), Script(wire, "bob")
+    alice.invite(bob)
+    wire.settle()
+    invite = bob.request("INVITE")
+    bob.reply(alice, invite, 180)
+    bob.ask(alice, "PRACK", 1, call_id=invite.call_id, to_tag=invite.from_.tag, headers=[("RAck", "1 1 INVITE")])
+    assert bob.response("PRACK").status == 481
+    bob.reply(alice, invite, 486)
+    assert nothing_left(wire, alice)

@@ -8,6 +8,7 @@ from pbxd.sip.flow import Transport
 from pbxd.sip.machine import State, TransitionError
 from pbxd.sip.message import Request, Response, parse_message, response_to
 from pbxd.sip.stack import DropReason
+from pbxd.sip.timers import Timers
 from tests.phone import Phone
 from tests.wire import Rung, Wire
 
@@ -462,6 +463,25 @@ def test_a_request_the_core_never_answers_is_forgotten_after_32_seconds(wire: Wi
     bob.stack.respond(transaction, response_to(request, 200), wire.now)
     assert bob.stack.counters[DropReason.DEAD_TRANSACTION] == 1
     assert wire.sent("bob", 200) == []
+
+
+def test_a_request_is_forgotten_in_time_even_where_t2_is_never_reached(wire: Wire, alice: Phone) -> None:
+    bob = Phone(wire, "bob", timers=Timers(t1=0.01, t2=4.0))
+    alice >> "OPTIONS" >> bob
+    wire.after(0.45)
+    assert bob.servers[0].state is State.TRYING
+    wire.after(0.2)
+    assert bob.servers[0].dead, "64*T1"
+    assert dropped(bob) == {}
+
+
+def test_a_request_that_comes_again_gets_its_100_again(wire: Wire, alice: Phone, bob: Phone) -> None:
+    alice >> "OPTIONS" >> bob
+    bob >> 100 >> alice
+    wire.after(0.25)
+    wire.shout(wire.rungs[0].data, alice, bob)
+    assert wire.sent("bob", 100) == [0, 0.25]
+    assert bob.log == ["0 OPTIONS"]
 
 
 def test_a_408_is_never_sent_to_a_request_that_is_no_invite(wire: Wire, alice: Phone, bob: Phone) -> None:

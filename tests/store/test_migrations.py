@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 from pathlib import Path
@@ -9,8 +10,11 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.operations import Operations
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, inspect
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.schema import CreateIndex, CreateTable
 
 from pbxd.store import migration
 from pbxd.store.schema import METADATA, REVISION
@@ -65,3 +69,30 @@ def test_opening_a_current_store_does_not_import_alembic(tmp_path: Path) -> None
         for _ in range(2)
     ]
     assert answers == ["True", "False"]
+
+
+def test_the_migrations_speak_postgresql() -> None:
+    """What they would say there, compared with what the schema says; a default of another type shows only there."""
+    text = io.StringIO()
+    context = MigrationContext.configure(
+        dialect_name="postgresql", opts={"as_sql": True, "output_buffer": text, "target_metadata": METADATA}
+    )
+    with Operations.context(context):
+        for revision in reversed(list(ScriptDirectory(str(migration.MIGRATIONS)).walk_revisions())):
+            revision.module.upgrade()
+    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+    said = set(_statements(text.getvalue()))
+    for table in METADATA.sorted_tables:
+        wanted = str(CreateTable(table).compile(dialect=dialect))
+        assert _normal(wanted) in said
+        assert {_normal(str(CreateIndex(index).compile(dialect=dialect))) for index in table.indexes} <= said
+
+
+def _statements(text: str) -> list[str]:
+    return [_normal(statement) for statement in text.split(";") if statement.strip()]
+
+
+def _normal(statement: str) -> str:
+    """Without regard to white space and the order of lines, one a column or constraint."""
+    lines = [" ".join(line.split()).rstrip(", ") for line in statement.splitlines()]
+    return "\n".join(sorted(filter(None, lines)))

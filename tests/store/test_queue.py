@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, Stateme
 
 from pbxd.store import queue as queue_module
 from pbxd.store.engine import is_passing, name_of
-from pbxd.store.queue import Run, Statement, Values, WriteQueue, runs
+from pbxd.store.queue import Run, Statement, Values, WriteQueue, runs, runs_in_order
 
 METADATA = MetaData()
 A = Table("a", METADATA, Column("id", Text, primary_key=True), Column("value", Text))
@@ -220,3 +220,20 @@ def test_a_missing_table_does_not_pass() -> None:
         connection.execute("SELECT * FROM nothing")
     connection.close()
     assert not is_passing(OperationalError("x", None, caught.value))
+
+
+def test_what_is_committed_at_once_keeps_its_order() -> None:
+    writes: list[tuple[Statement, Values]] = [
+        (INSERT_A, {"id": "1"}),
+        (INSERT_A, {"id": "2"}),
+        (INSERT_B, {"id": "1"}),
+        (INSERT_A, {"id": "3"}),
+        (INSERT_A, {"id": "4", "value": "x"}),
+    ]
+    found = runs_in_order(writes)
+    assert [(run.statement, [row["id"] for row in run.rows]) for run in found] == [
+        (INSERT_A, ["1", "2"]),
+        (INSERT_B, ["1"]),
+        (INSERT_A, ["3"]),
+        (INSERT_A, ["4"]),
+    ]

@@ -206,18 +206,27 @@ def test_a_data_directory_is_closed_to_others_and_keeps_its_secret(tmp_path: Pat
     assert path.stat().st_mode & 0o777 == 0o700
     assert (path / "secret").stat().st_mode & 0o777 == 0o600
     assert len(first.secret) == 32
+    first.release()
     path.chmod(0o755)
-    assert DataDirectory.prepare(path) == first
+    assert DataDirectory.prepare(path).secret == first.secret
     assert path.stat().st_mode & 0o777 == 0o700
     assert DataDirectory.prepare(tmp_path / "other").secret != first.secret
-    assert sorted(each.name for each in path.iterdir()) == ["secret"]
+    assert sorted(each.name for each in path.iterdir()) == ["lock", "secret"]
 
 
 def test_a_data_directory_that_cannot_be_used_says_why(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(DataDirectoryError, match="cannot be used: File exists"):
         DataDirectory.prepare(tmp_path / "file")
-    DataDirectory.prepare(tmp_path / "house")
+    DataDirectory.prepare(tmp_path / "house").release()
     (tmp_path / "house" / "secret").write_text("short")
     with pytest.raises(DataDirectoryError, match="is damaged"):
         DataDirectory.prepare(tmp_path / "house")
+
+
+def test_a_second_daemon_is_kept_out_of_the_data_directory(tmp_path: Path) -> None:
+    first = DataDirectory.prepare(tmp_path / "data")
+    with pytest.raises(DataDirectoryError, match="another pbxd uses"):
+        DataDirectory.prepare(tmp_path / "data")
+    first.release()
+    DataDirectory.prepare(tmp_path / "data").release()

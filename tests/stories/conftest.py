@@ -28,7 +28,11 @@ def house(worker_house: House) -> Iterator[House]:
         worker_house.start()
     yield worker_house
     assert worker_house.is_running(), f"the house died: {worker_house.log()[-4000:]}"
-    eventually(lambda: not worker_house.calls(), "all calls to be over", timeout=8)
+    try:
+        eventually(lambda: not worker_house.calls(), "all calls to be over", timeout=8)
+    finally:
+        for call in worker_house.calls():  # so that one story's failure is not the next one's
+            worker_house.hang_up(call["id"])
     for extension in {binding["aor"] for binding in worker_house.registrations()}:
         worker_house.forget(extension)
 

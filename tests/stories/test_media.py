@@ -131,8 +131,8 @@ def test_a_call_that_falls_silent_is_ended(new_lab: Callable[..., Lab]) -> None:
     dialog.sip.respond(bye, 200)
     incoming.ended()
     record = lab.record()
-    assert record["ended_by"] == "house"
-    assert record["result"] != "success"
+    assert record["result"] not in ("success", "unknown")
+    assert record["reason"]
 
 
 def test_a_call_on_hold_may_be_silent(new_lab: Callable[..., Lab]) -> None:

@@ -9,9 +9,7 @@ from tests.clients.phones import Make
 from tests.clients.raw_sip import RawDialog, register, sdp
 
 
-@pytest.mark.parametrize(
-    ("status", "q850"), [(486, 17), (603, 21), (480, 18), (404, 1), (488, 65)], ids=str
-)
+@pytest.mark.parametrize(("status", "q850"), [(486, 17), (603, 21), (480, 18), (404, 1), (488, 65)], ids=str)
 def test_the_callee_refuses(lab: Lab, status: int, q850: int) -> None:
     one, other = lab.phone(Make.PJSUA2, "1001"), lab.phone(Make.PJSUA2, "1002")
     outgoing = one.dial("1002").rings()

@@ -6,7 +6,7 @@ from pbxd.sip.message import Request
 from pbxd.sip.offer import Carrier, OfferState
 from pbxd.sip.session.screen import screen
 from pbxd.sip.session.state import SessionState
-from pbxd.sip.session.usage import SDP, HeaderList, Held, Unacked, Usage
+from pbxd.sip.session.usage import SDP, HeaderList, Held, Unacked, Usage, sdp_of
 from pbxd.sip.transaction import ServerTransaction
 
 PATIENCE = 7 / 8
@@ -26,7 +26,7 @@ def receive_invite(usage: Usage, transaction: ServerTransaction, request: Reques
     if not _admitted(usage, transaction, request, now):
         return
     transaction.user = usage
-    sdp = request.part(SDP)
+    sdp = sdp_of(request)
     usage.held = Held(transaction, request, wants_offer=sdp is None)
     if sdp is not None:
         usage.offers.receive_offer(sdp, Carrier.INVITE)
@@ -35,7 +35,7 @@ def receive_invite(usage: Usage, transaction: ServerTransaction, request: Reques
 
 def receive_update(usage: Usage, transaction: ServerTransaction, request: Request, now: float) -> None:
     """An UPDATE (RFC 3311 §5.2): with an offer, or to refresh session timer and target only."""
-    sdp = request.part(SDP)
+    sdp = sdp_of(request)
     if sdp is not None:
         if usage.offers.state is OfferState.LOCAL_OFFER:
             usage.refuse_request(transaction, request, 491, now)

@@ -12,7 +12,7 @@ from pbxd.sip.offer import Carrier, OfferAnswer
 from pbxd.sip.session.client import ClientRequest, ignore
 from pbxd.sip.session.ending import EndCause, Ending
 from pbxd.sip.session.state import SessionEvent, SessionState
-from pbxd.sip.session.usage import SDP, Usage
+from pbxd.sip.session.usage import Usage, sdp_of
 
 MAX_FORKS = 16
 """Early dialogs of one INVITE that are kept; responses of more are not looked at unless they are a 2xx."""
@@ -110,7 +110,7 @@ class Invitation:
         reliable = "100rel" in response.require
         if reliable and not self._is_next(fork, response):
             return
-        sdp = self._early(fork, response.part(SDP), reliable)
+        sdp = self._early(fork, sdp_of(response), reliable)
         if reliable and not fork.asking and fork.rseq is not None:
             usage.client.prack(fork.dialog, self._sent.request, fork.rseq, None, now)
         usage.user.on_progress(response.status, sdp, response, now)
@@ -172,7 +172,7 @@ class Invitation:
         if usage.settings.timed:
             usage.timer.accept(response)
         usage.restart_timer(now)
-        sdp, offers = response.part(SDP), fork.offers
+        sdp, offers = sdp_of(response), fork.offers
         if offers.waits_in(Carrier.INVITE):
             usage.step(SessionEvent.SUCCESS)
             self._acknowledge(fork, None, now)

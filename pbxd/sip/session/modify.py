@@ -9,7 +9,7 @@ from pbxd.sip.message import Response
 from pbxd.sip.offer import Carrier
 from pbxd.sip.session.client import ClientRequest
 from pbxd.sip.session.state import SessionState
-from pbxd.sip.session.usage import SDP, Usage
+from pbxd.sip.session.usage import SDP, Usage, sdp_of
 from pbxd.sip.timers import TimerHandle
 
 MAX_RETRIES = 6
@@ -131,7 +131,7 @@ class Modification:
             return
         self._rseq = int(text)
         usage.client.prack(usage.dialog, sent.request, self._rseq, None, now)
-        sdp = response.part(SDP)
+        sdp = sdp_of(response)
         if sdp is not None and usage.offers.waits_in(Carrier.INVITE):
             usage.offers.receive_answer(sdp, Carrier.PROVISIONAL)
             usage.user.on_reanswer(sdp, response.status, now)
@@ -144,7 +144,7 @@ class Modification:
             usage.timer.accept(response)
             usage.restart_timer(now)
         offers, before = usage.offers, usage.offers.remote
-        sdp = response.part(SDP)
+        sdp = sdp_of(response)
         if offers.waits_in(Carrier.INVITE, Carrier.UPDATE):
             if sdp is None:
                 offers.withdraw()

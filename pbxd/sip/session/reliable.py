@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pbxd.sip.message import Request, Response
 from pbxd.sip.offer import Carrier
 from pbxd.sip.session import consent
-from pbxd.sip.session.usage import SDP, Usage
+from pbxd.sip.session.usage import Usage, sdp_of
 from pbxd.sip.timers import TimerHandle
 from pbxd.sip.transaction import ServerTransaction
 
@@ -83,7 +83,7 @@ class ReliableResponses:
             usage.refuse_request(transaction, request, 200, now)
             return
         self._acknowledged()
-        sdp = request.part(SDP)
+        sdp = sdp_of(request)
         offers = usage.offers
         if sdp is not None and offers.idle:
             offers.receive_offer(sdp, Carrier.PRACK)

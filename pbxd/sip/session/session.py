@@ -20,7 +20,7 @@ from pbxd.sip.session.modify import Modification
 from pbxd.sip.session.screen import screen
 from pbxd.sip.session.settings import SessionSettings
 from pbxd.sip.session.state import SessionEvent, SessionState
-from pbxd.sip.session.usage import SDP, HeaderList, Register, Usage
+from pbxd.sip.session.usage import SDP, HeaderList, Register, Usage, sdp_of
 from pbxd.sip.session.user import SessionUser
 from pbxd.sip.stack import Stack
 from pbxd.sip.transaction import Failure, ServerTransaction
@@ -84,7 +84,7 @@ class Session(Usage):
         seq = table.rng.getrandbits(SEQ_BITS)
         session.dialog = Dialog.uas(request, transaction.to_tag, contact, transaction.flow, local_seq=seq)
         session.note_peer(request)
-        sdp = request.part(SDP)
+        sdp = sdp_of(request)
         if sdp is not None:
             session.offers.receive_offer(sdp, Carrier.INVITE)
         session._acceptance = Acceptance(session, transaction, request)
@@ -331,7 +331,7 @@ class Session(Usage):
             return False
         if self.dialog is not None:
             self.dialog.came_by(flow)
-        self._acknowledged(request.part(SDP), now)
+        self._acknowledged(sdp_of(request), now)
         return True
 
     def receive_cancel(self, transaction: ServerTransaction, request: Request, now: float) -> None:

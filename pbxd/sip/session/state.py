@@ -87,3 +87,8 @@ TABLE: Mapping[tuple[SessionState, SessionEvent], SessionState] = MappingProxyTy
         **{(state, _E.OVER): _S.ENDED for state in SessionState if state is not _S.ENDED},
     }
 )
+
+
+def text() -> str:
+    """The machine's table, a row a line."""
+    return "\n".join(f"{before.name:14}{event.name:17}{after.name}" for (before, event), after in TABLE.items())

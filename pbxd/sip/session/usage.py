@@ -309,6 +309,11 @@ class Usage(ABC):
             self.finish(self.ending or Ending(EndCause.LOCAL_HANGUP), now)
 
 
+def sdp_of(message: Message) -> bytes | None:
+    """The session description of a message; an empty body of that type is none."""
+    return message.part(SDP) or None
+
+
 @lru_cache(maxsize=256)
 def _tokens(text: str, *, upper: bool) -> frozenset[str]:
     """A comma-separated list of tokens. The same phones say the same again and again."""

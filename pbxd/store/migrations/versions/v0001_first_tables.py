@@ -154,7 +154,7 @@ def _keys() -> None:
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("hash", sa.Text(), nullable=False),
         sa.Column("scopes", sa.Text(), nullable=False),
-        sa.Column("declared", sa.Boolean(), server_default=sa.text("0"), nullable=False),
+        sa.Column("declared", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("created_at", sa.Float(), nullable=False),
         sa.ForeignKeyConstraint(["account_id"], ["accounts.id"], name=op.f("fk_keys_account_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_keys")),
@@ -173,7 +173,7 @@ def _routes() -> None:
         sa.Column("trunk", sa.Text(), nullable=False),
         sa.Column("strip", sa.Integer(), nullable=False),
         sa.Column("prepend", sa.Text(), nullable=False),
-        sa.Column("declared", sa.Boolean(), server_default=sa.text("0"), nullable=False),
+        sa.Column("declared", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("created_at", sa.Float(), nullable=False),
         sa.ForeignKeyConstraint(["account_id"], ["accounts.id"], name=op.f("fk_routes_account_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_routes")),
@@ -191,7 +191,7 @@ def _trunks() -> None:
         sa.Column("sources", sa.Text(), nullable=False),
         sa.Column("from_user", sa.Text(), nullable=True),
         sa.Column("max_calls", sa.Integer(), nullable=True),
-        sa.Column("declared", sa.Boolean(), server_default=sa.text("0"), nullable=False),
+        sa.Column("declared", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("created_at", sa.Float(), nullable=False),
         sa.ForeignKeyConstraint(["account_id"], ["accounts.id"], name=op.f("fk_trunks_account_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_trunks")),
@@ -206,7 +206,7 @@ def _users() -> None:
         sa.Column("account_id", sa.Text(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("display_name", sa.Text(), nullable=False),
-        sa.Column("declared", sa.Boolean(), server_default=sa.text("0"), nullable=False),
+        sa.Column("declared", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("created_at", sa.Float(), nullable=False),
         sa.ForeignKeyConstraint(["account_id"], ["accounts.id"], name=op.f("fk_users_account_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_users")),
@@ -224,7 +224,7 @@ def _devices() -> None:
         sa.Column("realm", sa.Text(), nullable=False),
         sa.Column("ha1_md5", sa.Text(), nullable=False),
         sa.Column("ha1_sha256", sa.Text(), nullable=False),
-        sa.Column("declared", sa.Boolean(), server_default=sa.text("0"), nullable=False),
+        sa.Column("declared", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("created_at", sa.Float(), nullable=False),
         sa.ForeignKeyConstraint(
             ["account_id"], ["accounts.id"], name=op.f("fk_devices_account_id"), ondelete="CASCADE"
@@ -244,7 +244,7 @@ def _extensions() -> None:
         sa.Column("number", sa.Text(), nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("user_id", sa.Text(), nullable=True),
-        sa.Column("declared", sa.Boolean(), server_default=sa.text("0"), nullable=False),
+        sa.Column("declared", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("created_at", sa.Float(), nullable=False),
         sa.ForeignKeyConstraint(
             ["account_id"], ["accounts.id"], name=op.f("fk_extensions_account_id"), ondelete="CASCADE"
@@ -264,7 +264,7 @@ def _numbers() -> None:
         sa.Column("account_id", sa.Text(), nullable=False),
         sa.Column("number", sa.Text(), nullable=False),
         sa.Column("extension_id", sa.Text(), nullable=True),
-        sa.Column("declared", sa.Boolean(), server_default=sa.text("0"), nullable=False),
+        sa.Column("declared", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("created_at", sa.Float(), nullable=False),
         sa.ForeignKeyConstraint(
             ["account_id"], ["accounts.id"], name=op.f("fk_numbers_account_id"), ondelete="CASCADE"

@@ -1,0 +1,187 @@
+"""The house as a whole, in this process: it starts, takes a call, reloads, drains, stops, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import cast
+
+import aiohttp
+import pytest
+
+from pbxd.app import App
+from pbxd.calls.record import CallRecord, Result
+from pbxd.config import Config, load
+from pbxd.services.cdr import RecordFilter
+from pbxd.sip.flow import Transport
+from pbxd.sip.transport import BindError
+
+PATIENCE_S = 2.0
+SDP = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 9 RTP/AVP 0\r\n"
+
+
+def _config(tmp_path: Path, *overrides: str) -> Config:
+    file = tmp_path / "pbxd.yaml"
+    file.write_text(
+        f"data_dir: {tmp_path}/data\n"
+        "sip: {udp: ['127.0.0.1:0'], tcp: [], tls: []}\n"
+        "http: {listen: '127.0.0.1:0'}\nrtp: {ports: 47100-47199}\n"
+        "trunks: {peer: {sources: [127.0.0.1]}}\nkeys: {ops: {secret: ops-secret-1}}\n",
+        encoding="utf-8",
+    )
+    return load(file, overrides)
+
+
+@pytest.fixture
+async def app(tmp_path: Path) -> AsyncIterator[App]:
+    app = App(_config(tmp_path))
+    await app.start()
+    yield app
+    await app.stop()
+
+
+class Caller(asyncio.DatagramProtocol):
+    """A trunk that calls 600 by hand."""
+
+    def __init__(self) -> None:
+        self.received: asyncio.Queue[str] = asyncio.Queue()
+        self.passed_over: list[str] = []
+        self.transport: asyncio.DatagramTransport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.DatagramTransport, transport)
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        self.received.put_nowait(data.decode())
+
+    def say(self, method: str, to_tag: str = "") -> None:
+        host, port = self.transport.get_extra_info("sockname")
+        body = SDP if method == "INVITE" else ""
+        self.transport.sendto(
+            f"{method} sip:600@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP {host}:{port};branch=z9hG4bK-{method}\r\n"
+            f"Max-Forwards: 70\r\nFrom: <sip:peer@127.0.0.1>;tag=1\r\nTo: <sip:600@127.0.0.1>{to_tag}\r\n"
+            f"Call-ID: by-hand\r\nCSeq: 1 {method}\r\nContact: <sip:peer@{host}:{port}>\r\n"
+            f"Content-Type: application/sdp\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
+        )
+
+    async def hear(self, start: str) -> str:
+        """The next message that starts so; what comes before it is passed over."""
+        async with asyncio.timeout(PATIENCE_S):
+            while not (message := await self.received.get()).startswith(start):
+                self.passed_over.append(message)
+        return message
+
+    def agree(self, request: str) -> None:
+        kept = [
+            line for line in request.split("\r\n") if line.split(":")[0] in ("Via", "From", "To", "Call-ID", "CSeq")
+        ]
+        self.transport.sendto("\r\n".join(["SIP/2.0 200 OK", *kept, "Content-Length: 0", "", ""]).encode())
+
+
+@pytest.fixture
+async def caller(app: App) -> AsyncIterator[Caller]:
+    """A caller in an answered call with 600."""
+    address = app.telephony.transports.bound[Transport.UDP][0]
+    transport, caller = await asyncio.get_running_loop().create_datagram_endpoint(Caller, remote_addr=address)
+    try:
+        caller.say("INVITE")
+        answer = await caller.hear("SIP/2.0 200")
+        tag = next(line for line in answer.split("\r\n") if line.startswith("To:")).rpartition(";tag=")[2]
+        caller.say("ACK", f";tag={tag}")
+        yield caller
+    finally:
+        transport.close()
+
+
+async def _record(app: App) -> CallRecord:
+    await app.store.drain()
+    (record,) = await app.records.page(RecordFilter())
+    return record
+
+
+async def test_a_call_is_live_and_then_a_record(app: App, caller: Caller) -> None:
+    headers = {"X-API-Key": "ops-secret-1"}
+    host, port = app.server.bound[0]
+    async with aiohttp.ClientSession(f"http://{host}:{port}", headers=headers) as session:
+        async with session.get("/house/v1/calls") as answer:
+            (call,) = (await answer.json())["calls"]
+        assert (call["state"], call["called"], call["legs"][0]["codec"]) == ("answered", "600", "PCMU")
+        async with session.get("/metrics") as answer:
+            assert "\npbxd_calls 1.0\n" in await answer.text()
+        async with session.post(f"/house/v1/calls/{call['id']}/hangup") as answer:
+            assert answer.status == 200
+        caller.agree(await caller.hear("BYE"))
+        record = await _record(app)
+        async with session.get(f"/house/v1/records/{call['id']}") as answer:
+            told = await answer.json()
+    assert (record.id, told["state"], told["sip_status"]) == (call["id"], "ended", record.sip_status)
+    assert app.records.results[record.result or Result.UNKNOWN] == 1
+
+
+async def test_a_drain_waits_refuses_and_then_hangs_up(app: App, caller: Caller) -> None:
+    draining = asyncio.create_task(app.drain(0.2))
+    await asyncio.sleep(0)
+    caller.say("OPTIONS")
+    assert "Retry-After:" in await caller.hear("SIP/2.0 503")
+    assert not draining.done()
+    caller.agree(await caller.hear("BYE"))
+    await draining
+    assert app.telephony.quiet
+    record = await _record(app)
+    assert record.ended_by == "house"
+
+
+async def test_a_drain_without_calls_is_over_at_once(app: App) -> None:
+    async with asyncio.timeout(1.0):
+        await app.drain(60)
+
+
+async def test_a_reload_touches_no_call(app: App, caller: Caller, tmp_path: Path) -> None:
+    changed = await app.reload(_config(tmp_path, "calls.max=3", "node=other", "keys={}", "sip.user_agent=x"))
+    assert sorted(changed) == ["calls.max", "keys.ops", "node", "sip.user_agent"]
+    assert (app.config.calls.max, app.config.node, app.config.sip.user_agent) == (3, "pbxd", "pbxd")
+    assert app.telephony.admission.max_calls == 3
+    assert app.keys.check("ops-secret-1") is None
+    assert len(app.telephony.switch.calls) == 1
+    assert await app.reload(app.config) == []
+
+
+async def test_a_start_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        app = App(_config(tmp_path, f"sip.udp=['127.0.0.1:{port}']"))
+        with pytest.raises(BindError, match=f"sip.udp 127.0.0.1:{port}"):
+            await app.start()
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        app = App(_config(tmp_path, f"http.listen=127.0.0.1:{port}"))
+        with pytest.raises(OSError, match="address already in use"):
+            await app.start()
+    assert not (tmp_path / "data/pbxd.sock").exists()
+    app = App(_config(tmp_path))
+    await app.start()
+    await app.stop()
+    await app.stop()
+
+
+async def test_a_first_start_is_one(tmp_path: Path) -> None:
+    first = App(_config(tmp_path, "first_start.phones=2001-2003"))
+    await first.start()
+    assert first.card is not None
+    assert [extension for extension, _ in first.card.phones] == ["2001", "2002", "2003"]
+    assert first.card.admin_key is not None
+    assert first.keys.check(first.card.admin_key) is not None
+    secrets = json.dumps([first.card.admin_key, *(password for _, password in first.card.phones)])
+    await first.stop()
+    for path in (tmp_path / "data").iterdir():
+        content = path.read_bytes()
+        assert not any(secret.encode() in content for secret in json.loads(secrets)), path
+    again = App(_config(tmp_path, "first_start.phones=2001-2003"))
+    await again.start()
+    assert again.card is None
+    assert len(again.directory.phones(again.directory.default_account)) == 3
+    await again.stop()
