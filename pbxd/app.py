@@ -38,6 +38,7 @@ from pbxd.logs import Logs, get_logger
 from pbxd.metrics import HistogramReading, LoopLag, Metrics
 from pbxd.services import journal
 from pbxd.services.cdr import CallRecords
+from pbxd.sip.flow import place
 from pbxd.store import DataDirectory, Store, sqlite_url
 from pbxd.telephony import Telephony
 
@@ -291,7 +292,7 @@ class _Registrations:
             RegisteredContact(
                 user=binding.aor.user,
                 contact=str(binding.contact),
-                source=f"{binding.transport.value.lower()}:{binding.source[0]}:{binding.source[1]}",
+                source=place(binding.transport, *binding.source),
                 behind_nat=binding.behind_nat,
                 q=binding.q / 1000,
                 user_agent=binding.user_agent,

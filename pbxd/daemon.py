@@ -92,7 +92,9 @@ class _Daemon:
         if self._app.card:
             _show(self._app.card, self._app.config)
             self._app.card = None
-        log.info("ready", version=__version__, node=self._app.config.node, pid=os.getpid())
+        bound = self._app.telephony.transports.bound
+        sip = [f"{transport.value.lower()}:{host}:{port}" for transport, rows in bound.items() for host, port in rows]
+        log.info("ready", version=__version__, node=self._app.config.node, pid=os.getpid(), sip=sip)
         self._readiness.ready("answering calls")
 
     def _asked_to_stop(self) -> None:
@@ -118,13 +120,13 @@ class _Daemon:
             await self._reloads.get()
             self._readiness.reloading()
             try:
-                await self._app.reload(load(self._file, self._overrides))
+                await self._app.reload(await asyncio.to_thread(load, self._file, self._overrides))
             except ConfigError as error:
                 for problem in error.problems:
                     log.error("the changed configuration is not good", problem=str(problem))
                 log.error("the old configuration stays in force", problems=len(error.problems))
-            except (StoreError, HouseError, OSError) as error:
-                log.error("the changed configuration could not be taken up", reason=str(error))
+            except Exception:  # whatever it is, calls go on
+                log.exception("the changed configuration could not be taken up")
             self._readiness.ready("answering calls")
 
     async def _feed_watchdog(self) -> None:

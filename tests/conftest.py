@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
+
+from tests.clients.block import Block, leased_block
 
 TURNS_TO_FINISH = 5  # of the event loop, for tasks that were cancelled and are on their way out
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Small tests first: what they find is easier to mend."""
-    items.sort(key=lambda item: "stories" in item.path.parts)
+    """Small tests first: what they find is easier to mend. Else as they stand in the files, parameters by name, so that
+    every worker has the same order also where parameters come from a set."""
+    items.sort(key=lambda item: ("stories" in item.path.parts, item.path, item.location[1] or 0, item.name))
+
+
+@pytest.fixture(scope="session")
+def block() -> Iterator[Block]:
+    """Ports and loopback addresses that no other worker and no other session has."""
+    with leased_block() as block:
+        yield block
 
 
 @pytest.fixture(autouse=True)

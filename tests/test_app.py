@@ -6,6 +6,7 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import cast
 
@@ -19,7 +20,7 @@ from pbxd.services.cdr import RecordFilter
 from pbxd.sip.flow import Transport
 from pbxd.sip.transport import BindError
 
-PATIENCE_S = 2.0
+PATIENCE_S = 10.0
 SDP = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 9 RTP/AVP 0\r\n"
 
 
@@ -81,10 +82,9 @@ class Caller(asyncio.DatagramProtocol):
         self.transport.sendto("\r\n".join(["SIP/2.0 200 OK", *kept, "Content-Length: 0", "", ""]).encode())
 
 
-@pytest.fixture
-async def caller(app: App) -> AsyncIterator[Caller]:
-    """A caller in an answered call with 600."""
-    address = app.telephony.transports.bound[Transport.UDP][0]
+@asynccontextmanager
+async def calling_echo(address: tuple[str, int]) -> AsyncIterator[Caller]:
+    """A caller in an answered call with 600 of the house at `address`."""
     transport, caller = await asyncio.get_running_loop().create_datagram_endpoint(Caller, remote_addr=address)
     try:
         caller.say("INVITE")
@@ -94,6 +94,12 @@ async def caller(app: App) -> AsyncIterator[Caller]:
         yield caller
     finally:
         transport.close()
+
+
+@pytest.fixture
+async def caller(app: App) -> AsyncIterator[Caller]:
+    async with calling_echo(app.telephony.transports.bound[Transport.UDP][0]) as caller:
+        yield caller
 
 
 async def _record(app: App) -> CallRecord:

@@ -156,6 +156,8 @@ def _plan_record(plan: MediaPlan) -> Any:
     record.codec = _CODECS[plan.codec]
     record.payload_type = plan.payload_type
     record.receive_payload_type = plan.receive_payload_type
+    other = plan.other_payload_type
+    record.other_payload_type = _NO_PAYLOAD_TYPE if other is None else other
     record.dtmf_send = _NO_PAYLOAD_TYPE if plan.dtmf_send is None else plan.dtmf_send
     record.dtmf_receive = _NO_PAYLOAD_TYPE if plan.dtmf_receive is None else plan.dtmf_receive
     record.ptime_ms = plan.ptime_ms

@@ -1,5 +1,6 @@
 #include "core.h"
 
+#include "g711.h"
 #include "mode.h"
 
 static const uint64_t NS_PER_MS = 1000000;
@@ -219,7 +220,7 @@ static void receive_rtcp(struct core *core, struct leg *leg, enum channel channe
 
 static bool kind_of(const struct leg *leg, const struct rtp *rtp, enum packet_kind *kind) {
     uint8_t type = rtp->payload_type;
-    if (type == leg->plan.receive_payload_type)
+    if (type == leg->plan.receive_payload_type || type == leg->plan.other_payload_type)
         *kind = PACKET_AUDIO;
     else if (type == leg->plan.dtmf_receive)
         *kind = PACKET_EVENT;
@@ -283,6 +284,8 @@ static void receive_rtp(struct core *core, struct leg *leg, uint8_t *data, size_
     } else if (judge_source(core, leg, from, rtp.ssrc, now) &&
                count_arrival(core, leg, &rtp, kind == PACKET_AUDIO, now)) {
         core->received++;
+        if (kind == PACKET_AUDIO && rtp.payload_type != leg->plan.receive_payload_type)
+            g711_convert(g711_other(leg->plan.codec), leg->plan.codec, rtp.payload, rtp.length);
         if (kind == PACKET_EVENT) {
             report_dtmf(core, leg, telephone_event_hear(&leg->event, &rtp, now), now);
             core_schedule(core, core_index(core, leg));

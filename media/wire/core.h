@@ -1,5 +1,5 @@
-/* The pure heart of wire: packets, commands and `now` in; packets and events out. It holds no socket and reads no clock,
- * so hours of audio run in virtual time. Nothing is allocated after core_init. */
+/* The pure heart of wire: packets, commands and `now` in; packets and events out. It holds no socket and reads no
+ * clock, so hours of audio run in virtual time. Nothing is allocated after core_init. */
 #ifndef PBXD_WIRE_CORE_H
 #define PBXD_WIRE_CORE_H
 
@@ -45,7 +45,8 @@ void core_free(struct core *core);
 void core_open(struct core *core, uint32_t leg, uint32_t generation, uint64_t random, uint64_t now);
 void core_plan(struct core *core, uint32_t leg, const struct plan *plan, uint64_t now);
 /* The mode must be one that mode_settable() knows; `peer` counts for MODE_RELAY only. */
-void core_mode(struct core *core, uint32_t leg, enum mode mode, uint32_t peer, uint32_t peer_generation, uint64_t now);
+void core_mode(struct core *core, uint32_t leg, enum mode mode, uint32_t peer, uint32_t peer_generation,
+               uint64_t now);
 void core_close(struct core *core, uint32_t leg, uint64_t now); /* says BYE and frees the slot */
 
 /* One datagram for an open leg. `data` may be changed and must have room for RTP_LENGTH_MAX; `length` is its true

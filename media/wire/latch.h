@@ -3,8 +3,8 @@
  *   unlocked --a source of an allowed IP--> weak --the exact SDP address--> strong
  *       \------------------the exact SDP address-------------------------->/
  *
- * Once locked only that ip:port is taken. Another allowed source may take over when the locked one has been silent for
- * 3 s and the newcomer sent 3 packets of one synchronisation source in a row. A plan that changes the remote unlocks. */
+ * Once locked only that ip:port is taken. Another allowed source may take over when the locked one has been silent
+ * for 3 s and the newcomer sent 3 packets of one synchronisation source in a row. A plan that changes the remote unlocks. */
 #ifndef PBXD_WIRE_LATCH_H
 #define PBXD_WIRE_LATCH_H
 

@@ -88,6 +88,7 @@ static bool plan_from(struct plan *to, const struct wire_plan *from) {
     to->codec = from->codec;
     to->payload_type = from->payload_type;
     to->receive_payload_type = from->receive_payload_type;
+    to->other_payload_type = from->other_payload_type;
     to->dtmf_send = from->dtmf_send;
     to->dtmf_receive = from->dtmf_receive;
     to->cn = from->cn != 0;
@@ -132,7 +133,7 @@ int wire_leg_statistics(struct wire *wire, const struct wire_leg *leg, struct wi
     struct leg copy;
     if (leg->index >= wire->table.capacity || wire->table.legs[leg->index].generation != leg->generation)
         return ESTALE;
-    memcpy(&copy, &wire->table.legs[leg->index], sizeof copy - sizeof copy.repack);
+    memcpy(&copy, &wire->table.legs[leg->index], offsetof(struct leg, repack));
     uint64_t now = shell_clock();
     *out = (struct wire_statistics){
         .received = copy.receiver.packets,

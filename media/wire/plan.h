@@ -15,6 +15,7 @@ struct plan {
     uint8_t latch_count;
     uint8_t codec;                                /* enum codec, both ways */
     uint8_t payload_type, receive_payload_type;   /* of that codec: what we send, what we expect */
+    uint8_t other_payload_type;                   /* under which the other G.711 law may come too, or PT_NONE */
     uint8_t dtmf_send, dtmf_receive;              /* RFC 4733, PT_NONE when not negotiated */
     uint8_t cn;                                   /* comfort noise, RFC 3389 */
     uint8_t sends, receives;                      /* from our side */

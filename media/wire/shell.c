@@ -243,8 +243,9 @@ static void claim_priority(struct wire *wire) {
         setpriority(PRIO_PROCESS, 0, NICE); /* refused as well: then we run as everybody does */
 }
 
-static void close_everything(struct wire *wire) {
+void shell_finish(struct wire *wire) {
     uint64_t now = shell_clock();
+    apply_commands(wire, now); /* what is opened by them must be closed */
     for (uint32_t index = 0; index < wire->core.capacity; index++)
         if (wire->core.legs[index].generation)
             close_leg(wire, index, now);
@@ -273,7 +274,6 @@ void *shell_run(void *argument) {
         if (wire->busy)
             gather(wire, shell_clock());
     }
-    apply_commands(wire, shell_clock());
-    close_everything(wire);
+    shell_finish(wire);
     return NULL;
 }

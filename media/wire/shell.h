@@ -100,6 +100,7 @@ struct wire {
 
 uint64_t shell_clock(void);              /* CLOCK_MONOTONIC, ns */
 void *shell_run(void *wire);             /* the thread */
+void shell_finish(struct wire *wire);    /* closes every leg and socket; in the thread, or when there is none */
 int shell_submit(struct wire *wire, const struct command *command); /* from Python; EAGAIN: the ring stays full */
 void shell_apply(struct wire *wire, const struct command *command, uint64_t now);
 void shell_watch(struct wire *wire, int fd, uint32_t kind, uint32_t index);

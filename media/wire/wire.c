@@ -111,6 +111,8 @@ void wire_stop(struct wire *wire) {
         pthread_join(wire->thread, NULL);
         wire->running = false;
         atomic_store(&wire->stopping, false);
+    } else if (wire->commands.data) {
+        shell_finish(wire); /* never started: commands may still wait */
     }
     for (int i = 0; i < SIP_SOCKETS_MAX; i++) {
         if (wire->sip_send_fds[i] >= 0)

@@ -1,5 +1,5 @@
-/* What Python sees of wire. Every function here is for one thread, the interpreter's; the wire thread runs beside it and
- * the two share only rings. Functions that can fail return 0 or a positive errno. */
+/* What Python sees of wire. Every function here is for one thread, the interpreter's; the wire thread runs beside it,
+ * and the two share only rings. Functions that can fail return 0 or a positive errno. */
 #ifndef PBXD_WIRE_WIRE_H
 #define PBXD_WIRE_WIRE_H
 
@@ -51,7 +51,8 @@ struct wire_plan {
     char latch_from[4][64];
     uint16_t remote_port, rtcp_port, ptime_ms;
     uint32_t silence_ms;
-    uint8_t codec, payload_type, receive_payload_type, dtmf_send, dtmf_receive, cn, sends, receives, rtcp_mux;
+    uint8_t codec, payload_type, receive_payload_type, other_payload_type;
+    uint8_t dtmf_send, dtmf_receive, cn, sends, receives, rtcp_mux;
 };
 
 struct wire_leg {

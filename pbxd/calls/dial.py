@@ -15,7 +15,7 @@ from pbxd.calls.leg import Headers, Leg, LegOwner
 from pbxd.calls.negotiate import Policy
 from pbxd.calls.record import CallRecord, LegRecord, Role
 from pbxd.ids import new_id
-from pbxd.sip.flow import Destination
+from pbxd.sip.flow import Destination, place
 from pbxd.sip.headers import NameAddr
 from pbxd.sip.message import Request, Response
 from pbxd.sip.session import EndCause, Ending, SessionSettings
@@ -108,7 +108,7 @@ class Dial:
             role=Role.CALLEE,
             party=target.party,
             sip_call_id="",
-            remote=f"{first.transport.value.lower()}:{first.host}:{first.port}",
+            remote=place(first.transport, first.host, first.port),
             started_at=wall,
         )
         try:

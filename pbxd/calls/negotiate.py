@@ -114,7 +114,9 @@ class Negotiation:
         self._learn_direction(ours, _wish(line))
         codec = offered.codecs[0]
         direction = _both(ours, line.direction.reversed)
-        return self._plan(line, answer, offered, codec, STATIC_TYPES[codec], direction)
+        plan = self._plan(line, answer, offered, codec, STATIC_TYPES[codec], direction)
+        other = next((STATIC_TYPES[also] for also in offered.codecs[1:]), None)
+        return replace(plan, other_payload_type=other)
 
     def last(self) -> SessionDescription | None:
         """What we said last."""

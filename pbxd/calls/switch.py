@@ -25,7 +25,7 @@ from pbxd.directory.authentication import Authenticator
 from pbxd.errors import HouseError, Overloaded
 from pbxd.ids import new_id
 from pbxd.sip.errors import ParseError
-from pbxd.sip.flow import Flow
+from pbxd.sip.flow import Flow, place
 from pbxd.sip.message import Request, Response, response_to
 from pbxd.sip.stack import DropReason
 from pbxd.sip.transaction import Failure, ServerTransaction
@@ -257,7 +257,7 @@ class Switch:
             role=Role.CALLER,
             party=peer.party,
             sip_call_id=transaction.request.call_id,
-            remote=f"{flow.transport.value.lower()}:{flow.remote[0]}:{flow.remote[1]}",
+            remote=place(flow.transport, *flow.remote),
             started_at=wall,
         )
         try:

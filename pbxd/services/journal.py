@@ -7,6 +7,7 @@ from pbxd.directory.registrar import PhoneRegistered, PhoneUnregistered
 from pbxd.directory.trunks import TrunkChanged, TrunkState
 from pbxd.events import Bus
 from pbxd.logs import get_logger
+from pbxd.sip.flow import place
 
 log = get_logger(part="house")
 
@@ -39,9 +40,14 @@ def _call(event: CallChanged) -> None:
 
 
 def _registered(event: PhoneRegistered) -> None:
-    host, port = event.source
-    log.info("phone registered", user=event.aor.user, source=f"{event.transport.value.lower()}:{host}:{port}",
-             contact=str(event.contact), user_agent=event.user_agent)  # fmt: skip
+    source = place(event.transport, *event.source)
+    log.info(
+        "phone registered",
+        user=event.aor.user,
+        source=source,
+        contact=str(event.contact),
+        user_agent=event.user_agent,
+    )
 
 
 def _unregistered(event: PhoneUnregistered) -> None:

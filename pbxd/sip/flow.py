@@ -26,6 +26,11 @@ class Transport(Enum):
         return 5061 if self is Transport.TLS else 5060
 
 
+def place(transport: Transport, host: str, port: int) -> str:
+    """A transport address in words, for records and logs: `udp:192.0.2.7:5060`, `tls:[2001:db8::1]:5061`."""
+    return f"{transport.value.lower()}:[{host}]:{port}" if ":" in host else f"{transport.value.lower()}:{host}:{port}"
+
+
 @dataclass(frozen=True, slots=True)
 class Flow:
     """The way one message came in; its answer goes out the same way (RFC 3261 §18.2.2, RFC 3581, RFC 5626).

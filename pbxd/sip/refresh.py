@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from pbxd.sip.headers import Headers
-from pbxd.sip.message import Request, Response
+from pbxd.sip.message import Request, Response, parse_seconds
 
 FLOOR_S = 90
 """RFC 4028 §4: no session interval below this, whoever asks."""
 SHORTEST_S = 10
 """What a peer answers with is not judged by its Min-SE, but never makes us refresh in a frenzy."""
-CEILING_S = 2**31 - 1
 
 
 class SessionTimer:
@@ -123,10 +122,5 @@ def _session_expires(headers: Headers) -> tuple[int | None, str | None]:
 
 
 def _delta(value: str | None) -> int | None:
-    """delta-seconds of RFC 3261 §25.1, before any parameter."""
-    if value is None:
-        return None
-    digits = value.partition(";")[0].strip()
-    if not digits.isascii() or not digits.isdigit() or len(digits) > 10:
-        return None
-    return min(int(digits), CEILING_S)
+    """delta-seconds (RFC 3261 §25.1) before any parameter."""
+    return None if value is None else parse_seconds(value.partition(";")[0].strip())

@@ -19,6 +19,7 @@ SECONDS = 10
 
 FIGURES = (
     Figure("call: process CPU", "ms", bar=3, remark="goal 2; Asterisk 23: 2.4–3.1, FreeSWITCH 1.11: 9–14"),
+    Figure("call: failed", "of 100", bar=0, digits=2),
     Figure("call: INVITE→200 p50", "ms", digits=1),
     Figure("call: INVITE→200 p99", "ms", bar=50, digits=1),
     Figure("call: BYE→200 p99", "ms", digits=1),
@@ -37,6 +38,7 @@ def run(programs: Programs, place: Path, *, steady_s: int = STEADY_S, seconds: i
             called = calls.over()
     return {
         "call: process CPU": 1000 * used / (A_SECOND * took),
+        "call: failed": 100 * called.not_ended / called.calls,
         "call: INVITE→200 p50": called.p50_us / 1000,
         "call: INVITE→200 p99": called.p99_us / 1000,
         "call: BYE→200 p99": called.bye_p99_us / 1000,

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -18,7 +19,7 @@ LAB = ROOT / "etc" / "lab.yaml"
 PLAIN = (str(Path(sys.executable).parent / "pbxd"),)
 LAUNCHER = (sys.executable, "-m", "tests.bench.launcher")
 
-RTP_FIRST, RTP_LAST = 20000, 26999
+LEG_PORTS, MEDIA_PORTS, RANGE = 1200, 600, 6000
 PATIENCE_S = 60.0
 PROBE_S = 0.005
 STOP_S = 30.0
@@ -41,6 +42,44 @@ def free_port() -> int:
             return int(tcp.getsockname()[1])
 
 
+@dataclass(frozen=True, slots=True)
+class MediaPorts:
+    """Ports below those that the system hands out: from `rtp_first` on the relay's, from `media_first` on those of
+    the far ends."""
+
+    rtp_first: int
+
+    @classmethod
+    def free(cls) -> Self:
+        """Ports of which those that must not be taken are not. Raises BenchError when there are none."""
+        for first in range(12_000, 32_000 - RANGE - MEDIA_PORTS, 500):
+            ports = cls(first)
+            if all(map(_is_free, (*range(first, first + LEG_PORTS), *range(ports.media_first, ports.end)))):
+                return ports
+        raise BenchError("too many ports of this machine are in use")
+
+    @property
+    def rtp_last(self) -> int:
+        return self.rtp_first + RANGE - 1
+
+    @property
+    def media_first(self) -> int:
+        return self.rtp_first + RANGE
+
+    @property
+    def end(self) -> int:
+        return self.media_first + MEDIA_PORTS
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
 class Daemon:
     """A pbxd that runs the lab's configuration on ports of its own.
 
@@ -49,6 +88,7 @@ class Daemon:
     """
 
     def __init__(self, place: Path, *, config: Path = LAB, command: Sequence[str] = PLAIN) -> None:
+        self.media = MediaPorts.free()
         self.sip_port, self.callee_port, self._http_port = free_port(), free_port(), free_port()
         overrides = {
             "data_dir": str(place / "data"),
@@ -56,7 +96,7 @@ class Daemon:
             "sip.tcp": f"[127.0.0.1:{self.sip_port}]",
             "sip.tls": f"[127.0.0.1:{free_port()}]",
             "http.listen": f"127.0.0.1:{self._http_port}",
-            "rtp.ports": f"{RTP_FIRST}-{RTP_LAST}",
+            "rtp.ports": f"{self.media.rtp_first}-{self.media.rtp_last}",
             "trunks.lab-uas.proxy": f"sip:127.0.0.1:{self.callee_port}",
         }
         words = [word for key, value in overrides.items() for word in ("--set", f"{key}={value}")]

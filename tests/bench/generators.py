@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from tests.bench.daemon import RTP_FIRST, BenchError, Daemon, free_port
+from tests.bench.daemon import BenchError, Daemon, MediaPorts, free_port
 
 HERE = Path(__file__).parent
-MEDIA_FIRST = 27000  # where the far ends of all legs listen
 WARM_UP_S = 1  # that load.c does not measure
 GRACE_S = 60
 
@@ -49,9 +48,10 @@ class Heard:
         return self.sent - self.received
 
 
-def talk(programs: Programs, streams: int, seconds: int, begun: Callable[[], None]) -> Heard:
+def talk(programs: Programs, ports: MediaPorts, streams: int, seconds: int, begun: Callable[[], None]) -> Heard:
     """RTP on all streams for so long; `begun` is called when the warm-up is over."""
-    words = [programs.path("load"), str(streams), str(MEDIA_FIRST), str(RTP_FIRST), str(seconds + WARM_UP_S)]
+    numbers = (streams, ports.media_first, ports.rtp_first, seconds + WARM_UP_S)
+    words = [programs.path("load"), *map(str, numbers)]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as talking:
         time.sleep(WARM_UP_S)
         begun()
@@ -78,30 +78,39 @@ class Called:
     bye_p99_us: int
     cpu_us: float
 
-    def check(self) -> None:
-        """Raises BenchError when a call did not go as it should."""
-        if self.ended != self.calls or self.misplaced:
-            raise BenchError(f"calls went wrong: {self}")
+    @property
+    def not_ended(self) -> int:
+        """Calls that did not go all the way."""
+        return self.calls - self.ended
 
 
 class Calls:
     """Calls under way, made by sip_load: begun at `a_second`, each held for `hold_ms`, or (None) until `hang_up`.
 
-    With `media` their legs are led to the ports of `talk`: only for the first calls of a daemon.
+    With `media` their legs are led to the ports of `talk`: only for the first calls of a daemon. Those `beside` other
+    calls leave the answering to these.
     """
 
     def __init__(
-        self, programs: Programs, daemon: Daemon, count: int, a_second: int, *, hold_ms: int | None, media: bool = False
+        self,
+        programs: Programs,
+        daemon: Daemon,
+        count: int,
+        a_second: int,
+        *,
+        hold_ms: int | None,
+        media: bool = False,
+        beside: bool = False,
     ) -> None:
         numbers = (
             daemon.sip_port,
             free_port(),
-            daemon.callee_port,
+            0 if beside else daemon.callee_port,
             count,
             a_second,
             -1 if hold_ms is None else hold_ms,
-            RTP_FIRST,
-            MEDIA_FIRST if media else 0,
+            daemon.media.rtp_first,
+            daemon.media.media_first if media else 0,
         )
         self._timeout = count / a_second + (hold_ms or 0) / 1000 + GRACE_S
         self._process = subprocess.Popen(
@@ -122,9 +131,12 @@ class Calls:
     def over(self, last_word: str = "") -> Called:
         """Waits for the end of all."""
         output = self._process.communicate(last_word, timeout=self._timeout)[0]
+        if self._process.returncode != 0:
+            raise BenchError("sip_load did not run")
         row: dict[str, Any] = json.loads(output)
         called = Called(**row)
-        called.check()
+        if called.misplaced:
+            raise BenchError(f"media went astray: {called}")
         return called
 
     def __enter__(self) -> Self:

@@ -10,9 +10,9 @@ import subprocess
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.bench.daemon import LAUNCHER, RTP_FIRST, Daemon
+from tests.bench.daemon import LAUNCHER, Daemon, MediaPorts
 from tests.bench.figures import Figure, Readings
-from tests.bench.generators import GRACE_S, MEDIA_FIRST, WARM_UP_S, Calls, Heard, Programs, talk
+from tests.bench.generators import GRACE_S, WARM_UP_S, Calls, Heard, Programs, talk
 
 CALLS, STREAMS = 300, 600
 SETUPS_A_SECOND = 50
@@ -57,7 +57,8 @@ def run(programs: Programs, place: Path) -> Readings:
 
 def _bare(programs: Programs) -> tuple[Heard, float]:
     """The yardstick: what it cost in microseconds a packet."""
-    words = [programs.path("relay"), str(STREAMS), str(RTP_FIRST), str(MEDIA_FIRST)]
+    ports = MediaPorts.free()
+    words = [programs.path("relay"), str(STREAMS), str(ports.rtp_first), str(ports.media_first)]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as relay:
         assert relay.stdin is not None
         assert relay.stdout is not None
@@ -68,7 +69,7 @@ def _bare(programs: Programs) -> tuple[Heard, float]:
             relay.stdin.write("begin\n")
             relay.stdin.flush()
 
-        heard = talk(programs, STREAMS, SECONDS, begin)
+        heard = talk(programs, ports, STREAMS, SECONDS, begin)
         used = json.loads(relay.communicate("end\n", timeout=GRACE_S)[0])
     return heard, 1e6 * used["cpu"] / used["packets"]
 
@@ -94,7 +95,7 @@ class _Span:
 
 def _peace(programs: Programs, daemon: Daemon, bare_us: float) -> Readings:
     span = _Span(daemon)
-    heard = talk(programs, STREAMS, SECONDS, span.begin)
+    heard = talk(programs, daemon.media, STREAMS, SECONDS, span.begin)
     process_us, _ = span.a_packet_us()
     return {
         "relay: process CPU a packet": process_us,
@@ -108,8 +109,8 @@ def _peace(programs: Programs, daemon: Daemon, bare_us: float) -> Readings:
 def _busy(programs: Programs, daemon: Daemon, bare_us: float) -> Readings:
     span = _Span(daemon)
     count = SETUPS_A_SECOND * (SECONDS + WARM_UP_S)
-    with Calls(programs, daemon, count, SETUPS_A_SECOND, hold_ms=500) as calls:
-        heard = talk(programs, STREAMS, SECONDS, span.begin)
+    with Calls(programs, daemon, count, SETUPS_A_SECOND, hold_ms=500, beside=True) as calls:
+        heard = talk(programs, daemon.media, STREAMS, SECONDS, span.begin)
         called = calls.over()
     _, wire_us = span.a_packet_us()
     return {
@@ -124,7 +125,7 @@ def _busy(programs: Programs, daemon: Daemon, bare_us: float) -> Readings:
 def _collecting(programs: Programs, daemon: Daemon) -> Readings:
     span = _Span(daemon)
     daemon.tell("collect")
-    heard = talk(programs, STREAMS, SECONDS, span.begin)
+    heard = talk(programs, daemon.media, STREAMS, SECONDS, span.begin)
     daemon.tell("rest")
     _, wire_us = span.a_packet_us()
     return {

@@ -4,9 +4,10 @@
  * Callers on 127.0.0.1:CALLER_PORT call 8000 to 8999 through the PBX; whom it reaches on CALLEE_PORT rings and answers at
  * once. Each caller hangs up after HOLD_MS. With -1 calls stay up: "up" is printed when all are, and the standard input's
  * end (or a line) hangs them up.
+ * A run that goes on beside another one has CALLEE_PORT 0 and leaves the answering to that one.
  * Media: the PBX is expected to take its ports two by two from RTP_FIRST on, in the order of the calls. Its leg i is told
  * that the far end listens on MEDIA_FIRST+i (the caller's leg of call n is 2n, the callee's 2n+1); a leg elsewhere counts
- * as misplaced. With MEDIA_FIRST 0 all media goes to a port where nobody reads.
+ * as misplaced. With MEDIA_FIRST 0, and beyond the CALLS of this run, media goes to a port where nobody reads.
  * The kernel's receive stamp ends the time from INVITE to 200. Nothing is sent twice: what gets lost shows. Prints one
  * line of JSON. */
 #define _GNU_SOURCE
@@ -242,7 +243,8 @@ static void hear_callee_side(const char *text) {
     static int heard;
     char sdp[DATAGRAM], tag[32];
     if (strncmp(text, "INVITE ", 7) == 0) {
-        write_sdp(sdp, media_first ? media_first + (audio_port(text) - rtp_first) / 2 : sink_port);
+        int leg = (audio_port(text) - rtp_first) / 2;
+        write_sdp(sdp, media_first && leg >= 0 && leg < 2 * total ? media_first + leg : sink_port);
         snprintf(tag, sizeof tag, ";tag=c%x-%d", run, heard++);
         respond(text, "180 Ringing", tag, "", "");
         respond(text, "200 OK", tag, "Content-Type: application/sdp\r\n", sdp);
@@ -344,7 +346,7 @@ int main(int count, char **words) {
     answered = calloc((size_t)total, sizeof *answered);
     for (int side = CALLER; side <= CALLEE; side++) {
         ports[side] = atoi(words[2 + side]);
-        fds[side] = open_socket(ports[side]);
+        fds[side] = ports[side] ? open_socket(ports[side]) : -1;
     }
     open_sink();
     run_calls();

@@ -10,15 +10,16 @@ import pytest_asyncio
 from pbxd.directory.accounts import Directory
 from pbxd.store import Store, sqlite_url
 from tests.calls.house import WALL, House, config_in
+from tests.clients.block import Block
 from tests.wire import Wire
 
 
 @pytest_asyncio.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
+async def house(tmp_path: Path, block: Block) -> AsyncIterator[House]:
     config = config_in(tmp_path)
     store = await Store.open(sqlite_url(tmp_path / "house.db"))
     directory = await Directory.load(store, config, WALL)
-    house = House(Wire(), directory, store, config)
+    house = House(Wire(), directory, store, config, block.rtp_pool())
     yield house
     house.facilities.media.close()
     house.mover.close()

@@ -56,7 +56,7 @@ def config_in(directory: Path) -> Config:
 class House(Host):
     """The house as a host. `said` are the changes of all calls, `records` the calls that ended, as they ended."""
 
-    def __init__(self, wire: Wire, directory: Directory, store: Store, config: Config) -> None:
+    def __init__(self, wire: Wire, directory: Directory, store: Store, config: Config, ports: PortPool) -> None:
         self.stack = wire.stack("house")
         super().__init__(wire, "house", self.stack)
         self.bus = Bus()
@@ -72,7 +72,7 @@ class House(Host):
         self.facilities = Facilities(
             stack=self.stack,
             sessions=SessionTable(self.stack, rng=Random(99)),
-            media=Media(self.mover, PortPool(20_000, 29_999)),
+            media=Media(self.mover, ports),
             directory=directory,
             registrar=self.registrar,
             resolver=self,

@@ -92,6 +92,14 @@ def test_our_offer_and_its_answer_make_a_plan() -> None:
     assert plan.remote_rtcp == ("192.0.2.7", 4900)
 
 
+def test_an_answer_with_both_laws_may_be_sent_in_either() -> None:
+    side = negotiation()
+    side.offer()
+    plan = side.accept(description("m=audio 4000 RTP/AVP 8 0"))
+    assert (plan.codec, plan.receive_payload_type, plan.other_payload_type) == (Codec.PCMA, 8, 0)
+    assert side.accept(description("m=audio 4000 RTP/AVP 8")).other_payload_type is None
+
+
 @pytest.mark.parametrize("line", ["m=audio 0 RTP/AVP 0", "m=audio 4000 RTP/AVP 96"])
 def test_an_answer_that_takes_nothing_is_refused(line: str) -> None:
     side = negotiation()

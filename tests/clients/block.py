@@ -11,6 +11,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
 
+from media.ports import PortPool
+
 BLOCKS = 60
 PORTS_PER_BLOCK = 200
 FIRST_PORT = 20_000
@@ -36,6 +38,11 @@ class Block:
         """The house's RTP range as the configuration writes it."""
         first = FIRST_PORT + self.number * PORTS_PER_BLOCK
         return f"{first + FIXED_PORTS}-{first + PORTS_PER_BLOCK - 1}"
+
+    def rtp_pool(self) -> PortPool:
+        """The same range for a test that has the media plane in its own process."""
+        first = FIRST_PORT + self.number * PORTS_PER_BLOCK
+        return PortPool(first + FIXED_PORTS, first + PORTS_PER_BLOCK - 1, rest_s=0)
 
     def address(self) -> str:
         """A loopback address for one more phone, not used before in this block."""

@@ -232,6 +232,11 @@ class RawSip:
 
         return self.take(wanted, f"{statuses or 'final response'} to {method or 'a request'}", timeout=timeout)
 
+    def forget(self) -> None:
+        """Take what comes from now on as new, even if it came before."""
+        self._seen.clear()
+        self.inbox.clear()
+
     def receive_bytes(self, size: int, *, timeout: float = 4.0) -> bytes:
         """Bytes of a TCP connection as they come, outside of any message."""
         self._socket.settimeout(timeout)

@@ -7,12 +7,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from media.ports import PortPool
 from media.session import Media, MediaEvent
 from media.wire import Wire
+from tests.clients.block import Block
 from tests.media.speaker import Speaker
-
-FIRST_PORT, LAST_PORT = 20000, 20999  # neither the lab's nor the system's; a pair that is taken is passed over
 
 
 @pytest.fixture
@@ -24,10 +22,8 @@ def wire() -> Iterator[Wire]:
 
 
 @pytest.fixture
-def media(wire: Wire, worker_id: str) -> Media:
-    worker = int(worker_id.removeprefix("gw")) if worker_id.startswith("gw") else 0
-    first = FIRST_PORT + worker * 1000
-    return Media(wire, PortPool(first, first + LAST_PORT - FIRST_PORT, rest_s=0))
+def media(wire: Wire, block: Block) -> Media:
+    return Media(wire, block.rtp_pool())
 
 
 @pytest.fixture

@@ -91,10 +91,8 @@ class Script(Host):
         request = Request(method, Uri.sip(to.name, *to.address))
         add = request.headers.add
         host, port = self.address
-        add(
-            "Via",
-            f"SIP/2.0/{transport.value} {host}:{port};rport;branch={branch or f'z9hG4bK{self.name}{next(self._branch)}'}",
-        )
+        branch = branch or f"z9hG4bK{self.name}{next(self._branch)}"
+        add("Via", f"SIP/2.0/{transport.value} {host}:{port};rport;branch={branch}")
         add("Max-Forwards", "70")
         add("From", f"<sip:{self.name}@example.com>;tag={from_tag}")
         add("To", f"<sip:{to.name}@example.com>" + (f";tag={to_tag}" if to_tag else ""))

@@ -27,6 +27,7 @@ HEADERS = [
     ("RSeq", "1"),
     ("RSeq", "2"),
     ("RSeq", "999999999999999"),
+    ("RSeq", "²"),
     ("RAck", "1 1 INVITE"),
     ("RAck", "² ² INVITE"),
     ("Session-Expires", "90;refresher=uac"),

@@ -205,3 +205,43 @@ def test_hangup_while_a_change_waits_for_its_turn() -> None:
     assert len(bob.requests("INVITE")) == 2
     assert alice.heard() == ["answered [bob]", "ended LOCAL_HANGUP"]
     assert nothing_left(wire, alice)
+
+
+def test_their_reinvite_while_our_first_invite_is_out() -> None:
+    """RFC 3261 §14.2: 491, also after an UPDATE has come and gone."""
+    wire = Wire()
+    alice, bob = Party(wire, "alice"), Script(wire, "bob")
+    alice.invite(bob)
+    wire.settle()
+    invite = bob.request("INVITE")
+    reliable = [("Require", "100rel"), ("RSeq", "1"), ("Allow", "UPDATE")]
+    bob.reply(alice, invite, 183, headers=reliable, sdp=b"early")
+    bob.reply(alice, bob.request("PRACK"), 200)
+    alice.session.offer(b"more", wire.now)
+    wire.settle()
+    bob.reply(alice, bob.request("UPDATE"), 200, sdp=b"fine")
+    bob.ask(alice, "INVITE", 1, call_id=invite.call_id, to_tag=invite.from_.tag, sdp=b"theirs")
+    assert bob.response("INVITE").status == 491
+    bob.reply(alice, invite, 486)
+    assert alice.heard() == ["progress 183 [early]", "reanswer 200 [fine]", "ended REJECTED 486"]
+    assert nothing_left(wire, alice)
+
+
+def test_a_hangup_while_an_early_update_is_out() -> None:
+    wire = Wire()
+    alice, bob = Party(wire, "alice"), Script(wire, "bob")
+    alice.invite(bob)
+    wire.settle()
+    invite = bob.request("INVITE")
+    reliable = [("Require", "100rel"), ("RSeq", "1"), ("Allow", "UPDATE")]
+    bob.reply(alice, invite, 183, tag="one", headers=reliable, sdp=b"early")
+    bob.reply(alice, bob.request("PRACK"), 200, tag="one")
+    alice.session.offer(b"more", wire.now)
+    wire.settle()
+    bob.reply(alice, invite, 180, tag="two")
+    bob.reply(alice, bob.request("UPDATE"), 200, tag="one", sdp=b"fine")
+    assert alice.heard()[-1] == "reanswer 200 [fine]"
+    alice.session.offer(b"and more", wire.now)
+    alice.session.hangup(wire.now)
+    bob.reply(alice, invite, 487)
+    assert nothing_left(wire, alice)

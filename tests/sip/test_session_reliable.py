@@ -216,13 +216,16 @@ def test_out_of_order() -> None:
     bob.reply(alice, invite, 182, headers=[("Require", "100rel"), ("RSeq", "9")])
     bob.reply(alice, bob.request("PRACK"), 200)
     bob.reply(alice, invite, 183, headers=[("Require", "100rel"), ("RSeq", "many")])
+    bob.reply(alice, invite, 183, headers=[("Require", "100rel"), ("RSeq", "²")])
     assert alice.heard() == ["progress 180", "progress 181", "progress 182"]
     assert [(each.headers.get("RAck") or "").split()[0] for each in bob.requests("PRACK")] == ["7", "8", "9"]
     bob.reply(alice, invite, 486)
     assert nothing_left(wire, alice)
 
 
-@pytest.mark.parametrize("rack", ["1 1 INVITE", "{} 2 INVITE", "{} 1 BYE", "{}", "x y z", ""])
+@pytest.mark.parametrize(
+    "rack", ["1 1 INVITE", "{} 2 INVITE", "{} 1 BYE", "{}", "x y z", "² 1 INVITE", "1 ² INVITE", ""]
+)
 def test_a_prack_for_nothing(rack: str) -> None:
     wire = Wire()
     alice, bob = Script(wire, "alice"), Party(wire, "bob", settings=EAGER)
@@ -386,4 +389,25 @@ def test_a_prack_to_the_caller() -> None:
     bob.ask(alice, "PRACK", 1, call_id=invite.call_id, to_tag=invite.from_.tag, headers=[("RAck", "1 1 INVITE")])
     assert bob.response("PRACK").status == 481
     bob.reply(alice, invite, 486)
+    assert nothing_left(wire, alice)
+
+
+def test_a_2xx_that_does_not_wait_for_our_prack() -> None:
+    """The peer's offer in its 18x has no answer yet, it answers the call all the same: the PRACK still brings ours."""
+    wire = Wire()
+    alice, bob = Party(wire, "alice", offers=False), Script(wire, "bob")
+    alice.invite(bob)
+    wire.settle()
+    invite = bob.request("INVITE")
+    bob.reply(alice, invite, 183, headers=[("Require", "100rel"), ("RSeq", "1")], sdp=b"offer")
+    bob.reply(alice, invite, 200)
+    assert alice.heard() == ["progress 183 [offer]", "answered"]
+    alice.session.answer(b"mine", wire.now)
+    wire.settle()
+    assert bob.request("PRACK").body == b"mine"
+    bob.reply(alice, bob.request("PRACK"), 200)
+    assert (alice.session.local_sdp, alice.session.remote_sdp) == (b"mine", b"offer")
+    alice.session.hangup(wire.now)
+    wire.settle()
+    bob.reply(alice, bob.request("BYE"), 200)
     assert nothing_left(wire, alice)

@@ -84,7 +84,7 @@ class Acceptance:
 
     def receive_prack(self, transaction: ServerTransaction, request: Request, now: float) -> None:
         if self._reliable is None:
-            self._usage.refuse_request(transaction, request, 481, now)
+            self._usage.reply(transaction, request, 481, now)
         else:
             self._reliable.receive_prack(transaction, request, now)
 

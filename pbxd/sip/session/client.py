@@ -135,7 +135,7 @@ class ClientRequest:
         else:
             self._dialog.local_seq += 1
             number = self._dialog.local_seq
-        request = Request(old.method, old.uri, old.headers.copy(), old.body)
+        request = old.copy()
         for name in ("Authorization", "Proxy-Authorization"):
             request.headers.remove(name)
         request.headers.set("CSeq", f"{number} {old.method}")

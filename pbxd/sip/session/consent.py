@@ -21,7 +21,7 @@ def receive_invite(usage: Usage, transaction: ServerTransaction, request: Reques
         _later(usage, transaction, request, now)
         return
     if usage.inviting or not usage.offers.idle:
-        usage.refuse_request(transaction, request, 491, now)
+        usage.reply(transaction, request, 491, now)
         return
     if not _admitted(usage, transaction, request, now):
         return
@@ -38,7 +38,7 @@ def receive_update(usage: Usage, transaction: ServerTransaction, request: Reques
     sdp = sdp_of(request)
     if sdp is not None:
         if usage.offers.state is OfferState.LOCAL_OFFER:
-            usage.refuse_request(transaction, request, 491, now)
+            usage.reply(transaction, request, 491, now)
             return
         if usage.busy:
             _later(usage, transaction, request, now)
@@ -79,7 +79,7 @@ def refuse(usage: Usage, status: int, headers: HeaderList, now: float) -> None:
     if held is None:
         return
     usage.offers.withdraw()
-    usage.refuse_request(held.transaction, held.request, status, now, headers)
+    usage.reply(held.transaction, held.request, status, now, headers)
     usage.settled(now)
 
 
@@ -102,7 +102,7 @@ def _let_go(usage: Usage) -> Held | None:
 
 def _later(usage: Usage, transaction: ServerTransaction, request: Request, now: float) -> None:
     seconds = usage.register.rng.randint(0, RETRY_AFTER_S)
-    usage.refuse_request(transaction, request, 500, now, [("Retry-After", str(seconds))])
+    usage.reply(transaction, request, 500, now, [("Retry-After", str(seconds))])
 
 
 def _admitted(usage: Usage, transaction: ServerTransaction, request: Request, now: float) -> bool:
@@ -110,7 +110,7 @@ def _admitted(usage: Usage, transaction: ServerTransaction, request: Request, no
     verdict = screen(request, usage.settings, usage.timer.refusal(request))
     if verdict is not None:
         status, headers = verdict
-        usage.refuse_request(transaction, request, status, now, headers)
+        usage.reply(transaction, request, status, now, headers)
         return False
     usage.note_peer(request)
     usage.refresh_target(request)

@@ -12,7 +12,7 @@ from pbxd.sip.offer import Carrier, OfferAnswer
 from pbxd.sip.session.client import ClientRequest, ignore
 from pbxd.sip.session.ending import EndCause, Ending
 from pbxd.sip.session.state import SessionEvent, SessionState
-from pbxd.sip.session.usage import Usage, sdp_of
+from pbxd.sip.session.usage import Usage, number_of, sdp_of
 
 MAX_FORKS = 16
 """Early dialogs of one INVITE that are kept; responses of more are not looked at unless they are a 2xx."""
@@ -118,10 +118,9 @@ class Invitation:
 
     def _is_next(self, fork: Fork, response: Response) -> bool:
         """RFC 3262 §4: reliable responses are taken in order; one that comes again, or too early, is passed over."""
-        text = (response.headers.get("RSeq") or "").strip()
-        if not (text.isascii() and text.isdigit() and len(text) <= 10):
+        number = number_of(response.headers.get("RSeq"))
+        if number is None:
             return False
-        number = int(text)
         if fork.rseq is not None and number != fork.rseq + 1:
             return False
         fork.rseq = number

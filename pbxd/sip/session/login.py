@@ -66,7 +66,8 @@ class Login:
     def _realm(self, header: str, name: str, challenges: list[Challenge]) -> _Realm | None:
         account = self._find(name)
         supported = [challenge for challenge in challenges if challenge.supported]
-        if account is None or not supported or len(self._realms) >= MAX_REALMS:
+        full = len(self._realms) >= MAX_REALMS and (header, name) not in self._realms
+        if account is None or not supported or full:
             return None
         realm = self._realms[header, name] = _Realm(header, account, supported, self._new_cnonce())
         return realm

@@ -9,12 +9,12 @@ from pbxd.sip.message import Response
 from pbxd.sip.offer import Carrier
 from pbxd.sip.session.client import ClientRequest
 from pbxd.sip.session.state import SessionState
-from pbxd.sip.session.usage import SDP, Usage, sdp_of
+from pbxd.sip.session.usage import SDP, Usage, number_of, sdp_of
 from pbxd.sip.timers import TimerHandle
 
 MAX_RETRIES = 6
 """Glare and Retry-After in a row before a change is given up."""
-LONGEST_RETRY_AFTER_S = 10.0
+LONGEST_RETRY_AFTER_S = 10
 """A peer that asks for more (RFC 3261 §14.2 allows 10) has refused."""
 FATAL = frozenset({404, 408, 410, 416, 480, 481, 482, 483, 484, 485, 502, 604})
 """What ends the usage when a re-INVITE or UPDATE gets it (RFC 5057 §5.1; RFC 3261 §12.2.1.2 for 408 and 481)."""
@@ -33,7 +33,7 @@ class Change:
 class Modification:
     """One change at a time; the newest waits."""
 
-    __slots__ = ("_change", "_next", "_refresh_due", "_retry", "_rseq", "_sent", "_usage")
+    __slots__ = ("_change", "_next", "_offers", "_refresh_due", "_retry", "_rseq", "_sent", "_usage")
 
     def __init__(self, usage: Usage) -> None:
         self._usage = usage
@@ -43,6 +43,8 @@ class Modification:
         self._refresh_due = False
         self._retry: TimerHandle | None = None
         self._rseq: int | None = None
+        self._offers = usage.offers
+        """Those of the dialog the change went out in: before the answer, another fork may have spoken since."""
 
     def offer(self, sdp: bytes, prefer_update: bool, now: float) -> None:
         self._next = Change(sdp, prefer_update)
@@ -77,9 +79,10 @@ class Modification:
     def stop(self, now: float) -> None:
         """The session is over. A re-INVITE that is out is cancelled, lest it wait for a dead peer for ever, and still
         acknowledged if it is accepted."""
-        if self._sent is not None and self._sent.transaction is not None and self._usage.inviting:
-            self._sent.abandoned = True
-            self._usage.stack.cancel(self._sent.transaction, now)
+        sent = self._sent
+        if sent is not None and sent.transaction is not None and sent.request.method == "INVITE":
+            sent.abandoned = True
+            self._usage.stack.cancel(sent.transaction, now)
         self._change = self._next = self._sent = None
         if self._retry is not None:
             self._retry.cancel()
@@ -98,7 +101,8 @@ class Modification:
         self._change = change
         self._rseq = None
         self._refresh_due = False
-        usage.inviting = method == "INVITE"
+        self._offers = usage.offers
+        usage.inviting = usage.inviting or method == "INVITE"
         self._sent = usage.client.send(request, self._heard, now, dialog=dialog)
 
     # ---- what comes back
@@ -115,7 +119,8 @@ class Modification:
             self._progressed(sent, response, now)
             return
         change, self._change, self._sent = self._change, None, None
-        self._usage.inviting = False
+        if sent.request.method == "INVITE":
+            self._usage.inviting = False
         if response is not None and status < 300:
             self._succeeded(change, response, now)
         else:
@@ -124,16 +129,16 @@ class Modification:
     def _progressed(self, sent: ClientRequest, response: Response, now: float) -> None:
         """A reliable 18x to a re-INVITE is possible, and may bring the answer (RFC 3262 §5)."""
         usage = self._usage
-        text = response.headers.get("RSeq") or ""
-        if usage.dialog is None or "100rel" not in response.require or not text.isdigit() or len(text) > 10:
+        number = number_of(response.headers.get("RSeq"))
+        if usage.dialog is None or number is None or "100rel" not in response.require:
             return
-        if self._rseq is not None and int(text) != self._rseq + 1:
+        if self._rseq is not None and number != self._rseq + 1:
             return
-        self._rseq = int(text)
-        usage.client.prack(usage.dialog, sent.request, self._rseq, None, now)
+        self._rseq = number
+        usage.client.prack(usage.dialog, sent.request, number, None, now)
         sdp = sdp_of(response)
-        if sdp is not None and usage.offers.waits_in(Carrier.INVITE):
-            usage.offers.receive_answer(sdp, Carrier.PROVISIONAL)
+        if sdp is not None and self._offers.waits_in(Carrier.INVITE):
+            self._offers.receive_answer(sdp, Carrier.PROVISIONAL)
             usage.user.on_reanswer(sdp, response.status, now)
 
     def _succeeded(self, change: Change, response: Response, now: float) -> None:
@@ -143,7 +148,7 @@ class Modification:
         if usage.settings.timed and usage.confirmed:
             usage.timer.accept(response)
             usage.restart_timer(now)
-        offers, before = usage.offers, usage.offers.remote
+        offers, before = self._offers, self._offers.remote
         sdp = sdp_of(response)
         if offers.waits_in(Carrier.INVITE, Carrier.UPDATE):
             if sdp is None:
@@ -157,7 +162,7 @@ class Modification:
 
     def _failed(self, sent: ClientRequest, change: Change, status: int, response: Response | None, now: float) -> None:
         usage = self._usage
-        usage.offers.withdraw()
+        self._offers.withdraw()
         method = sent.request.method
         if response is not None and status in (405, 501) and method == "UPDATE":
             usage.forget_method("UPDATE")
@@ -202,7 +207,7 @@ class Modification:
             owner = usage.dialog is not None and usage.dialog.role is Role.UAC  # who made the Call-ID
             return usage.register.rng.randint(210, 400) / 100 if owner else usage.register.rng.randint(0, 200) / 100
         if status == 500 and response is not None:
-            text = (response.headers.get("Retry-After") or "").partition(";")[0].partition("(")[0].strip()
-            if text.isascii() and text.isdigit() and len(text) <= 4 and int(text) <= LONGEST_RETRY_AFTER_S:
-                return float(text)
+            seconds = number_of((response.headers.get("Retry-After") or "").partition("(")[0])
+            if seconds is not None and seconds <= LONGEST_RETRY_AFTER_S:
+                return seconds
         return None

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pbxd.sip.message import Request, Response
 from pbxd.sip.offer import Carrier
 from pbxd.sip.session import consent
-from pbxd.sip.session.usage import Usage, sdp_of
+from pbxd.sip.session.usage import Usage, number_of, sdp_of
 from pbxd.sip.timers import TimerHandle
 from pbxd.sip.transaction import ServerTransaction
 
@@ -77,10 +77,10 @@ class ReliableResponses:
         usage = self._usage
         acknowledged = self._read(request)
         if acknowledged is None:
-            usage.refuse_request(transaction, request, 481, now)
+            usage.reply(transaction, request, 481, now)
             return
         if self._current is None or acknowledged != self._next - 1:  # late: a final response was faster
-            usage.refuse_request(transaction, request, 200, now)
+            usage.reply(transaction, request, 200, now)
             return
         self._acknowledged()
         sdp = sdp_of(request)
@@ -90,7 +90,7 @@ class ReliableResponses:
             consent.hold(usage, transaction, request, now)
             usage.user.on_offer(sdp, now)
         else:
-            usage.refuse_request(transaction, request, 200, now)
+            usage.reply(transaction, request, 200, now)
             if offers.waits_in(Carrier.PROVISIONAL):
                 self._answered(sdp, now)
         if self._queue:
@@ -109,11 +109,10 @@ class ReliableResponses:
     def _read(self, request: Request) -> int | None:
         """The RSeq a PRACK names, if it is one of ours."""
         words = (request.headers.get("RAck") or "").split()
-        if len(words) != 3 or not (words[0].isdigit() and words[1].isdigit() and len(words[0]) <= 10 >= len(words[1])):
+        if len(words) != 3 or words[2] != "INVITE" or number_of(words[1]) != self._invite:
             return None
-        number, invite, method = int(words[0]), int(words[1]), words[2]
-        known = self._first <= number < self._next and invite == self._invite and method == "INVITE"
-        return number if known else None
+        number = number_of(words[0])
+        return number if number is not None and self._first <= number < self._next else None
 
     def _transmit(self, now: float) -> None:
         if self._current is not None:

@@ -210,7 +210,7 @@ class Usage(ABC):
             add(name, value)
         return response
 
-    def refuse_request(
+    def reply(
         self, transaction: ServerTransaction, request: Request, status: int, now: float, headers: HeaderList = ()
     ) -> None:
         self.stack.respond(transaction, self.response(request, status, headers), now)
@@ -307,6 +307,15 @@ class Usage(ABC):
     def _bye_heard(self, sent: ClientRequest, status: int, response: Response | None, now: float) -> None:
         if status >= 200:  # whatever it says, and if it says nothing: RFC 3261 §15.1.1
             self.finish(self.ending or Ending(EndCause.LOCAL_HANGUP), now)
+
+
+def number_of(text: str | None) -> int | None:
+    """The number a header begins with; None when it has none, or one beyond 32 bits."""
+    words = (text or "").replace(";", " ").split(None, 1)
+    if not words or len(words[0]) > 10 or not (words[0].isascii() and words[0].isdigit()):
+        return None
+    number = int(words[0])
+    return number if number < 2**32 else None
 
 
 def sdp_of(message: Message) -> bytes | None:

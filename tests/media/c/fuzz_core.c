@@ -73,6 +73,7 @@ static void plan(struct script *s, uint32_t leg) {
     plan.rtcp_mux = flags >> 6 & 1;
     plan.codec = flags >> 7;
     plan.payload_type = plan.receive_payload_type = plan.codec ? 8 : 0;
+    plan.other_payload_type = more & 4 ? 8 : PT_NONE;
     plan.dtmf_send = more & 1 ? 101 : PT_NONE;
     plan.dtmf_receive = more & 2 ? 96 : PT_NONE;
     plan.ptime_ms = ptimes[more >> 2 & 7];

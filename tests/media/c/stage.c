@@ -61,6 +61,7 @@ struct plan stage_open(struct stage *stage, uint32_t leg) {
     plan.latch_from[0] = stage_addr(ip, 0);
     plan.latch_count = 1;
     plan.codec = CODEC_PCMU;
+    plan.other_payload_type = PT_NONE;
     plan.dtmf_send = plan.dtmf_receive = 101;
     plan.ptime_ms = 20;
     plan.sends = plan.receives = true;
