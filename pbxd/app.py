@@ -221,6 +221,8 @@ def _measure_telephony(metrics: Metrics, telephony: Telephony) -> None:
     metrics.gauge("registrations", "Contacts that are registered", lambda: len(telephony.registrar))
     metrics.gauges("trunks", "Trunks that register, by state", ["state"], lambda: Counter(
         status.state for status in telephony.trunks.status()))  # fmt: skip
+    metrics.gauges("sip_transactions", "Live SIP transactions", ["side"], lambda: {
+        "client": stack.client_transactions, "server": stack.server_transactions})  # fmt: skip
     metrics.counters("sip_drops", "SIP messages not acted on", ["reason"], lambda: {
         reason.name.lower(): count for reason, count in stack.counters.items()})  # fmt: skip
     metrics.counters("sip_losses", "SIP messages we could not carry", ["reason"], lambda: {

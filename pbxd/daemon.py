@@ -22,6 +22,7 @@ from pbxd.directory.first_start import Card
 from pbxd.errors import HouseError
 from pbxd.logs import LogFormat, Logs, get_logger
 from pbxd.readiness import Readiness
+from pbxd.sip.flow import place
 from pbxd.sip.transport import BindError
 from pbxd.store import StoreError
 from pbxd.store.data_dir import DataDirectoryError
@@ -90,10 +91,11 @@ class _Daemon:
         gc.collect()
         gc.freeze()  # what is there now stays: a full collection need not look at it again (DESIGN rule 2)
         if self._app.card:
-            _show(self._app.card, self._app.config)
+            addresses = self._app.telephony.transports.addresses.reachable
+            _show(self._app.card, self._app.config, addresses)
             self._app.card = None
         bound = self._app.telephony.transports.bound
-        sip = [f"{transport.value.lower()}:{host}:{port}" for transport, rows in bound.items() for host, port in rows]
+        sip = [place(transport, *address) for transport, addresses in bound.items() for address in addresses]
         log.info("ready", version=__version__, node=self._app.config.node, pid=os.getpid(), sip=sip)
         self._readiness.ready("answering calls")
 
@@ -154,9 +156,9 @@ def _raise_file_limit(config: Config) -> None:
         log.warning("the limit of open files is low: raise LimitNOFILE", limit=soft, needed=needed, calls_that_fit=room)
 
 
-def _show(card: Card, config: Config) -> None:
+def _show(card: Card, config: Config, addresses: Sequence[str]) -> None:
     """Show the secrets of a first start once: on the terminal, or in a file that only we can read. Never in the log."""
-    text = card_text(card, config)
+    text = card_text(card, config, addresses)
     if sys.stdout.isatty():
         print(text, flush=True)
         return
@@ -167,15 +169,25 @@ def _show(card: Card, config: Config) -> None:
     log.info("the passwords of the first start are in a file: read it, then remove it", file=str(path))
 
 
-def card_text(card: Card, config: Config) -> str:
-    """What a person needs to make the first call."""
+def _ports(listeners: Sequence[Address]) -> str:
+    return ", ".join(dict.fromkeys(str(listener.port) for listener in listeners))
+
+
+def card_text(card: Card, config: Config, addresses: Sequence[str]) -> str:
+    """What a person needs to make the first call. `addresses` are ours, as phones reach them."""
     sip = config.sip
-    ports = [f"{kind} {address}" for kind in ("udp", "tcp", "tls") for address in getattr(sip, kind)]
+    listeners = {"UDP": sip.udp, "TCP": sip.tcp, "TLS": sip.tls}
+    ports = [
+        f"{kind} {', '.join(dict.fromkeys(str(address.port) for address in at))}"
+        for kind, at in listeners.items()
+        if at
+    ]
     echoes = [number for number, extension in config.extensions.items() if extension.echo]
     lines = [
         "pbxd: your house is ready. This is shown only once.",
         "",
-        f"  SIP server    this machine's address; {', '.join(ports)}",
+        f"  SIP server    {' or '.join(addresses) or 'the address of this machine'}",
+        f"  ports         {', '.join(ports)}",
         f"  domain/realm  {card.realm} (most phones need only the address)",
         "",
         "  extension  password",

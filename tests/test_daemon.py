@@ -31,8 +31,15 @@ PATIENCE_S = 20.0
 
 
 def test_the_card_says_what_the_first_call_needs() -> None:
-    text = card_text(CARD, Config())
-    for needed in ("udp 0.0.0.0:5060", "1001       pass-one", "600 for an echo", "http://127.0.0.1:8080", "pbxd_key"):
+    text = card_text(CARD, Config(), ("192.0.2.7", "2001:db8::7"))
+    for needed in (
+        "192.0.2.7 or 2001:db8::7",
+        "UDP 5060",
+        "1001       pass-one",
+        "600 for an echo",
+        "http://127.0.0.1:8080",
+        "pbxd_key",
+    ):
         assert needed in text
 
 
@@ -40,7 +47,7 @@ def test_without_a_terminal_the_card_is_a_private_file(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: False, raising=False)
-    daemon._show(CARD, Config(data_dir=tmp_path))
+    daemon._show(CARD, Config(data_dir=tmp_path), ("192.0.2.7",))
     path = tmp_path / CARD_NAME
     assert path.stat().st_mode & 0o777 == 0o600
     assert "pass-one" in path.read_text(encoding="utf-8")
@@ -52,7 +59,7 @@ def test_on_a_terminal_the_card_is_shown_and_nowhere_kept(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
-    daemon._show(CARD, Config(data_dir=tmp_path))
+    daemon._show(CARD, Config(data_dir=tmp_path), ("192.0.2.7",))
     assert "pass-two" in capsys.readouterr().out
     assert list(tmp_path.iterdir()) == []
 

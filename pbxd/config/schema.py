@@ -258,7 +258,7 @@ class Sip(Section):
     )
     redirects: Redirects = Field(default=Redirects.REFUSE, description="what a 3xx of a called side leads to")
     max_transactions: Count = Field(
-        default=20_000, description="live transactions; above that 503", json_schema_extra=RESTART
+        default=50_000, description="live transactions; above that 503", json_schema_extra=RESTART
     )
     max_connections: Count = Field(default=2_000, description="open TCP and TLS connections", json_schema_extra=RESTART)
     connect_timeout_s: Seconds = Field(

@@ -14,6 +14,7 @@ from pbxd.sip.flow import Destination, Transport
 
 _MAX_REMEMBERED = 16_384
 _WILDCARDS = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared with, not bound to
+_WORLD = {4: "192.0.2.1", 6: "2001:db8::1"}  # documentation addresses (RFC 5737, RFC 3849): nothing is sent there
 _LOOPBACK = {4: "127.0.0.1", 6: "::1"}
 
 Source = Callable[[str], str | None]
@@ -80,6 +81,17 @@ class Addresses:
         return {
             transport: tuple((each.host, each.port) for each in rows) for transport, rows in self._listeners.items()
         }
+
+    @property
+    def reachable(self) -> tuple[str, ...]:
+        """Our addresses, for people: those bound one by one, and for a wildcard the one that leads to the world."""
+        found: dict[str, None] = {}
+        for rows in self._listeners.values():
+            for listener in rows:
+                address = self._source(_WORLD[listener.family]) if listener.wildcard else listener.host
+                if address is not None:
+                    found[address] = None
+        return tuple(found)
 
     def listens(self, transport: Transport, port: int) -> bool:
         """Whether `port` is one of our listening ports: then a connection from it was accepted, not opened, by us."""
