@@ -18,6 +18,7 @@ from pbxd import __version__
 from pbxd.app import App
 from pbxd.cli import Exit, print_problems
 from pbxd.config import Config, ConfigError, check_ports, load
+from pbxd.config.values import Address
 from pbxd.directory.first_start import Card
 from pbxd.errors import HouseError
 from pbxd.logs import LogFormat, Logs, get_logger
