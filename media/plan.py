@@ -12,6 +12,8 @@ class Codec(Enum):
     PCMU = "PCMU"
     PCMA = "PCMA"
 
+    __hash__ = object.__hash__  # by identity: Enum's own is computed in Python each time
+
     @property
     def static_payload_type(self) -> int:
         """RFC 3551 §6."""
@@ -25,10 +27,10 @@ class MediaPlan:
     `remote` is where SDP says to send (None: nowhere, as in `c=0.0.0.0`); `remote_rtcp` only when it is not the port
     above (RFC 3605). `latch_from` holds the IP literals its packets may come from, at most four: the SDP address and
     the source of signalling. `payload_type` is what we send, `receive_payload_type` what we expect,
-    `other_payload_type` that of the other G.711 law where the far side may send that too (RFC 3264 §7); `dtmf_*` are those
-    of RFC 4733, None when not agreed. `ptime_ms` is the packet time the far end wants: 10 to 120, or 0 for packets as
-    they come. `sends` and `receives` are from our side. After `silence_s` without a packet while `receives`, wire
-    reports SILENT; 0 never does.
+    `other_payload_type` that of the other G.711 law where the far side may send that too (RFC 3264 §7); `dtmf_*` are
+    those of RFC 4733, None when not agreed. `ptime_ms` is the packet time the far end wants: 10 to 120, or 0 for
+    packets as they come. `sends` and `receives` are from our side. After `silence_s` without a packet while `receives`,
+    wire reports SILENT; 0 never does.
     """
 
     remote: tuple[str, int] | None

@@ -124,8 +124,10 @@ class MediaSession:
             return
         self._final = self.statistics()
         self.closed = True
-        self._media.wire.leg_close(self._leg)
-        self._media.forget(self)
+        try:
+            self._media.wire.leg_close(self._leg)
+        finally:
+            self._media.forget(self)
 
 
 @dataclass(frozen=True, slots=True)

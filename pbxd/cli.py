@@ -66,8 +66,11 @@ def build_parser() -> argparse.ArgumentParser:
         ("check", "say everything that is wrong with a configuration, and whether its ports are free", _check),
     ):
         command = commands.add_parser(name, help=text, description=text)
-        command.add_argument("file", nargs="?", type=Path, default=DEFAULT_CONFIG, metavar="FILE", help="etc/pbxd.yaml")
-        command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides")
+        command.add_argument(
+            "file", nargs="?", type=Path, default=DEFAULT_CONFIG, metavar="FILE", help=f"default: {DEFAULT_CONFIG}"
+        )
+        text = "override one value, such as calls.max=50; VALUE is YAML; may be given again"
+        command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides", help=text)
         command.set_defaults(action=action)
 
     daemon = _daemon_options()
@@ -124,9 +127,21 @@ def print_problems(error: ConfigError) -> None:
 
 def _check(arguments: argparse.Namespace) -> None:
     config = load(arguments.file, arguments.overrides)
-    if problems := check_ports(config):
+    if problems := check_ports(config, _own_listeners(config)):
         raise ConfigError(problems)
     print(f"{arguments.file} is good: {_summary(config)}")
+
+
+def _own_listeners(config: Config) -> frozenset[tuple[str, str]]:
+    """Where the daemon of this very data directory listens, if one runs: a file that is checked before a reload must
+    not hear that its own ports are taken."""
+    try:
+        settings = _request(config.data_dir / SOCKET_NAME, "GET", "/house/v1/settings")["settings"]
+    except CommandError:
+        return frozenset()
+    said = {setting["key"]: setting["value"] for setting in settings}
+    listeners = {(key, address) for key in ("sip.udp", "sip.tcp", "sip.tls") for address in said[key]}
+    return frozenset({*listeners, ("http.listen", said["http.listen"])})
 
 
 def _summary(config: Config) -> str:
@@ -227,15 +242,17 @@ class _SocketConnection(http.client.HTTPConnection):
 
 def _ask(arguments: argparse.Namespace, method: str, path: str) -> Any:
     """What the daemon answers. Raises CommandError where there is none, or where it says no."""
-    place = _find_socket(arguments)
+    return _request(_find_socket(arguments), method, path)
+
+
+def _request(place: Path, method: str, path: str) -> Any:
     connection = _SocketConnection(place)
     try:
         connection.request(method, path)
         response = connection.getresponse()
         answer = json.loads(response.read() or b"null")
     except PermissionError:
-        message = f"{place} belongs to another user: ask as root, or as the user the daemon runs as"
-        raise CommandError(message, Exit.REFUSED) from None
+        raise _not_yours(place) from None
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise CommandError(f"no daemon answers on {place} ({error})", Exit.NO_DAEMON) from None
     finally:
@@ -255,8 +272,17 @@ def _find_socket(arguments: argparse.Namespace) -> Path:
         configured = [load(DEFAULT_CONFIG).data_dir / SOCKET_NAME] if DEFAULT_CONFIG.exists() else []
         places = [*configured, LAB_SOCKET]
     for place in places:
-        if place.is_socket():
-            return Path(place)
-    looked = " or ".join(map(str, places))
-    hint = "start one with `make run`, or name its socket with --socket"
+        try:
+            if place.is_socket():
+                return Path(place)
+        except PermissionError:
+            raise _not_yours(place) from None
+    looked = " or ".join(str(place.absolute()) for place in places)
+    hint = "start one with `make run`, or say where it is with --config FILE or --socket PATH"
     raise CommandError(f"no daemon is running: there is no {looked}; {hint}", Exit.NO_DAEMON)
+
+
+def _not_yours(place: Path) -> CommandError:
+    return CommandError(
+        f"{place} belongs to another user: ask as root, or as the user the daemon runs as", Exit.REFUSED
+    )

@@ -31,6 +31,9 @@ from pbxd.store.data_dir import DataDirectoryError
 FILES_A_CALL = 4  # RTP and RTCP of two legs
 OTHER_FILES = 256
 CARD_NAME = "card.txt"
+# Calls free themselves when they end, so cycles are rare; but what transactions keep for 32 s is much to look at, and
+# nothing else runs meanwhile: look seldom, and at little.
+GC_THRESHOLDS = (5_000, 10, 100)
 
 log = get_logger(part="daemon")
 
@@ -91,6 +94,7 @@ class _Daemon:
     def _started(self) -> None:
         gc.collect()
         gc.freeze()  # what is there now stays: a full collection need not look at it again (DESIGN rule 2)
+        gc.set_threshold(*GC_THRESHOLDS)
         if self._app.card:
             addresses = self._app.telephony.transports.addresses.reachable
             _show(self._app.card, self._app.config, addresses)

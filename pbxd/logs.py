@@ -127,7 +127,7 @@ class Logs:
             processors=[self._process],
             wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
             logger_factory=lambda *_names: _Sink(self._write),
-            cache_logger_on_first_use=False,
+            cache_logger_on_first_use=self._writer is not None,  # a process has one log for life, tests have many
         )
         logging.root.handlers = [_StandardHandler(self)]
         logging.root.setLevel(self._threshold)

@@ -31,7 +31,7 @@ from pbxd.directory.trunks import Surroundings, TrunkRegistrations
 from pbxd.events import Bus
 from pbxd.sip.connection import StreamSettings, TlsContexts
 from pbxd.sip.digest import NonceBook
-from pbxd.sip.flow import Destination, Flow, Transport
+from pbxd.sip.flow import Destination, Flow
 from pbxd.sip.lookup import ResolveError
 from pbxd.sip.resolve import Resolver
 from pbxd.sip.session import Reliability, SessionSettings, SessionTable
@@ -264,12 +264,15 @@ class _Addresses:
         self._addresses = transports.addresses
         self._rtp = config.rtp.address
 
-    def advertised(self, peer_ip: str, transport: Transport) -> tuple[str, int]:
-        return self._addresses.advertised(peer_ip, transport)
+    def advertised(self, peer: Destination) -> tuple[str, int]:
+        return self._addresses.advertised(peer.host, peer.transport, peer.flow)
 
-    def local_ip_for(self, peer_ip: str) -> str:
+    def local_ip_for(self, peer_ip: str, flow: Flow | None = None) -> str:
         wanted = self._rtp.ipv6 if ":" in peer_ip else self._rtp.ipv4
-        return str(wanted) if wanted else self._addresses.local_ip_for(peer_ip)
+        return str(wanted) if wanted else self._addresses.local_ip_for(peer_ip, flow)
+
+    def told(self, local_ip: str, peer_ip: str) -> str:
+        return self._addresses.told(local_ip, peer_ip)
 
 
 def _port_pool(config: Config) -> PortPool:

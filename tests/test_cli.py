@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
@@ -150,7 +151,7 @@ def test_without_a_daemon_the_way_to_one_is_said_and_is_3(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert _run("calls") is Exit.NO_DAEMON
-    assert "there is no var/lab/pbxd.sock; start one with `make run`" in capsys.readouterr().err
+    assert f"there is no {tmp_path}/var/lab/pbxd.sock; start one with `make run`" in capsys.readouterr().err
     abandoned = tmp_path / "pbxd.sock"
     with ThreadingUnixStreamServer(str(abandoned), _Handler):
         pass
@@ -181,7 +182,7 @@ def test_check_says_all_that_is_wrong_and_is_2(tmp_path: Path, capsys: pytest.Ca
     errors = capsys.readouterr().err.splitlines()
     assert errors[0].startswith(f"{file}:1: nod: ")
     assert errors[1].startswith(f"{file}:2: calls.max: ")
-    assert errors[2].startswith("--set http.listen: http.listen: ")
+    assert errors[2].startswith("--set http.listen: an address is written ")
     assert errors[-1] == "pbxd: 3 problems"
 
 
@@ -192,6 +193,43 @@ def test_check_needs_no_daemon_and_is_0(tmp_path: Path, capsys: pytest.CaptureFi
     out = capsys.readouterr().out
     assert out.startswith(f"{file} is good: SIP on udp 127.0.0.1:0; HTTP on 127.0.0.1:0; RTP 10000-19999")
     assert out.count("\n") == 1
+
+
+def test_before_a_reload_the_ports_of_the_daemon_itself_are_not_taken(
+    daemon: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = daemon.with_name("changed.yaml")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sip, socket.socket() as http:
+        sip.bind(("127.0.0.1", 0))
+        http.bind(("127.0.0.1", 0))
+        http.listen()
+        udp, listen = (f"127.0.0.1:{each.getsockname()[1]}" for each in (sip, http))
+        said = {"sip.udp": [udp], "sip.tcp": [], "sip.tls": [], "http.listen": listen}
+        settings = [{"key": key, "value": value} for key, value in said.items()]
+        text = f"sip: {{udp: ['{udp}'], tcp: [], tls: []}}\nhttp: {{listen: '{listen}'}}\n"
+        file.write_text(f"data_dir: {daemon.parent}\n{text}", encoding="utf-8")
+        monkeypatch.setitem(ANSWERS, ("GET", "/house/v1/settings"), (200, {"settings": settings}))
+        assert _run("check", str(file)) is Exit.DONE
+        file.write_text(f"data_dir: {daemon.parent}/other\n{text}", encoding="utf-8")
+        assert _run("check", str(file)) is Exit.MISTAKE
+    assert capsys.readouterr().err.splitlines() == [
+        f"{file}:2: sip.udp: {udp}/UDP is in use by another program (`ss -lnp` tells which)",
+        f"{file}:3: http.listen: {listen}/TCP is in use by another program (`ss -lnp` tells which)",
+        "pbxd: 2 problems",
+    ]
+
+
+def test_another_user_is_told_so_and_it_is_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_path: Path) -> bool:
+        raise PermissionError
+
+    monkeypatch.setattr(Path, "is_socket", refuse)
+    assert _run("calls", "--socket", str(tmp_path / "pbxd.sock")) is Exit.REFUSED
+    assert capsys.readouterr().err == (
+        f"pbxd: {tmp_path}/pbxd.sock belongs to another user: ask as root, or as the user the daemon runs as\n"
+    )
 
 
 def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:

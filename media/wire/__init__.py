@@ -58,12 +58,14 @@ class Latch(Enum):
 
 
 class Datagram(NamedTuple):
-    """One SIP datagram; `arrival` is in monotonic seconds."""
+    """One SIP datagram; `arrival` is in monotonic seconds. `local_ip` is the address of ours it was sent to, where the
+    socket is bound to all of them, else empty."""
 
     data: bytes
     socket: int
     remote: tuple[str, int]
     arrival: float
+    local_ip: str = ""
 
 
 class LegEvent(NamedTuple):
@@ -178,7 +180,7 @@ class Wire:
         holder = ffi.new("struct wire **")
         path = ffi.NULL if legs_path is None else legs_path.encode()
         _check(lib.wire_new(holder, path, legs, sip_ring), "cannot set up the packet mover")
-        self._wire = holder[0]
+        self._wire = ffi.gc(holder[0], lib.wire_free)  # a house that is never started leaves nothing open
         self._sip_addresses: dict[int, tuple[str, int]] = {}
         self._datagram = ffi.new("struct wire_datagram *")
         self._event = ffi.new("struct wire_event *")
@@ -197,10 +199,18 @@ class Wire:
         lib.wire_stop(self._wire)
 
     def close(self) -> None:
-        """Stops, and gives the memory back. Nothing here may be called afterwards."""
-        if self._wire != ffi.NULL:
-            lib.wire_free(self._wire)
-            self._wire = ffi.NULL
+        """Stops, and gives the memory back. All else here raises TypeError afterwards."""
+        if self._wire is not None:
+            ffi.release(self._wire)
+            self._wire = None
+
+    def hold(self) -> None:
+        """From here on commands gather; they are carried out with the next packet, or at `release`."""
+        lib.wire_hold(self._wire)
+
+    def release(self) -> None:
+        """Has everything carried out that was ordered since `hold`: the thread is woken once, not for each command."""
+        lib.wire_release(self._wire)
 
     @staticmethod
     def now() -> float:
@@ -225,9 +235,11 @@ class Wire:
         _check(lib.wire_sip_close(self._wire, index), f"SIP socket {index}")
         del self._sip_addresses[index]
 
-    def sip_send(self, index: int, data: bytes, ip: str, port: int) -> int:
-        """Sends one datagram at once, without waiting. Returns 0, or the errno of the refusal."""
-        return int(lib.wire_sip_send(self._wire, index, data, len(data), ip.encode(), port))
+    def sip_send(self, index: int, data: bytes, ip: str, port: int, local_ip: str = "") -> int:
+        """Sends one datagram at once, without waiting. Returns 0, or the errno of the refusal. From a socket bound to
+        all addresses it leaves as `local_ip`, an address of ours; empty is the system's choice."""
+        source = local_ip.encode() if local_ip else ffi.NULL
+        return int(lib.wire_sip_send(self._wire, index, data, len(data), ip.encode(), port, source))
 
     def sip_receive(self, limit: int = 256) -> list[Datagram]:
         """Takes up to `limit` datagrams that passed the guard. `event_fd` stays readable while more wait."""
@@ -237,7 +249,8 @@ class Wire:
         while len(received) < limit and following(self._wire, datagram):
             data = bytes(ffi.buffer(datagram.data, datagram.length))
             remote = ffi.string(datagram.ip).decode(), datagram.port
-            received.append(Datagram(data, datagram.socket, remote, datagram.arrival * 1e-9))
+            local_ip = ffi.string(datagram.local_ip).decode()
+            received.append(Datagram(data, datagram.socket, remote, datagram.arrival * 1e-9, local_ip))
         lib.wire_sip_end(self._wire)
         return received
 
@@ -264,7 +277,7 @@ class Wire:
         _check(lib.wire_guard_distrust_all(self._wire), "guard")
 
     def ban(self, ip: str) -> None:
-        """Drops everything from this address. Raises WireError when it is no address."""
+        """Drops everything from this address. Raises WireError: EINVAL when it is none, ENOSPC when 8192 are banned."""
         _check(lib.wire_guard_ban(self._wire, ip.encode()), f"cannot ban {ip}")
 
     def unban(self, ip: str) -> None:

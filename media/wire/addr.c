@@ -8,6 +8,21 @@
 
 static const uint8_t mapped_prefix[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
+static uint64_t mix(uint64_t x) {
+    x ^= x >> 32;
+    x *= 0xd6e8feb86659fd93u;
+    x ^= x >> 32;
+    x *= 0xd6e8feb86659fd93u;
+    return x ^ x >> 32;
+}
+
+uint64_t addr_hash(const uint8_t ip[16], uint64_t secret) {
+    uint64_t high, low;
+    memcpy(&high, ip, 8);
+    memcpy(&low, ip + 8, 8);
+    return mix(mix(high ^ secret) + low * secret);
+}
+
 bool addr_is_ipv4(const struct addr *a) {
     return memcmp(a->ip, mapped_prefix, sizeof mapped_prefix) == 0;
 }
@@ -25,7 +40,7 @@ static uint32_t scope_of(const char *name) {
 bool addr_parse(struct addr *a, const char *ip, uint16_t port) {
     char text[ADDR_TEXT_MAX];
     struct addr parsed = {.port = port, .set = 1};
-    if (strlen(ip) >= sizeof text)
+    if (strnlen(ip, sizeof text) == sizeof text)
         return false;
     strcpy(text, ip);
     char *percent = strchr(text, '%');

@@ -25,6 +25,8 @@ static inline bool addr_same(const struct addr *a, const struct addr *b) {
     return a->port == b->port && addr_same_ip(a, b);
 }
 
+uint64_t addr_hash(const uint8_t ip[16], uint64_t secret); /* `secret` is odd */
+
 bool addr_is_ipv4(const struct addr *a);
 bool addr_is_loopback(const struct addr *a); /* 127.0.0.0/8 or ::1 */
 

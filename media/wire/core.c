@@ -16,7 +16,7 @@ void core_free(struct core *core) {
 }
 
 void core_drop(struct core *core, struct leg *leg, enum drop why) {
-    core->drops[why]++;
+    tally(&core->drops[why]);
     leg->drops[why]++;
 }
 
@@ -43,7 +43,7 @@ static void report_dtmf(struct core *core, const struct leg *leg, struct heard_e
 
 void core_send(struct core *core, uint32_t index, const uint8_t *data, size_t length) {
     struct leg *leg = &core->legs[index];
-    core->sent++;
+    tally(&core->sent);
     core->emit(core->shell, index, CHANNEL_RTP, data, length, latch_target(&leg->latch, &leg->plan));
 }
 
@@ -145,8 +145,8 @@ void core_plan(struct core *core, uint32_t index, const struct plan *plan, uint6
         if (!addr_same(&leg->plan.remote, &plan->remote))
             leg->rtcp.remote.set = 0;
     }
-    if (!leg->planned || !leg->plan.receives)
-        leg->listening = now;
+    if (!leg->planned || !leg->plan.receives || leg->plan.sends != plan->sends)
+        leg->listening = now; /* a far side that held us need not have talked: its time begins anew */
     if (!leg->planned)
         leg->rtcp.due = rtcp_next_due(&leg->rtcp, now, true);
     leg->plan = *plan;
@@ -283,7 +283,7 @@ static void receive_rtp(struct core *core, struct leg *leg, uint8_t *data, size_
         core_drop(core, leg, DROP_payload_type);
     } else if (judge_source(core, leg, from, rtp.ssrc, now) &&
                count_arrival(core, leg, &rtp, kind == PACKET_AUDIO, now)) {
-        core->received++;
+        tally(&core->received);
         if (kind == PACKET_AUDIO && rtp.payload_type != leg->plan.receive_payload_type)
             g711_convert(g711_other(leg->plan.codec), leg->plan.codec, rtp.payload, rtp.length);
         if (kind == PACKET_EVENT) {

@@ -38,6 +38,11 @@ struct core {
     uint64_t received, sent; /* RTP packets */
 };
 
+/* Counts one. Only the thread that steps the core does; others may read the counter at any time. */
+static inline void tally(uint64_t *counter) {
+    __atomic_store_n(counter, *counter + 1, __ATOMIC_RELAXED);
+}
+
 bool core_init(struct core *core, struct leg *legs, uint32_t capacity);
 void core_free(struct core *core);
 

@@ -2,13 +2,16 @@
 #ifndef PBXD_WIRE_GUARD_H
 #define PBXD_WIRE_GUARD_H
 
-#include "addr.h"
+#include "bans.h"
 
 enum {
-    GUARD_BANS_MAX = 8192,
     GUARD_TRUSTED_MAX = 256,
     GUARD_SETS = 2048, /* buckets lie in sets; within a set the one that rested longest makes room */
     GUARD_WAYS = 8,
+    /* Sources that have no bucket share one: a second, and at once. Whoever invents a source for each datagram finds its
+     * end, and does not drive those who have one out of the table. Ten thousand phones come back within seconds. */
+    GUARD_NEWCOMERS_RATE = 1000,
+    GUARD_NEWCOMERS_BURST = 4000,
 };
 
 enum guard_verdict { GUARD_PASS, GUARD_BANNED, GUARD_RATE };
@@ -27,10 +30,11 @@ struct network {
 struct guard {
     double rate, burst; /* datagrams a second, and at once; rate 0: no limit */
     bool loopback_exempt;
-    uint32_t bans, trusted_count;
+    uint32_t trusted_count;
     uint64_t secret; /* so that nobody can aim at one set */
     struct network trusted[GUARD_TRUSTED_MAX];
-    uint8_t banned[2 * GUARD_BANS_MAX][16]; /* open addressing; all zeros: free */
+    struct bans bans;
+    struct bucket newcomers;
     struct bucket buckets[GUARD_SETS][GUARD_WAYS];
 };
 
@@ -39,8 +43,6 @@ void guard_init(struct guard *guard, uint64_t secret);
 /* Trusted networks pass always. An IPv6 source has its bucket by /64, which is what one customer gets. */
 enum guard_verdict guard_judge(struct guard *guard, const struct addr *source, uint64_t now);
 
-bool guard_ban(struct guard *guard, const struct addr *ip); /* false: the table is full */
-void guard_unban(struct guard *guard, const struct addr *ip);
 bool guard_trust(struct guard *guard, const struct addr *ip, unsigned prefix); /* false: the table is full */
 void guard_distrust_all(struct guard *guard);
 

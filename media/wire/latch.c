@@ -1,7 +1,8 @@
 #include "latch.h"
 
-enum { TAKEOVER_PACKETS = 3 };
+enum { TAKEOVER_PACKETS = 3, TALKS = 10 };
 static const uint64_t TAKEOVER_SILENCE = 3000000000u;
+static const uint64_t FALSE_START_SILENCE = 200000000u;
 
 static bool is_exact(const struct plan *plan, const struct addr *source) {
     return plan->remote.set && addr_same(&plan->remote, source);
@@ -19,6 +20,11 @@ bool latch_allows(const struct plan *plan, const struct addr *source) {
 static enum latch_verdict lock_to(struct latch *latch, const struct plan *plan, const struct addr *source,
                                   uint64_t now) {
     bool moved = latch->moved_before && !addr_same(&latch->source, source);
+    bool talked = latch->lock != LOCK_NONE && latch->talked >= TALKS;
+    bool returns = latch->previous.set && addr_same(&latch->previous, source);
+    latch->previous = latch->source;
+    latch->previous.set = talked && !returns && !is_exact(plan, source);
+    latch->talked = 1;
     latch->source = *source;
     latch->lock = is_exact(plan, source) ? LOCK_STRONG : LOCK_WEAK;
     latch->heard = now;
@@ -38,18 +44,31 @@ static bool takes_over(struct latch *latch, const struct addr *source, uint32_t 
     return ++latch->candidate_count >= TAKEOVER_PACKETS;
 }
 
+/* Whether the locked source has been silent for so long that `source` may try. */
+static bool may_try(const struct latch *latch, const struct addr *source, uint64_t now) {
+    uint64_t patience = latch->talked >= TALKS ? TAKEOVER_SILENCE : FALSE_START_SILENCE;
+    return now - latch->heard >= patience || (latch->previous.set && addr_same(&latch->previous, source));
+}
+
+static void hear(struct latch *latch, uint64_t now) {
+    latch->heard = now;
+    if (latch->talked < TALKS)
+        latch->talked++;
+    if (!latch->previous.set || !addr_same(&latch->previous, &latch->candidate))
+        latch->candidate_count = 0;
+}
+
 enum latch_verdict latch_judge(struct latch *latch, const struct plan *plan, const struct addr *source, uint32_t ssrc,
                                uint64_t now) {
     if (latch->lock != LOCK_NONE && addr_same(&latch->source, source)) {
-        latch->heard = now;
-        latch->candidate_count = 0;
+        hear(latch, now);
         return LATCH_ACCEPT;
     }
     if (!latch_allows(plan, source))
         return LATCH_REFUSE;
     if (latch->lock == LOCK_NONE || (latch->lock == LOCK_WEAK && is_exact(plan, source)))
         return lock_to(latch, plan, source, now);
-    if (now - latch->heard >= TAKEOVER_SILENCE && takes_over(latch, source, ssrc))
+    if (may_try(latch, source, now) && takes_over(latch, source, ssrc))
         return lock_to(latch, plan, source, now);
     return LATCH_REFUSE;
 }
@@ -60,4 +79,5 @@ void latch_replan(struct latch *latch, const struct plan *before, const struct p
         return;
     latch->lock = LOCK_NONE;
     latch->candidate_count = 0;
+    latch->previous.set = 0;
 }

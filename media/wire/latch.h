@@ -4,7 +4,11 @@
  *       \------------------the exact SDP address-------------------------->/
  *
  * Once locked only that ip:port is taken. Another allowed source may take over when the locked one has been silent
- * for 3 s and the newcomer sent 3 packets of one synchronisation source in a row. A plan that changes the remote unlocks. */
+ * for 3 s and the newcomer sent 3 packets of one synchronisation source in a row. A plan that changes the remote unlocks.
+ *
+ * Allowed are whole IPs, and behind one there may be many hosts. Against those who throw packets at every port: a lock
+ * holds 3 s of silence only when its source has shown that it talks; before that 200 ms. And who was silent while another
+ * took over (a phone that sends nothing in pauses) has its place back after 3 packets, whatever the other does, once. */
 #ifndef PBXD_WIRE_LATCH_H
 #define PBXD_WIRE_LATCH_H
 
@@ -17,10 +21,12 @@ enum latch_verdict { LATCH_ACCEPT, LATCH_LOCKED, LATCH_MOVED, LATCH_REFUSE };
 struct latch {
     struct addr source;    /* who we are locked to */
     struct addr candidate; /* who tries to take over */
+    struct addr previous;  /* who talked before another took over; `set` is 0 when nobody did */
     uint64_t heard;        /* when the locked source last sent, ns */
     uint32_t candidate_ssrc;
     uint8_t candidate_count;
     uint8_t lock;          /* enum lock */
+    uint8_t talked;        /* packets of the locked source, as far as it matters */
     uint8_t moved_before;  /* it was locked once: the next lock is a move */
 };
 

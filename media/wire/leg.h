@@ -36,15 +36,18 @@ struct leg {
 };
 
 _Static_assert(sizeof(struct leg) <= 2048, "800 calls should not need more than 4 MB of legs");
+_Static_assert(offsetof(struct leg, repack) % sizeof(uint64_t) == 0, "statistics are copied word by word");
 
 struct leg_table {
     struct leg *legs;
     uint32_t capacity;
     void *map;
     size_t size;
+    int lock; /* of the file; -1 when it has no name */
 };
 
-/* Maps the file at `path`, or anonymous memory when it is NULL; what it held is forgotten. 0 or errno. */
+/* Maps the file at `path`, or anonymous memory when it is NULL; what it held is forgotten. 0 or errno: EWOULDBLOCK when
+ * another process has it, ENOSPC when its file system has no room (later that would be a fault amid a call). */
 int leg_table_open(struct leg_table *table, const char *path, uint32_t capacity);
 void leg_table_close(struct leg_table *table);
 

@@ -8,7 +8,9 @@
 
 #include "mode.h"
 
-enum { CLASS_VOICE = 0xb8 /* EF, RFC 4594 §4.1 */, PTIME_MAX_MS = 120 };
+enum { PTIME_MAX_MS = 120 };
+static const struct socket_options media_options = {.traffic_class = 0xb8 /* EF, RFC 4594 §4.1 */};
+
 
 static int claim_slot(struct wire *wire, uint32_t *index) {
     for (uint32_t tried = 0; tried < wire->table.capacity; tried++) {
@@ -29,10 +31,10 @@ static uint32_t next_generation(struct wire *wire) {
 }
 
 static int open_pair(const char *ip, uint16_t rtp_port, uint16_t rtcp_port, struct wire_leg *leg, int fds[2]) {
-    int error = socket_open(ip, rtp_port, 0, CLASS_VOICE, &fds[CHANNEL_RTP], &leg->rtp_port);
+    int error = socket_open(ip, rtp_port, media_options, &fds[CHANNEL_RTP], &leg->rtp_port);
     if (error)
         return error;
-    error = socket_open(ip, rtcp_port, 0, CLASS_VOICE, &fds[CHANNEL_RTCP], &leg->rtcp_port);
+    error = socket_open(ip, rtcp_port, media_options, &fds[CHANNEL_RTCP], &leg->rtcp_port);
     if (error)
         close(fds[CHANNEL_RTP]);
     return error;
@@ -55,7 +57,11 @@ int wire_leg_open(struct wire *wire, const char *ip, uint16_t rtp_port, uint16_t
     command.open.rtcp = fds[CHANNEL_RTCP];
     atomic_store(&wire->leg_used[leg->index], true);
     atomic_fetch_add(&wire->legs_open, 1);
-    error = shell_submit(wire, &command);
+    error = shell_register(wire, fds[CHANNEL_RTP]);
+    if (!error)
+        error = shell_register(wire, fds[CHANNEL_RTCP]);
+    if (!error)
+        error = shell_submit(wire, &command);
     if (error) {
         close(fds[CHANNEL_RTP]);
         close(fds[CHANNEL_RTCP]);
@@ -102,14 +108,14 @@ static bool plan_from(struct plan *to, const struct wire_plan *from) {
 int wire_leg_plan(struct wire *wire, const struct wire_leg *leg, const struct wire_plan *plan) {
     struct command command = command_for(COMMAND_LEG_PLAN, leg);
     memset(&command.plan, 0, sizeof command.plan); /* padding, too: plans are compared as bytes */
-    return plan_from(&command.plan, plan) ? shell_submit(wire, &command) : EINVAL;
+    return leg->index < wire->table.capacity && plan_from(&command.plan, plan) ? shell_submit(wire, &command) : EINVAL;
 }
 
 int wire_leg_mode(struct wire *wire, const struct wire_leg *leg, uint32_t mode, const struct wire_leg *peer) {
     struct command command = command_for(COMMAND_LEG_MODE, leg);
     if (!mode_settable(mode))
         return ENOTSUP;
-    if (mode == MODE_RELAY && (!peer || peer->index >= wire->table.capacity))
+    if (leg->index >= wire->table.capacity || (mode == MODE_RELAY && (!peer || peer->index >= wire->table.capacity)))
         return EINVAL;
     command.mode.mode = mode;
     if (mode == MODE_RELAY) {
@@ -121,19 +127,17 @@ int wire_leg_mode(struct wire *wire, const struct wire_leg *leg, uint32_t mode, 
 
 int wire_leg_close(struct wire *wire, const struct wire_leg *leg) {
     struct command command = command_for(COMMAND_LEG_CLOSE, leg);
-    return shell_submit(wire, &command);
+    return leg->index < wire->table.capacity ? shell_submit(wire, &command) : EINVAL;
 }
 
 uint32_t wire_legs_open(const struct wire *wire) {
     return atomic_load(&wire->legs_open);
 }
 
-/* Read beside the wire thread: each number is whole, together they may be one packet apart. */
 int wire_leg_statistics(struct wire *wire, const struct wire_leg *leg, struct wire_statistics *out) {
     struct leg copy;
-    if (leg->index >= wire->table.capacity || wire->table.legs[leg->index].generation != leg->generation)
+    if (!shell_copy_leg(wire, leg, &copy))
         return ESTALE;
-    memcpy(&copy, &wire->table.legs[leg->index], offsetof(struct leg, repack));
     uint64_t now = shell_clock();
     *out = (struct wire_statistics){
         .received = copy.receiver.packets,
@@ -162,12 +166,13 @@ int wire_leg_statistics(struct wire *wire, const struct wire_leg *leg, struct wi
 }
 
 uint32_t wire_leg_drops(struct wire *wire, const struct wire_leg *leg, uint32_t *counts, uint32_t size) {
-    if (leg->index >= wire->table.capacity || wire->table.legs[leg->index].generation != leg->generation)
+    struct leg copy;
+    if (!shell_copy_leg(wire, leg, &copy))
         return 0;
-    uint32_t names = sizeof wire->table.legs->drops / sizeof *wire->table.legs->drops;
+    uint32_t names = sizeof copy.drops / sizeof *copy.drops;
     if (size < names)
         names = size;
-    memcpy(counts, wire->table.legs[leg->index].drops, names * sizeof *counts);
+    memcpy(counts, copy.drops, names * sizeof *counts);
     return names;
 }
 
@@ -176,7 +181,7 @@ uint32_t wire_leg_drops(struct wire *wire, const struct wire_leg *leg, uint32_t 
 void wire_events_begin(struct wire *wire) {
     uint64_t count;
     (void)!read(wire->media_fd, &count, sizeof count);
-    atomic_store(&wire->media_notified, false);
+    atomic_exchange(&wire->media_notified, false); /* as in wire_sip_begin */
 }
 
 int wire_event_next(struct wire *wire, struct wire_event *out) {

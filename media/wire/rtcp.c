@@ -37,8 +37,9 @@ static uint8_t *write_block(uint8_t *p, const struct rtcp *c, struct receiver *r
     write32(p + 4, (uint32_t)loss.fraction << 24 | ((uint32_t)loss.lost & 0xffffff));
     write32(p + 8, loss.highest);
     write32(p + 12, r->jitter >> 4);
-    write32(p + 16, c->sr_at ? c->sr_middle : 0);
-    write32(p + 20, c->sr_at ? (uint32_t)(((now - c->sr_at) << 16) / SECOND) : 0);
+    bool reported = c->sr_at && c->sr_ssrc == r->ssrc;
+    write32(p + 16, reported ? c->sr_middle : 0);
+    write32(p + 20, reported ? (uint32_t)(((now - c->sr_at) << 16) / SECOND) : 0);
     return p + REPORT_BLOCK;
 }
 
@@ -117,6 +118,7 @@ static void read_report(struct rtcp *c, const uint8_t *p, size_t length, const s
     if (p[1] == PT_SR) {
         if (length < at + SENDER_INFO)
             return;
+        c->sr_ssrc = read32(p + 4);
         c->sr_middle = read32(p + 8) << 16 | read32(p + 12) >> 16;
         c->sr_at = now;
         at += SENDER_INFO;

@@ -14,6 +14,7 @@ struct rtcp {
     uint64_t sr_at;          /* when the far end's last sender report came */
     uint64_t sent_packets;   /* the sender's count at the last report: did we send since? */
     uint64_t random;         /* state of the jitter of the interval */
+    uint32_t sr_ssrc;        /* whose it was */
     uint32_t sr_middle;      /* middle 32 bits of that report's NTP time */
     uint32_t round_trip;     /* 1/65536 s; 0: not known */
     uint32_t round_trip_max;

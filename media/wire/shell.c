@@ -12,11 +12,20 @@
 
 #include "mode.h"
 
-enum { TURN_EVENTS = 256, REALTIME_PRIORITY = 2, NICE = -15, PACKET_BUFFER = 2048 };
+enum {
+    TURN_EVENTS = 256,
+    TURN_COMMANDS = 64, /* of a thousand legs that are closed at once, those that are left must not hear it */
+    TURN_PATIENCE = 64,
+    COPY_ATTEMPTS = 200,
+    REALTIME_PRIORITY = 2,
+    NICE = -15,
+    PACKET_BUFFER = 2048,
+};
 static const uint64_t NS_PER_SECOND = 1000000000u;
 static const uint64_t WINDOW = 10000000;  /* over which the rate is looked at */
 static const uint32_t BUSY_PACKETS = 60;  /* in a window: from 6,000 a second on, gathering saves more than it costs */
 static const uint64_t GATHER = 700000;    /* how long packets gather then: far below what an ear or a phone notices */
+static const uint64_t PRESSED_GATHER = 100000; /* under a flood: what a turn takes must keep up with it */
 
 uint64_t shell_clock(void) {
     struct timespec now;
@@ -54,15 +63,68 @@ int shell_submit(struct wire *wire, const struct command *command) {
         kick(wire);
         nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
     }
+    wire->held_back = true;
+    if (!wire->holding)
+        wire_release(wire);
+    return 0;
+}
+
+void wire_hold(struct wire *wire) {
+    wire->holding = true;
+}
+
+void wire_release(struct wire *wire) {
+    wire->holding = false;
+    if (!wire->held_back)
+        return;
+    wire->held_back = false;
     atomic_thread_fence(memory_order_seq_cst);
     if (atomic_load(&wire->sleeping))
         kick(wire);
-    return 0;
+}
+
+int shell_register(struct wire *wire, int fd) {
+    struct epoll_event event = {.data.u64 = (uint64_t)WATCH_KICK << 32};
+    return epoll_ctl(wire->epoll, EPOLL_CTL_ADD, fd, &event) == 0 ? 0 : errno;
 }
 
 void shell_watch(struct wire *wire, int fd, uint32_t kind, uint32_t index) {
     struct epoll_event event = {.events = EPOLLIN, .data.u64 = (uint64_t)kind << 32 | index};
-    epoll_ctl(wire->epoll, EPOLL_CTL_ADD, fd, &event);
+    epoll_ctl(wire->epoll, EPOLL_CTL_MOD, fd, &event); /* needs no memory: it cannot fail */
+}
+
+/* ---- what the interpreter reads beside us */
+
+static void begin_change(struct wire *wire) {
+    uint32_t changes = atomic_load_explicit(&wire->changes, memory_order_relaxed);
+    atomic_store_explicit(&wire->changes, changes + 1, memory_order_relaxed);
+    atomic_thread_fence(memory_order_release);
+}
+
+static void end_change(struct wire *wire) {
+    uint32_t changes = atomic_load_explicit(&wire->changes, memory_order_relaxed);
+    atomic_store_explicit(&wire->changes, changes + 1, memory_order_release);
+}
+
+/* Word by word, beside a writer: each number is whole. The race is meant; `changes` tells when it was lost. */
+__attribute__((no_sanitize("thread"))) static void copy_words(uint64_t *to, const uint64_t *from, size_t words) {
+    for (size_t i = 0; i < words; i++)
+        to[i] = __atomic_load_n(&from[i], __ATOMIC_RELAXED);
+}
+
+bool shell_copy_leg(const struct wire *wire, const struct wire_leg *leg, struct leg *copy) {
+    if (leg->index >= wire->table.capacity)
+        return false;
+    const struct leg *original = &wire->table.legs[leg->index];
+    for (int attempt = 0; attempt < COPY_ATTEMPTS; attempt++) {
+        uint32_t before = atomic_load_explicit(&wire->changes, memory_order_acquire);
+        copy_words((uint64_t *)copy, (const uint64_t *)original, offsetof(struct leg, repack) / sizeof(uint64_t));
+        atomic_thread_fence(memory_order_acquire);
+        if (before % 2 == 0 && atomic_load_explicit(&wire->changes, memory_order_relaxed) == before)
+            break;
+        sched_yield(); /* at worst the copy is of two moments, one packet apart */
+    }
+    return copy->generation == leg->generation;
 }
 
 static void open_leg(struct wire *wire, const struct command *command, uint64_t now) {
@@ -85,7 +147,7 @@ static void apply_to_leg(struct wire *wire, const struct command *command, uint6
     if (command->kind == COMMAND_LEG_OPEN)
         open_leg(wire, command, now);
     else if (wire->core.legs[command->index].generation != command->generation)
-        wire->core.drops[DROP_stale_command]++;
+        tally(&wire->core.drops[DROP_stale_command]);
     else if (command->kind == COMMAND_LEG_PLAN)
         core_plan(&wire->core, command->index, &command->plan, now);
     else if (command->kind == COMMAND_LEG_MODE)
@@ -95,10 +157,11 @@ static void apply_to_leg(struct wire *wire, const struct command *command, uint6
         close_leg(wire, command->index, now);
 }
 
-static void set_sip_socket(struct wire *wire, uint32_t index, int fd) {
+static void set_sip_socket(struct wire *wire, uint32_t index, int fd, bool wildcard) {
     if (wire->sip_fds[index] >= 0)
         close(wire->sip_fds[index]);
     wire->sip_fds[index] = fd;
+    wire->sip_wildcard[index] = wildcard;
     if (fd >= 0)
         shell_watch(wire, fd, WATCH_SIP, index);
 }
@@ -106,10 +169,10 @@ static void set_sip_socket(struct wire *wire, uint32_t index, int fd) {
 void shell_apply(struct wire *wire, const struct command *command, uint64_t now) {
     switch (command->kind) {
     case COMMAND_SIP_OPEN:
-        set_sip_socket(wire, command->index, command->sip.fd);
+        set_sip_socket(wire, command->index, command->sip.fd, command->sip.wildcard);
         break;
     case COMMAND_SIP_CLOSE:
-        set_sip_socket(wire, command->index, -1);
+        set_sip_socket(wire, command->index, -1, false);
         break;
     case COMMAND_BUCKET:
         wire->guard.rate = command->bucket.rate;
@@ -125,25 +188,29 @@ void shell_apply(struct wire *wire, const struct command *command, uint64_t now)
         guard_distrust_all(&wire->guard);
         break;
     case COMMAND_BAN:
-        guard_ban(&wire->guard, &command->network.ip);
+        bans_add(&wire->guard.bans, &command->network.ip);
         break;
     case COMMAND_UNBAN:
-        guard_unban(&wire->guard, &command->network.ip);
+        bans_remove(&wire->guard.bans, &command->network.ip);
         break;
     default:
         apply_to_leg(wire, command, now);
     }
 }
 
-static void apply_commands(struct wire *wire, uint64_t now) {
+static void apply_commands(struct wire *wire, uint32_t limit, uint64_t now) {
     struct command command;
-    while (ring_pop(&wire->commands, &command))
+    while (limit-- && ring_pop(&wire->commands, &command)) {
+        begin_change(wire);
         shell_apply(wire, &command, now);
+        end_change(wire);
+    }
 }
 
 /* ---- packets */
 
-static void read_leg(struct wire *wire, uint32_t index, enum channel channel, uint64_t now) {
+/* One packet; false: there was none. */
+static bool read_packet(struct wire *wire, uint32_t index, enum channel channel, uint64_t now) {
     uint8_t data[PACKET_BUFFER];
     struct sockaddr_storage name;
     struct addr from;
@@ -151,9 +218,24 @@ static void read_leg(struct wire *wire, uint32_t index, enum channel channel, ui
     long length = system_recvfrom(wire->sockets[index].fd[channel], data, sizeof data, MSG_DONTWAIT | MSG_TRUNC, &name,
                                   &name_length);
     if (length < 0)
-        return;
+        return false;
     addr_from_sockaddr(&from, &name);
+    begin_change(wire);
     core_receive(&wire->core, index, channel, data, (size_t)length, &from, now);
+    end_change(wire);
+    return true;
+}
+
+/* One packet that is of use: what is thrown at the port beside it must not make it wait in the socket. */
+static void read_leg(struct wire *wire, uint32_t index, enum channel channel, uint64_t now) {
+    uint64_t used = wire->core.received;
+    while (read_packet(wire, index, channel, now) && wire->core.received == used) {
+        if (!wire->patience) {
+            wire->pressed = true;
+            return;
+        }
+        wire->patience--;
+    }
 }
 
 static void handle(struct wire *wire, uint64_t watched) {
@@ -211,7 +293,8 @@ static struct timespec to_timespec(uint64_t ns) {
 }
 
 static void gather(struct wire *wire, uint64_t now) {
-    uint64_t due = core_due(&wire->core), until = now + GATHER < due ? now + GATHER : due;
+    uint64_t pause = wire->pressed ? PRESSED_GATHER : GATHER;
+    uint64_t due = core_due(&wire->core), until = now + pause < due ? now + pause : due;
     if (until <= now)
         return;
     struct timespec at = to_timespec(until);
@@ -245,12 +328,14 @@ static void claim_priority(struct wire *wire) {
 
 void shell_finish(struct wire *wire) {
     uint64_t now = shell_clock();
-    apply_commands(wire, now); /* what is opened by them must be closed */
+    apply_commands(wire, COMMAND_RING, now); /* what is opened by them must be closed */
+    begin_change(wire);
     for (uint32_t index = 0; index < wire->core.capacity; index++)
         if (wire->core.legs[index].generation)
             close_leg(wire, index, now);
+    end_change(wire);
     for (uint32_t index = 0; index < SIP_SOCKETS_MAX; index++)
-        set_sip_socket(wire, index, -1);
+        set_sip_socket(wire, index, -1, false);
 }
 
 void *shell_run(void *argument) {
@@ -260,18 +345,22 @@ void *shell_run(void *argument) {
     while (!atomic_load(&wire->stopping)) {
         int count = wait_events(wire, events);
         uint64_t now = shell_clock(), due = core_due(&wire->core);
-        apply_commands(wire, now); /* first: what was ordered before a packet came is in force for it */
+        apply_commands(wire, TURN_COMMANDS, now); /* first: what was ordered before a packet came is in force for it */
+        wire->pressed = false;
+        wire->patience = TURN_PATIENCE;
         for (int i = 0; i < count; i++) {
             foresee(wire, events + i, count - i);
             handle(wire, events[i].data.u64);
         }
         if (due <= now) {
             note_lateness(wire, due, now);
+            begin_change(wire);
             core_step(&wire->core, now);
+            end_change(wire);
         }
         tell_python(wire);
         measure_rate(wire, (uint32_t)count, now);
-        if (wire->busy)
+        if (wire->busy || wire->pressed)
             gather(wire, shell_clock());
     }
     shell_finish(wire);

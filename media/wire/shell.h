@@ -7,6 +7,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "bans.h"
 #include "core.h"
 #include "guard.h"
 #include "ring.h"
@@ -42,6 +43,7 @@ struct command {
         } mode;
         struct {
             int fd;
+            bool wildcard;
         } sip;
         struct {
             double rate, burst;
@@ -59,7 +61,7 @@ struct leg_sockets {
 };
 
 struct datagram_head { /* before each datagram in the ring to Python */
-    struct addr from;
+    struct addr from, local;
     uint64_t arrival;
     uint32_t socket, length;
 };
@@ -72,11 +74,14 @@ struct wire {
     struct guard guard;
     struct leg_sockets *sockets;
     int sip_fds[SIP_SOCKETS_MAX];
+    bool sip_wildcard[SIP_SOCKETS_MAX];
     struct sip_batch *batch;
     int epoll;
     uint64_t window_start;
     uint32_t window_packets;
     bool busy;                /* so many packets that it pays to let them gather */
+    bool pressed;             /* a socket held more than one turn takes from it: somebody floods us */
+    uint32_t patience;        /* how many useless packets this turn still takes off the sockets of legs */
     bool woke_sip, woke_media; /* Python is to be told at the end of this turn */
     _Atomic uint64_t lateness[WIRE_LATENESS_BUCKETS];
 
@@ -85,6 +90,7 @@ struct wire {
     struct byte_ring datagrams;
     int kick_fd, event_fd, media_fd;
     _Atomic bool stopping, sleeping, notified, media_notified;
+    _Atomic uint32_t changes; /* odd while a leg is being changed; see shell_copy_leg */
     _Atomic bool *leg_used;   /* by leg: set by Python, cleared by the wire thread */
     _Atomic uint32_t legs_open;
     _Atomic bool realtime;
@@ -93,9 +99,11 @@ struct wire {
     struct leg_table table;
     pthread_t thread;
     bool running;
+    bool holding, held_back; /* commands are given without a kick; one was due */
     bool datagram_held;
     int sip_send_fds[SIP_SOCKETS_MAX];
-    uint32_t next_leg, generations, bans, trusted;
+    uint32_t next_leg, generations, trusted;
+    struct bans bans; /* the same as the guard's */
 };
 
 uint64_t shell_clock(void);              /* CLOCK_MONOTONIC, ns */
@@ -103,12 +111,28 @@ void *shell_run(void *wire);             /* the thread */
 void shell_finish(struct wire *wire);    /* closes every leg and socket; in the thread, or when there is none */
 int shell_submit(struct wire *wire, const struct command *command); /* from Python; EAGAIN: the ring stays full */
 void shell_apply(struct wire *wire, const struct command *command, uint64_t now);
-void shell_watch(struct wire *wire, int fd, uint32_t kind, uint32_t index);
+/* Takes `fd` into the epoll set without listening yet: from Python's thread, where an errno can be told. It leaves by
+ * being closed. */
+int shell_register(struct wire *wire, int fd);
+void shell_watch(struct wire *wire, int fd, uint32_t kind, uint32_t index); /* listens from now on */
+/* From Python: the leg up to its `repack` as it was between two packets. False: it is closed, or not open yet. */
+bool shell_copy_leg(const struct wire *wire, const struct wire_leg *leg, struct leg *copy);
 
 enum { WATCH_RTP = CHANNEL_RTP, WATCH_RTCP = CHANNEL_RTCP, WATCH_SIP, WATCH_KICK };
 
 /* sockets.c: 0 or errno */
-int socket_open(const char *ip, uint16_t port, int receive_buffer, int traffic_class, int *fd, uint16_t *bound_port);
+struct socket_options {
+    int receive_buffer; /* 0: the system's default */
+    int traffic_class;
+    bool tell_local; /* a socket bound to all addresses tells which of them each datagram was sent to */
+};
+
+int socket_open(const char *ip, uint16_t port, struct socket_options options, int *fd, uint16_t *bound_port);
+bool socket_is_wildcard(const char *ip);
+/* The local address among the control messages of one datagram; `set` is 0 when it is not there. */
+void socket_local(struct addr *local, struct msghdr *message);
+/* Sends from `from`, which is an address of ours. Returns 0 or errno. */
+int socket_send_from(int fd, const void *data, size_t length, const struct addr *to, const struct addr *from);
 
 /* recvfrom and sendto without glibc's thread cancellation around them; nobody cancels this thread. */
 static inline long system_recvfrom(int fd, void *data, size_t size, int flags, struct sockaddr_storage *from,
@@ -124,6 +148,6 @@ static inline long system_sendto(int fd, const void *data, size_t size, int flag
 /* sip.c */
 struct sip_batch *sip_batch_new(void);
 void sip_batch_free(struct sip_batch *batch);
-uint32_t sip_read(struct wire *wire, uint32_t index, uint64_t now); /* one batch; returns how many */
+void sip_read(struct wire *wire, uint32_t index, uint64_t now); /* one batch */
 
 #endif

@@ -2,6 +2,7 @@
 #include "shell.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -78,8 +79,11 @@ static int furnish(struct wire *wire, const char *legs_path, uint32_t legs, uint
     wire->core.shell = wire;
     wire->core.wall = wall_offset();
     guard_init(&wire->guard, random_number());
-    shell_watch(wire, wire->kick_fd, WATCH_KICK, 0);
-    return 0;
+    bans_init(&wire->bans, random_number());
+    int refused = shell_register(wire, wire->kick_fd);
+    if (!refused)
+        shell_watch(wire, wire->kick_fd, WATCH_KICK, 0);
+    return refused;
 }
 
 int wire_new(struct wire **result, const char *legs_path, uint32_t legs, uint32_t sip_ring_size) {
@@ -99,7 +103,15 @@ int wire_new(struct wire **result, const char *legs_path, uint32_t legs, uint32_
 int wire_start(struct wire *wire) {
     if (wire->running)
         return EALREADY;
+    sigset_t signals, before;
+    sigfillset(&signals); /* they are the interpreter's; only a fault is this thread's own */
+    sigdelset(&signals, SIGSEGV);
+    sigdelset(&signals, SIGBUS);
+    sigdelset(&signals, SIGFPE);
+    sigdelset(&signals, SIGILL);
+    pthread_sigmask(SIG_SETMASK, &signals, &before);
     int error = pthread_create(&wire->thread, NULL, shell_run, wire);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
     wire->running = error == 0;
     return error;
 }
@@ -184,17 +196,28 @@ int wire_guard_distrust_all(struct wire *wire) {
     return shell_submit(wire, &(struct command){.kind = COMMAND_DISTRUST_ALL});
 }
 
-static int submit_ip(struct wire *wire, enum command_kind kind, const char *ip) {
-    struct command command = {.kind = kind};
-    return addr_parse(&command.network.ip, ip, 0) ? shell_submit(wire, &command) : EINVAL;
-}
-
 int wire_guard_ban(struct wire *wire, const char *ip) {
-    return submit_ip(wire, COMMAND_BAN, ip);
+    struct command command = {.kind = COMMAND_BAN};
+    if (!addr_parse(&command.network.ip, ip, 0))
+        return EINVAL;
+    if (bans_hold(&wire->bans, &command.network.ip))
+        return 0;
+    if (!bans_add(&wire->bans, &command.network.ip))
+        return ENOSPC;
+    int error = shell_submit(wire, &command);
+    if (error)
+        bans_remove(&wire->bans, &command.network.ip);
+    return error;
 }
 
 int wire_guard_unban(struct wire *wire, const char *ip) {
-    return submit_ip(wire, COMMAND_UNBAN, ip);
+    struct command command = {.kind = COMMAND_UNBAN};
+    if (!addr_parse(&command.network.ip, ip, 0))
+        return EINVAL;
+    int error = shell_submit(wire, &command);
+    if (!error)
+        bans_remove(&wire->bans, &command.network.ip);
+    return error;
 }
 
 /* ---- counters */

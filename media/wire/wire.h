@@ -15,6 +15,8 @@ int wire_start(struct wire *wire);
 void wire_stop(struct wire *wire); /* closes every leg and socket */
 void wire_free(struct wire *wire);
 double wire_now(void); /* CLOCK_MONOTONIC, s: the clock of all times here */
+void wire_hold(struct wire *wire);    /* from here on commands do not wake the thread; it takes them with any packet */
+void wire_release(struct wire *wire); /* wakes it once for all that were given meanwhile */
 int wire_event_fd(const struct wire *wire); /* readable when datagrams or events wait */
 int wire_media_fd(const struct wire *wire); /* readable when events wait */
 
@@ -26,11 +28,14 @@ struct wire_datagram {
     uint64_t arrival; /* CLOCK_MONOTONIC, ns */
     uint16_t port;
     char ip[64];
+    char local_ip[64]; /* which of our addresses it was sent to; empty when the socket is bound to one */
 };
 
 int wire_sip_open(struct wire *wire, const char *ip, uint16_t port, uint32_t *index, uint16_t *bound_port);
 int wire_sip_close(struct wire *wire, uint32_t index);
-int wire_sip_send(struct wire *wire, uint32_t index, const void *data, size_t length, const char *ip, uint16_t port);
+/* `from` is our address that it leaves from, for a socket bound to all of them; NULL: the system's choice. */
+int wire_sip_send(struct wire *wire, uint32_t index, const void *data, size_t length, const char *ip, uint16_t port,
+                  const char *from);
 void wire_sip_begin(struct wire *wire); /* takes the signal off wire_event_fd */
 int wire_sip_next(struct wire *wire, struct wire_datagram *datagram); /* 1: there is one, 0: none left */
 void wire_sip_end(struct wire *wire);   /* signals again when some are left */
@@ -41,7 +46,7 @@ int wire_guard_bucket(struct wire *wire, double rate, double burst);
 int wire_guard_loopback(struct wire *wire, int exempt);
 int wire_guard_trust(struct wire *wire, const char *ip, uint32_t prefix); /* prefix counts in the family of `ip` */
 int wire_guard_distrust_all(struct wire *wire);
-int wire_guard_ban(struct wire *wire, const char *ip);
+int wire_guard_ban(struct wire *wire, const char *ip); /* ENOSPC: as many are banned as there is room for */
 int wire_guard_unban(struct wire *wire, const char *ip);
 
 /* ---- legs */

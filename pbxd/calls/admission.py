@@ -36,14 +36,19 @@ class Admission:
     _tokens: float = 0.0
     _filled_at: float = float("-inf")
 
-    def refusal(self, calls: int, now: float) -> Refusal | None:
-        """Why a call may not be set up at `now` beside `calls` others, or None; then it counts against the rate."""
+    def refusal(self, calls: int) -> Refusal | None:
+        """Why a call may not be set up beside `calls` others, or None. Asked before anything else is."""
         if self.draining:
             return Refusal.DRAINING
         if self.overloaded():
             return Refusal.OVERLOADED
         if calls >= self.max_calls:
             return Refusal.CALLS_FULL
+        return None
+
+    def count(self, now: float) -> Refusal | None:
+        """Counts a call against the rate, or says that it is too much. Asked once it is known who calls, so that
+        strangers, who are only challenged, cannot use up the rate."""
         filled = self._tokens + (now - self._filled_at) * self.setup_rate
         self._tokens, self._filled_at = min(filled, self.setup_rate), now
         if self._tokens < 1.0:

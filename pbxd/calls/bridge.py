@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pbxd.calls.causes import passed_on
 from pbxd.calls.leg import Leg
 from pbxd.sip.message import Request, Response
 from pbxd.sip.transaction import ServerTransaction
@@ -38,7 +39,7 @@ class Bridge:
         other = self.other(leg)
 
         def answered(status: int, response: Response | None, later: float) -> None:
-            leg.session.respond(transaction, status, later)
+            leg.session.respond(transaction, passed_on(status), later)
 
         headers = [(name, value) for name in PASSED_FOR_INFO if (value := request.headers.get(name)) is not None]
         other.session.request(

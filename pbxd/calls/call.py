@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import Enum, auto
+from enum import auto
 
 from pbxd.calls import causes
 from pbxd.calls.bridge import RELAYED_REQUESTS, Bridge
@@ -22,6 +22,7 @@ from pbxd.calls.leg import Leg, whose_doing
 from pbxd.calls.record import CallChanged, CallRecord, Change, Result
 from pbxd.sip.message import Request
 from pbxd.sip.session import EndCause, Ending
+from pbxd.sip.symbol import Symbol
 from pbxd.sip.timers import TimerHandle
 from pbxd.sip.transaction import ServerTransaction
 from pbxd.sip.uri import Uri
@@ -31,14 +32,14 @@ log = logging.getLogger(__name__)
 MAX_REDIRECTS = 5
 
 
-class CallState(Enum):
+class CallState(Symbol):
     SETUP = auto()
     RINGING = auto()
     TALKING = auto()
     ENDED = auto()
 
 
-class CallEvent(Enum):
+class CallEvent(Symbol):
     PROGRESSED = auto()
     ANSWERED = auto()
     CHANGED = auto()
@@ -85,6 +86,8 @@ class Call:
     """One call. `caller` is the leg that began it; `reroute` finds targets for a redirected number (RFC 3261 §8.1.3.4),
     or none; `on_over` is told once."""
 
+    _clock: Callable[[], float]
+
     def __init__(
         self,
         facilities: Facilities,
@@ -124,13 +127,15 @@ class Call:
         self.state = self._next(CallEvent.ANSWERED) or self.state
         self.record.answered_at = self._facilities.wall(now)
         self.caller.answer(now)
-        self._say(Change.ANSWERED)
+        if self.state is CallState.TALKING:
+            self._say(Change.ANSWERED)
 
     def ring(self, targets: Sequence[Target], clock: Callable[[], float]) -> None:
         """Rings all targets at once."""
         assert self.caller is not None  # noqa: S101 - `start` came first
         policy = self._facilities.policy.like(self.caller.offered)
         self._later(self._facilities.limits.ring_timeout_s, CallEvent.NOBODY_ANSWERED, clock())
+        self._clock = clock
         self._dial = Dial(self._facilities, self, self.record, targets, policy)
         self._dial.start(clock)
 
@@ -142,6 +147,10 @@ class Call:
         """Ends the call from any state, for the API or a stopping daemon."""
         result = Result.SERVER if drain or self.state is not CallState.TALKING else Result.SUCCESS
         self._end(CallEvent.HUNG_UP, End(result, 503 if drain else 480, causes.NORMAL_CLEARING, reason, "house"), now)
+
+    def fail(self, now: float) -> None:
+        """Ends the call after a fault of ours."""
+        self._end(CallEvent.HUNG_UP, End(Result.SERVER, 500, causes.TEMPORARY_FAILURE, "a fault", "house"), now)
 
     # ---- DialOwner, LegOwner
 
@@ -155,7 +164,7 @@ class Call:
             Bridge(self.caller, leg).connect()
         else:
             self.caller.ring(status, now)
-        if first:
+        if first and self.state is CallState.RINGING:
             self.record.ringing_at = self._facilities.wall(now)
             self._say(Change.RINGING)
 
@@ -213,20 +222,28 @@ class Call:
     def dial_failed(self, refused: Refused, now: float) -> None:
         """Tries where a redirect points, if redirects are followed; else passes the best refusal to the caller."""
         if self._facilities.limits.follow_redirects and self._redirects < MAX_REDIRECTS:
-            targets = [target for uri in redirect_contacts(refused) for target in self._reroute(uri)]
+            targets = self._redirected(refused)
             if targets and self.caller is not None:
                 self._redirects += 1
                 policy = self._facilities.policy.like(self.caller.offered)
                 self._dial = Dial(self._facilities, self, self.record, targets, policy)
-                self._dial.start(lambda: now)
+                self._dial.start(self._clock)
                 return
         ending = refused.ending
         reason = f"the callee {whose_doing(ending)}" if ending else "the callee could not be reached"
         q850 = causes.q850_in(ending.reason_header if ending else None) or causes.q850_of(refused.status)
-        status = 480 if 300 <= refused.status < 400 or refused.status in (401, 407) else refused.status
+        status = causes.passed_on(refused.status)
         self._end(CallEvent.REFUSED, End(Result.UPSTREAM, status, q850, reason, "callee"), now)
 
     # ---- inside
+
+    def _redirected(self, refused: Refused) -> list[Target]:
+        """Where a redirect points, each place once; one answer must not make us call a crowd."""
+        places: dict[Uri, Target] = {}
+        for uri in redirect_contacts(refused)[:MAX_REDIRECTS]:
+            for target in self._reroute(uri):
+                places.setdefault(target.uri, target)
+        return list(places.values())
 
     def _next(self, event: CallEvent) -> CallState | None:
         return TABLE.get((self.state, event))
@@ -252,7 +269,7 @@ class Call:
         record.reason, record.ended_by = end.reason, end.by
         for leg in (self.caller, self.callee):
             if leg is not None:
-                leg.silence()
+                leg.silence(now)
         if self._dial is not None:
             self._dial.cancel(now)
         for leg in (self.caller, self.callee):
@@ -260,6 +277,8 @@ class Call:
                 leg.hangup(now, status=end.status, reason=causes.reason_q850(end.q850))
         self._say(Change.ENDED)
         self._on_over(self)
+        # What the call and its legs know of each other goes, so that they need not wait for the garbage collector
+        self.caller = self.callee = self.bridge = self._dial = None
 
     def _say(self, change: Change) -> None:
         self._facilities.bus.publish(CallChanged(change, self.record))

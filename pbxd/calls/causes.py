@@ -64,6 +64,11 @@ def q850_in(reason_header: str | None) -> int | None:
     return int(found.group(1)) if found else None
 
 
+def passed_on(status: int) -> int:
+    """The final status that the other side is told. A redirect or a challenge is between us and who sent it."""
+    return 480 if 300 <= status < 400 or status in (401, 407) else status
+
+
 def reason_q850(cause: int, text: str = "") -> str:
     """A Reason header for a Q.850 cause; `text` must be ours, not the far side's."""
     return f'Q.850;cause={cause};text="{text}"' if text else f"Q.850;cause={cause}"

@@ -14,7 +14,9 @@ from pbxd.calls.facilities import Facilities
 from pbxd.calls.leg import Headers, Leg, LegOwner
 from pbxd.calls.negotiate import Policy
 from pbxd.calls.record import CallRecord, LegRecord, Role
+from pbxd.directory.binding import read_q
 from pbxd.ids import new_id
+from pbxd.sip.errors import ParseError
 from pbxd.sip.flow import Destination, place
 from pbxd.sip.headers import NameAddr
 from pbxd.sip.message import Request, Response
@@ -84,7 +86,7 @@ class Dial:
         """Stops all ringing; the owner hears nothing more."""
         self._over = True
         for leg in tuple(self._legs):
-            leg.silence()
+            leg.silence(now)
             leg.hangup(now, reason=reason)
 
     def early_leg(self) -> Leg | None:
@@ -193,4 +195,8 @@ def _rank(status: int) -> tuple[int, int]:
 def redirect_contacts(refused: Refused) -> list[Uri]:
     """The contacts of a 3xx, best first; none for any other end."""
     message = refused.ending.message if refused.ending and 300 <= refused.status < 400 else None
-    return [contact.uri for contact in message.contacts] if isinstance(message, Response) else []
+    try:
+        contacts = message.contacts if isinstance(message, Response) else []
+    except ParseError:
+        return []
+    return [contact.uri for contact in sorted(contacts, key=lambda contact: -read_q(contact.params.get("q")))]

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from media.session import Media, MediaSession
+from media.wire import WireError
 from pbxd.calls.negotiate import Policy
 from pbxd.directory.accounts import Directory
 from pbxd.directory.registrar import Registrar
 from pbxd.events import Bus
-from pbxd.sip.flow import Destination, Transport
+from pbxd.sip.flow import Destination, Flow, Transport
 from pbxd.sip.session import SessionSettings, SessionTable
 from pbxd.sip.stack import Stack
 from pbxd.sip.uri import Uri
@@ -20,11 +22,15 @@ from pbxd.sip.uri import Uri
 class Network(Protocol):
     """Our addresses, as far sides see them."""
 
-    def advertised(self, peer_ip: str, transport: Transport) -> tuple[str, int]:
-        """Host and port to name to `peer_ip` in Contact."""
+    def advertised(self, peer: Destination) -> tuple[str, int]:
+        """Host and port to name to `peer` in Contact."""
 
-    def local_ip_for(self, peer_ip: str) -> str:
-        """The address of ours that packets to `peer_ip` leave from: where its media socket is bound."""
+    def local_ip_for(self, peer_ip: str, flow: Flow | None = None) -> str:
+        """The address of ours that packets to `peer_ip` leave from, where its media socket is bound: the one its `flow`
+        came to."""
+
+    def told(self, local_ip: str, peer_ip: str) -> str:
+        """As which address `peer_ip` reaches what is bound to `local_ip`."""
 
 
 class Resolver(Protocol):
@@ -69,13 +75,18 @@ class Facilities:
     session: SessionSettings = field(default_factory=SessionSettings)
     hearers: dict[tuple[int, int], Hearer] = field(default_factory=dict)
 
-    def contact(self, user: str | None, peer_ip: str, transport: Transport) -> Uri:
-        """Our Contact toward `peer_ip`."""
-        host, port = self.network.advertised(peer_ip, transport)
-        if transport is Transport.UDP:
+    def contact(self, user: str | None, peer: Destination) -> Uri:
+        """Our Contact toward `peer`."""
+        host, port = self.network.advertised(peer)
+        if peer.transport is Transport.UDP:
             return Uri.sip(user, host, port)
-        return Uri.sip(user, host, port, transport=transport.value.lower())
+        return Uri.sip(user, host, port, transport=peer.transport.value.lower())
 
-    def open_media(self, peer_ip: str) -> MediaSession:
-        """Ports for a stream with `peer_ip`. Raises `media.OutOfPorts`."""
-        return self.media.open(self.network.local_ip_for(peer_ip))
+    def open_media(self, peer: Destination) -> MediaSession:
+        """Ports for a stream with `peer`. Raises `media.OutOfPorts`."""
+        try:
+            return self.media.open(self.network.local_ip_for(peer.host, peer.flow))
+        except WireError as error:
+            if peer.flow is None or error.errno != errno.EADDRNOTAVAIL:
+                raise
+        return self.media.open(self.network.local_ip_for(peer.host))  # the address it came to is ours no longer

@@ -15,6 +15,7 @@ from pbxd.sip.uri import Uri
 
 PASSED_HEADERS = ("Alert-Info", "User-to-User")
 _HIDING = frozenset({"id", "user", "header"})
+_NOBODY = "anonymous.invalid"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ def caller_of(request: Request, *, extension: str | None, name: str | None, trus
     believed in its P-Asserted-Identity, else in its From. Raises `Invalid` on an unreadable identity.
     """
     private = bool(_HIDING & {value.strip().lower() for value in (request.headers.get("Privacy") or "").split(";")})
+    private = private or claims_nobody(request)
     if extension is not None:
         return Caller(extension, name or request.from_.display or "", private)
     source = request.from_
@@ -42,15 +44,20 @@ def caller_of(request: Request, *, extension: str | None, name: str | None, trus
             source = NameAddr.parse(asserted[0])
         except ParseError as error:
             raise Invalid("P-Asserted-Identity cannot be read") from error
-    if source.uri.host == "anonymous.invalid" or (source.uri.user or "").lower() == "anonymous":
+    if source.uri.host == _NOBODY or (source.uri.user or "").lower() == "anonymous":
         private = True
     return Caller(source.uri.user or "", source.display or "", private)
+
+
+def claims_nobody(request: Request) -> bool:
+    """Whether From is that of a phone which hides its number by itself (RFC 3323 §4.1.1.3)."""
+    return request.from_.uri.host == _NOBODY
 
 
 def from_header(caller: Caller, domain: str) -> NameAddr:
     """The From of the next leg, without a tag; anonymous when the caller is private (RFC 3323 §4.1.1.3)."""
     if caller.private:
-        return NameAddr(display="Anonymous", uri=Uri.sip("anonymous", "anonymous.invalid"), params={})
+        return NameAddr(display="Anonymous", uri=Uri.sip("anonymous", _NOBODY), params={})
     return NameAddr(display=caller.name or None, uri=Uri.sip(caller.number or "unknown", domain), params={})
 
 

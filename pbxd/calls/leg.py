@@ -12,11 +12,13 @@ from typing import Protocol
 
 from media.plan import Codec, MediaPlan
 from media.session import MediaSession
+from media.wire import WireError
 from pbxd.calls.facilities import Facilities
 from pbxd.calls.negotiate import Endpoint, Negotiation, OfferedAudio, Policy, offered_audio
 from pbxd.calls.record import LegQuality, LegRecord
+from pbxd.sip.dialog import destination_of
 from pbxd.sip.errors import SdpError
-from pbxd.sip.flow import Destination, Transport
+from pbxd.sip.flow import Destination
 from pbxd.sip.headers import NameAddr
 from pbxd.sip.message import Request, Response
 from pbxd.sip.sdp import Direction, SessionDescription
@@ -59,6 +61,8 @@ class Leg:
     __slots__ = (
         "_answered_sdp",
         "_facilities",
+        "_first_offer",
+        "_told",
         "allowed",
         "media",
         "negotiation",
@@ -84,7 +88,9 @@ class Leg:
         self.allowed = Direction.SENDRECV
         self.prefer: Codec | None = None
         self.plan: MediaPlan | None = None
+        self._first_offer: SessionDescription | None = None
         self._answered_sdp = False
+        self._told = False
 
     @classmethod
     def incoming(
@@ -92,19 +98,20 @@ class Leg:
     ) -> Leg | None:
         """A leg for an INVITE. None: it broke a rule and has been answered. Raises `media.OutOfPorts`."""
         request, flow = transaction.request, transaction.flow
-        leg = cls._with_media(facilities, owner, record, flow.remote[0], flow.transport, facilities.policy)
+        peer = destination_of(flow)
+        leg = cls._with_media(facilities, owner, record, peer, facilities.policy)
         session = Session.incoming(
             facilities.stack,
             transaction,
             request,
             table=facilities.sessions,
-            contact=facilities.contact(request.uri.user, flow.remote[0], flow.transport),
+            contact=facilities.contact(request.uri.user, peer),
             settings=facilities.session,
             user=leg,
             now=now,
         )
         if session is None:
-            leg.silence()
+            leg.silence(now)
             return None
         leg.session = session
         return leg
@@ -127,14 +134,14 @@ class Leg:
     ) -> Leg:
         """Calls `uri` at the first of `destinations` that answers. Raises `media.OutOfPorts`."""
         first = destinations[0]
-        leg = cls._with_media(facilities, owner, record, first.host, first.transport, policy)
+        leg = cls._with_media(facilities, owner, record, first, policy)
         leg.session = Session.outgoing(
             facilities.stack,
             table=facilities.sessions,
             request_uri=uri,
             from_=from_,
             to=to,
-            contact=facilities.contact(from_.uri.user, first.host, first.transport),
+            contact=facilities.contact(from_.uri.user, first),
             destinations=destinations,
             offer=leg.negotiation.offer(),
             headers=headers,
@@ -151,15 +158,13 @@ class Leg:
         facilities: Facilities,
         owner: LegOwner,
         record: LegRecord,
-        peer_ip: str,
-        transport: Transport,
+        peer: Destination,
         policy: Policy,
     ) -> Leg:
-        media = facilities.open_media(peer_ip)
-        address, _ = facilities.network.advertised(peer_ip, transport)
-        endpoint = Endpoint(address, media.local[1], media.rtcp_port)
+        media = facilities.open_media(peer)
+        endpoint = Endpoint(facilities.network.told(media.local[0], peer.host), media.local[1], media.rtcp_port)
         number = _session_ids.getrandbits(31)
-        leg = cls(facilities, owner, record, media, Negotiation(endpoint, policy, number, frozenset({peer_ip})))
+        leg = cls(facilities, owner, record, media, Negotiation(endpoint, policy, number, frozenset({peer.host})))
         facilities.hearers[media.key] = leg
         return leg
 
@@ -180,10 +185,11 @@ class Leg:
         if self.session.remote_sdp is None:
             return True
         try:
-            self.offered = offered_audio(SessionDescription.parse(self.session.remote_sdp), self.negotiation.policy)
+            self._first_offer = SessionDescription.parse(self.session.remote_sdp)
+            self.offered = offered_audio(self._first_offer, self.negotiation.policy)
         except SdpError:
             return False
-        return self.offered is not None and bool(self.offered.codecs)
+        return self.offered is not None
 
     def ring(self, status: int, now: float, headers: Headers = ()) -> None:
         """Tells the caller that it rings."""
@@ -194,21 +200,32 @@ class Leg:
         if self.offered is None or self._answered_sdp:
             self.session.ring(status, now, headers=headers)
             return
-        self.session.ring(status, now, answer=self._answer_first_offer(), headers=headers)
+        try:
+            answer = self._answer_first_offer()
+        except SdpError as error:
+            self._break_off(now, str(error))
+            return
+        self.session.ring(status, now, answer=answer, headers=headers)
 
     def answer(self, now: float, headers: Headers = ()) -> None:
         """Answers the caller: with our answer, with the one given before in a 18x, or with our offer."""
         self.record.answered_at = self._facilities.wall(now)
         if self.offered is None:
             sdp: bytes | None = self.negotiation.offer(self.allowed)
+        elif self._answered_sdp:
+            sdp = None
         else:
-            sdp = None if self._answered_sdp else self._answer_first_offer()
+            try:
+                sdp = self._answer_first_offer()
+            except SdpError as error:
+                self._break_off(now, str(error))
+                return
         self.session.accept(sdp, now, headers=headers)
 
     def _answer_first_offer(self) -> bytes:
-        assert self.session.remote_sdp is not None  # noqa: S101 - self.offered was read from it
-        offer = SessionDescription.parse(self.session.remote_sdp)
-        sdp, plan = self.negotiation.answer(offer, self.allowed, self.prefer)
+        assert self._first_offer is not None  # noqa: S101 - self.offered was read from it
+        sdp, plan = self.negotiation.answer(self._first_offer, self.allowed, self.prefer)
+        self._first_offer = None
         self._answered_sdp = True
         self._apply(plan)
         return sdp
@@ -227,14 +244,15 @@ class Leg:
         """Ends the leg from any state; its owner hears `leg_ended`."""
         self.session.hangup(now, status=status, reason=reason)
 
-    def silence(self) -> None:
+    def silence(self, now: float) -> None:
         """Stops the sound and writes down how it was; the SIP side may take a while longer to end."""
         if self.media.closed:
             return
-        if self.plan is not None:
-            self.record.quality = _quality(self.media)
+        self.record.ended_at = self._facilities.wall(now)
         self._facilities.hearers.pop(self.media.key, None)
         self.media.close()
+        if self.plan is not None:
+            self.record.quality = _quality(self.media)
 
     def fell_silent(self, now: float) -> None:
         """Wire waited in vain."""
@@ -272,10 +290,10 @@ class Leg:
         try:
             offer = SessionDescription.parse(sdp)
             answer, plan = self.negotiation.answer(offer, self.allowed, self.plan.codec if self.plan else self.prefer)
+            self._apply(plan)
         except SdpError:
             self.session.refuse(488, now)
             return
-        self._apply(plan)
         self.session.answer(answer, now)
         self.owner.leg_changed(self, now)
 
@@ -288,11 +306,9 @@ class Leg:
         self.owner.leg_requested(self, transaction, request, now)
 
     def on_ended(self, ending: Ending, now: float) -> None:
-        self.record.ended_at = self._facilities.wall(now)
         if self.record.sip_status is None:
             self.record.sip_status = ending.status
-        self.silence()
-        self.owner.leg_ended(self, ending, now)
+        self._end(ending, now)
 
     # ---- inside
 
@@ -304,22 +320,34 @@ class Leg:
 
     def _accept(self, sdp: bytes, now: float) -> bool:
         try:
-            plan = self.negotiation.accept(SessionDescription.parse(sdp))
+            self._apply(self.negotiation.accept(SessionDescription.parse(sdp)))
         except SdpError as error:
             self._break_off(now, str(error))
             return False
-        self._apply(plan)
         return True
 
     def _break_off(self, now: float, why: str) -> None:
         log.warning("media cannot be agreed: %s", why, extra={"leg": self.record.id})
         self.record.sip_status = 488
         self.session.hangup(now, status=488, reason='SIP;cause=488;text="Not Acceptable Here"')
+        self._end(Ending(EndCause.PROTOCOL, 488), now)
 
     def _apply(self, plan: MediaPlan) -> None:
+        """Raises `SdpError` (488) when wire cannot do it."""
+        try:
+            self.media.apply(plan)
+        except WireError as error:
+            raise SdpError("the media cannot be set up", 488) from error
         self.plan = plan
         self.record.codec = plan.codec.name
-        self.media.apply(plan)
+
+    def _end(self, ending: Ending, now: float) -> None:
+        """Tells the owner, once. A far side that must be hung up because it makes no sense is not waited for."""
+        if self._told:
+            return
+        self._told = True
+        self.silence(now)
+        self.owner.leg_ended(self, ending, now)
 
 
 def _quality(media: MediaSession) -> LegQuality:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from ipaddress import ip_address
+from functools import lru_cache
+from ipaddress import IPv6Address, ip_address
 
 from media.plan import Codec, MediaPlan
 from pbxd.sip.errors import SdpError
@@ -18,6 +19,7 @@ STATIC_TYPES = {Codec.PCMU: 0, Codec.PCMA: 8}
 COMFORT_NOISE = 13
 DTMF_NAME = "TELEPHONE-EVENT"
 DTMF_TYPE = 101
+MAX_PORT = 65535
 SERVED_PROTOCOLS = frozenset({"RTP/AVP", "RTP/AVPF"})
 PTIMES_MS = (10, 20, 30, 40, 60)
 
@@ -88,7 +90,10 @@ class Negotiation:
     ) -> tuple[bytes, MediaPlan]:
         """Our answer to `offer` and the plan it makes. `allowed` bounds our direction; `prefer` is the codec that
         needs no conversion. Raises `SdpError` (488) when no line of it can be served."""
-        index, line, offered = self._serve(offer)
+        served = _served(offer, self.policy)
+        if served is None:
+            raise SdpError("no audio line with a codec of ours", 488)
+        index, line, offered = served
         codec = prefer if prefer in offered.codecs else offered.codecs[0]
         self.remote_direction = _wish(line)
         direction = _both(allowed, line.direction.reversed)
@@ -108,7 +113,7 @@ class Negotiation:
             raise SdpError("the answer has fewer m-lines than our offer", 488)
         line = answer.media[self.audio]
         offered = _understood(line, self.policy)
-        if line.port == 0 or not offered.codecs:
+        if not _usable(line) or not offered.codecs:
             raise SdpError("the answer took none of our codecs", 488)
         ours = self._last.media[self.audio].direction
         self._learn_direction(ours, _wish(line))
@@ -121,14 +126,6 @@ class Negotiation:
     def last(self) -> SessionDescription | None:
         """What we said last."""
         return self._last
-
-    def _serve(self, offer: SessionDescription) -> tuple[int, MediaLine, OfferedAudio]:
-        for index, line in enumerate(offer.media):
-            if line.kind == "audio" and line.port and line.proto.upper() in SERVED_PROTOCOLS:
-                offered = _understood(line, self.policy)
-                if offered.codecs:
-                    return index, line, offered
-        raise SdpError("no audio line with a codec of ours", 488)
 
     def _learn_direction(self, ours: Direction, theirs: Direction) -> None:
         # An answer can only narrow our offer, so an axis that we did not offer tells nothing of their wish.
@@ -199,12 +196,29 @@ class Negotiation:
         return self._last.to_bytes()
 
 
-def offered_audio(session: SessionDescription | None, policy: Policy) -> OfferedAudio | None:
-    """What the first usable audio line of `session` offers, for the policy of the next leg; None if nothing."""
-    for line in session.media if session else ():
-        if line.kind == "audio" and line.port:
-            return _understood(line, policy)
+def offered_audio(session: SessionDescription, policy: Policy) -> OfferedAudio | None:
+    """What the line offers that an answer to `session` would serve; None when it would serve none."""
+    served = _served(session, policy)
+    return served[2] if served is not None else None
+
+
+def _served(offer: SessionDescription, policy: Policy) -> tuple[int, MediaLine, OfferedAudio] | None:
+    """The first audio line with a codec of ours, and its place."""
+    for index, line in enumerate(offer.media):
+        if _usable(line):
+            offered = _understood(line, policy)
+            if offered.codecs:
+                return index, line, offered
     return None
+
+
+def _usable(line: MediaLine) -> bool:
+    return (
+        line.kind == "audio"
+        and line.port > 0
+        and line.proto.upper() in SERVED_PROTOCOLS
+        and _rtcp_port(line) <= MAX_PORT
+    )
 
 
 def _understood(line: MediaLine, policy: Policy) -> OfferedAudio:
@@ -228,13 +242,17 @@ def _wish(line: MediaLine) -> Direction:
     return line.direction
 
 
+@lru_cache(maxsize=1024)
 def _reachable(address: str | None) -> str | None:
-    if address is None or address in _NOWHERE:
-        return None
+    """One host's address; None for nowhere, and for many: a call is no way to make us flood a network."""
     try:
-        return str(ip_address(address))
+        ip = ip_address(address or "")
     except ValueError:  # a host name: where its packets come from will show where it is
         return None
+    plain = (ip.ipv4_mapped or ip) if isinstance(ip, IPv6Address) else ip
+    if plain.is_unspecified or plain.is_multicast or str(plain) == "255.255.255.255":
+        return None
+    return str(ip)
 
 
 def _rtcp_port(line: MediaLine) -> int:

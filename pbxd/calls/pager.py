@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
+from pbxd.calls.causes import passed_on
 from pbxd.calls.dial import Target
 from pbxd.calls.facilities import Facilities
 from pbxd.sip.flow import Destination
@@ -60,5 +61,5 @@ class Page:
         delivered = 200 <= status < 300
         self._best = status if delivered or self._best == 480 else self._best
         if not self._transaction.answered and (delivered or self._waiting == 0):
-            answer = self._best if self._best not in (401, 407) else 480
-            self._facilities.stack.respond(self._transaction, response_to(self._request, answer), now)
+            answer = response_to(self._request, passed_on(self._best))
+            self._facilities.stack.respond(self._transaction, answer, now)

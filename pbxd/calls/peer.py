@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pbxd.calls.identity import Caller, caller_of
+from pbxd.calls.identity import Caller, caller_of, claims_nobody
 from pbxd.directory.accounts import Directory
 from pbxd.directory.authentication import Authenticator, Outcome
 from pbxd.directory.model import Account, Device, Trunk
@@ -50,7 +50,7 @@ def peer_of(
     if verdict.outcome is not Outcome.PASS or verdict.device is None:
         return Challenge(verdict.status, verdict.headers)
     device = verdict.device
-    if not directory.owns(account, device, request.from_.uri.user or ""):
+    if not claims_nobody(request) and not directory.owns(account, device, request.from_.uri.user or ""):
         raise Denied("From is not the authenticated phone's own")
     user = directory.user(account, device.user)
     name = user.display_name if user else None

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from pbxd.calls.facilities import Facilities
 from pbxd.directory.authentication import Authenticator, Outcome
+from pbxd.directory.binding import is_ip, same_host
+from pbxd.sip.flow import Flow
 from pbxd.sip.message import Request, response_to
 from pbxd.sip.transaction import ServerTransaction
 
@@ -32,9 +34,20 @@ class Registration:
         if aor is None:
             self._answer(transaction, 403, now)
             return
+        if self._leads_to_a_provider(request, transaction.flow):
+            self._answer(transaction, 403, now, reason="Contact Is Not Yours")
+            return
         wall = self._facilities.wall(now)
         outcome = self._facilities.registrar.register(aor, verdict.device, request, transaction.flow, now, wall)
         self._answer(transaction, outcome.status, now, outcome.headers, outcome.reason)
+
+    def _leads_to_a_provider(self, request: Request, flow: Flow) -> bool:
+        """A provider trusts us by our address. A phone that registers the provider's as its own would have calls to
+        itself go out there, past all routes. One that names no address of its own is called where it came from."""
+        source, directory = flow.remote[0], self._facilities.directory
+        hosts = {contact.uri.host for contact in request.contacts}
+        others = {host for host in hosts if not same_host(host, source)}
+        return others != hosts and any(is_ip(host) and directory.is_provider(host) for host in others)
 
     def _answer(
         self,

@@ -191,7 +191,7 @@ class Switch:
     # ---- INVITE
 
     def _invite(self, transaction: ServerTransaction, request: Request, now: float) -> None:
-        self._admit(self.admission.refusal(len(self.calls), now))
+        self._admit(self.admission.refusal(len(self.calls)))
         accept = request.headers.get("Accept")
         if accept is not None and "application/sdp" not in accept.lower() and "*/*" not in accept:
             self._reply(transaction, 406, now)
@@ -199,6 +199,7 @@ class Switch:
         peer = self._peer(transaction, request, now)
         if peer is None:
             return
+        self._admit(self.admission.count(now))
         self._reply_trying(transaction, now)
         found = self._route(peer, request.uri.user or "")
         if isinstance(found, ToTrunk):
@@ -216,7 +217,11 @@ class Switch:
         self.calls[record.id] = call
         record.legs.append(leg.record)
         call.start(leg, now)
-        self._connect(call, leg, found, peer, request, now)
+        try:
+            self._connect(call, leg, found, peer, request, now)
+        except Exception:
+            call.fail(now)
+            raise
 
     def _forget(self, call: Call) -> None:
         self.calls.pop(call.record.id, None)

@@ -33,7 +33,7 @@ def targets_of(
     return [
         Target(
             party=route.user.name,
-            uri=binding.contact,
+            uri=binding.contact.with_(headers="") if binding.contact.headers else binding.contact,
             to=NameAddr(display=None, uri=Uri.sip(route.user.name, domain), params={}),
             from_=from_header(caller, domain),
             headers=headers,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pbxd.config.explain import suggestion
 from pbxd.config.problem import Problem
-from pbxd.config.schema import Config
+from pbxd.config.schema import SCOPES, Config
 from pbxd.config.tree import KeyPath, Tree
 from pbxd.config.values import Address, NumberRange
 
@@ -18,7 +18,15 @@ def cross_check(tree: Tree) -> list[Problem]:
     """Compare the sections with each other. Works on the plain tree, so that it also finds something in a file whose
     single settings are wrong; what has the wrong type is passed over here and reported there."""
     root = tree.value if isinstance(tree.value, dict) else {}
-    found = (_routes(root), _extensions(root), _numbers(root), _trunks(root), _listeners(root))
+    found = (
+        _routes(root),
+        _extensions(root),
+        _numbers(root),
+        _trunks(root),
+        _listeners(root),
+        _repeated(root),
+        _scopes(root),
+    )
     return [
         Problem(tree.place(path), ".".join(map(str, path)), message) for problems in found for path, message in problems
     ]
@@ -101,14 +109,33 @@ def _listeners(root: dict[str, object]) -> Found:
                 earlier = taken.setdefault((key == "udp", text), f"sip.{key}.{index}")
                 if earlier != f"sip.{key}.{index}":
                     yield ("sip", key, index), f"{text} is already taken by {earlier}"
+    if all(sip.get(key) == [] for key in ("udp", "tcp", "tls")):
+        yield ("sip",), "udp, tcp and tls are all empty: no phone could reach us"
     http = _mapping(root, "http").get("listen", str(default.http.listen))
     if isinstance(http, str) and (False, http) in taken and not http.endswith(":0"):
         yield ("http", "listen"), f"{http} is already taken by {taken[False, http]}"
 
 
-def check_ports(config: Config) -> list[Problem]:
+def _repeated(root: dict[str, object]) -> Found:
+    for path in (("sip", "digest", "algorithms"), ("codecs", "allow")):
+        items = _sequence(_mapping(root, *path[:-1]).get(path[-1]))
+        for index, item in enumerate(items):
+            if isinstance(item, str) and item in items[:index]:
+                yield (*path, index), f"{item} is named twice"
+
+
+def _scopes(root: dict[str, object]) -> Found:
+    known = ("*", *SCOPES, *dict.fromkeys(scope.partition(":")[0] + ":*" for scope in SCOPES))
+    for name, key in _mapping(root, "keys").items():
+        for index, scope in enumerate(_sequence(key.get("scopes") if isinstance(key, dict) else None)):
+            if isinstance(scope, str) and scope not in known:
+                yield ("keys", name, "scopes", index), f"there is no scope {scope}" + suggestion(scope, known)
+
+
+def check_ports(config: Config, ours: frozenset[tuple[str, str]] = frozenset()) -> list[Problem]:
     """Try to bind every listener and every address of ours: each that cannot be had is one problem. Leaves nothing
-    bound. Ports of sound are not tried: one that is taken is passed over when its turn comes."""
+    bound. `ours` are (key, address) pairs not to try: the running daemon of this configuration has them. Ports of sound are not tried:
+    one that is taken is passed over when its turn comes."""
     wanted = [("sip.udp", address, socket.SOCK_DGRAM) for address in config.sip.udp]
     wanted += [("sip.tcp", address, socket.SOCK_STREAM) for address in config.sip.tcp]
     wanted += [("sip.tls", address, socket.SOCK_STREAM) for address in config.sip.tls]
@@ -118,7 +145,7 @@ def check_ports(config: Config) -> list[Problem]:
             wanted.append((key, Address(str(ip), 0), socket.SOCK_DGRAM))
     problems = []
     for key, address, kind in wanted:
-        if message := _bind_error(address, kind):
+        if (key, str(address)) not in ours and (message := _bind_error(address, kind)):
             problems.append(Problem(config.source(key).where, key, message))
     for key in ("certificate", "private_key"):
         path: Path | None = getattr(config.sip, key)

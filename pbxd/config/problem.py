@@ -15,7 +15,8 @@ class Problem:
     message: str
 
     def __str__(self) -> str:
-        return ": ".join(filter(None, (self.where, self.key, self.message)))
+        key = "" if self.where == f"--set {self.key}" else self.key  # said already
+        return ": ".join(filter(None, (self.where, key, self.message)))
 
 
 class ConfigError(Exception):

@@ -117,7 +117,19 @@ Switch = Annotated[bool, Field(strict=True)]
 Count = Annotated[int, Field(strict=True, ge=1, le=10_000_000)]
 Seconds = Annotated[int, Field(strict=True, ge=1, le=31_536_000)]
 SecondsOrNever = Annotated[int, Field(strict=True, ge=0, le=31_536_000)]
-Scope = Annotated[str, Field(pattern=r"^(\*|[a-z][a-z0-9_.:-]{0,62})$")]
+Scope = Annotated[str, Field(pattern=r"^(\*|[a-z][a-z0-9_.:-]{0,62}(:\*)?)$")]
+# What a key may be allowed; `*` is everything, `calls:*` all of calls. The contracts of the API say what each opens.
+SCOPES = (
+    "calls:read",
+    "calls:write",
+    "phones:read",
+    "phones:write",
+    "records:read",
+    "registrations:read",
+    "registrations:write",
+    "settings:read",
+    "trunks:read",
+)
 RESTART: dict[str, Any] = {"restart": True}
 
 
@@ -162,7 +174,7 @@ class External(Section):
 
 class Digest(Section):
     algorithms: tuple[DigestAlgorithm, ...] = Field(
-        default=(DigestAlgorithm.SHA_256, DigestAlgorithm.MD5),
+        default=(DigestAlgorithm.MD5,),
         min_length=1,
         max_length=2,
         description="offered, strongest first",

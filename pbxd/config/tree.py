@@ -67,6 +67,8 @@ def read(text: str, name: str) -> Tree:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         message = " ".join(filter(None, (error.context, error.problem)))
+        if mark and "".join(text.split("\n")[mark.line : mark.line + 1])[mark.column : mark.column + 1] == "\t":
+            message = "a tab stands where spaces must"
         tree.problems.append(Problem(f"{name}:{mark.line + 1}" if mark else name, "", f"not YAML: {message}"))
     except yaml.YAMLError as error:
         tree.problems.append(Problem(name, "", f"not YAML: {error}"))

@@ -26,13 +26,13 @@ class Address:
     def parse(cls, text: str) -> Self:
         """Read `127.0.0.1:5060` or `[::1]:5060`. Raises ValueError."""
         host, colon, port = text.rpartition(":")
-        if not colon:
+        if not colon or not host:
             raise ValueError("an address is written 127.0.0.1:5060 or [::1]:5060")
         bracketed = host.startswith("[") and host.endswith("]")
         try:
             ip = ip_address(host[1:-1] if bracketed else host)
         except ValueError:
-            raise ValueError(f"{host or 'nothing'} is not an IP address (names are not looked up here)") from None
+            raise ValueError(f"{host} is not an IP address (names are not looked up here)") from None
         if isinstance(ip, IPv6Address) is not bracketed:
             raise ValueError("an IPv6 address stands in brackets, [::1]:5060, and an IPv4 address does not")
         return cls(str(ip), parse_port(port, lowest=0))

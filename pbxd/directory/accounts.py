@@ -10,6 +10,7 @@ from typing import Self
 from sqlalchemy import select
 
 from pbxd.config.schema import Config
+from pbxd.directory.binding import same_host
 from pbxd.directory.declared import TABLES, declare, registers
 from pbxd.directory.model import (
     Account,
@@ -25,6 +26,7 @@ from pbxd.directory.passwords import Hashes, make_password
 from pbxd.directory.snapshot import Rows, Snapshot
 from pbxd.errors import Conflict, NotFound
 from pbxd.ids import new_id
+from pbxd.sip.uri import Uri
 from pbxd.store import Store
 from pbxd.store.queue import Write
 from pbxd.store.schema import METADATA, devices, extensions, users
@@ -121,6 +123,13 @@ class Directory:
     def trunk_for(self, source: str, from_user: str | None) -> Trunk | None:
         """The trunk that may send a call from `source` (an IP literal) with this From user without a password."""
         return self._snapshot.sources.find(source, from_user)
+
+    def is_provider(self, address: str) -> bool:
+        """Whether `address` (an IP literal) is a trunk's source or proxy: a host that may trust us by our address."""
+        if self._snapshot.sources.covers(address):
+            return True
+        proxies = (trunk.proxy for trunk in self._snapshot.trunks.values() if trunk.proxy is not None)
+        return any(same_host(Uri.parse(proxy).host, address) for proxy in proxies)
 
     def trust_registered(self, trunk: Trunk, addresses: frozenset[str]) -> None:
         """Trust `addresses` to be this trunk's provider while we are registered there; none ends that."""

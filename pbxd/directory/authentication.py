@@ -16,6 +16,7 @@ from pbxd.directory.model import Account, Device
 from pbxd.sip.digest import Challenge, Credentials, NonceBook, NonceCheck, read_credentials, verify
 from pbxd.sip.errors import ParseError
 from pbxd.sip.message import Request
+from pbxd.sip.uri import Uri
 
 MAX_CREDENTIALS = 8
 _QOP = ("auth",)
@@ -33,6 +34,7 @@ class Reason(Enum):
     PROVEN = "proven"
     NO_CREDENTIALS = "no credentials"
     MALFORMED = "malformed credentials"
+    OTHER_URI = "credentials made for another request"
     UNKNOWN_ALGORITHM = "an algorithm that was not offered"
     WRONG = "wrong password or unknown user"
     STALE = "nonce too old"
@@ -77,6 +79,8 @@ class Authenticator:
                 return Verdict(Outcome.REFUSED, Reason.MALFORMED, 400)
             return self._challenge(Reason.NO_CREDENTIALS, account, now, proxy)
         credentials = ours[0]
+        if not _meant_for(request, credentials.uri, account):
+            return Verdict(Outcome.REFUSED, Reason.OTHER_URI, 400, None, credentials.username)
         reason, device = self._judge(request, credentials, account, now)
         if reason is Reason.PROVEN:
             return Verdict(Outcome.PASS, reason, 200, device, credentials.username)
@@ -85,8 +89,6 @@ class Authenticator:
     def _judge(
         self, request: Request, credentials: Credentials, account: Account, now: float
     ) -> tuple[Reason, Device | None]:
-        """Not what RFC 7616 §3.4.6 says: the digest's URI need not be the Request-URI. Phones and proxies write it in
-        their own ways, and the nonce count already keeps an answer from being used for a second request."""
         algorithm = credentials.algorithm.upper()
         if algorithm not in self.algorithms or credentials.qop == "auth-int":
             return Reason.UNKNOWN_ALGORITHM, None
@@ -126,6 +128,23 @@ class Authenticator:
             (name, str(Challenge(account.realm, nonce, algorithm, _QOP, None, stale))) for algorithm in self.algorithms
         )
         return Verdict(Outcome.CHALLENGE, reason, 407 if proxy else 401, None, username, headers)
+
+
+def _meant_for(request: Request, said: str, account: Account) -> bool:
+    """Whether credentials for the URI `said` are for `request` (RFC 7616 §3.4.6): else somebody whom a phone was made
+    to call could challenge it in our name, and call any number with its answer.
+
+    Not what the RFC says: the user part may be missing, and port and parameters may differ, for phones write them in
+    their own ways; so may the host, among those of `account`.
+    """
+    if said == str(request.uri):
+        return True
+    try:
+        uri = Uri.parse(said)
+    except ParseError:
+        return False
+    same_user = uri.user == request.uri.user or None in (uri.user, request.uri.user)
+    return same_user and (uri.host == request.uri.host or {uri.host, request.uri.host} <= account.domains)
 
 
 def _is_broken(line: str) -> bool:

@@ -30,6 +30,15 @@ class TrustedSources:
         """Trust these addresses, where we are registered, and no others of that kind."""
         self._registered = dict(addresses)
 
+    def covers(self, source: str) -> bool:
+        """Whether `source` (an IP literal) is some trunk's, whoever it says is calling."""
+        address = ip_address(source.partition("%")[0])
+        return (
+            str(address) in self._hosts
+            or str(address) in self._registered
+            or any(address in network for network, _ in self._networks)
+        )
+
     def find(self, source: str, from_user: str | None) -> Trunk | None:
         """The trunk that a call from `source` (an IP literal) with this From user belongs to."""
         candidates = self._hosts.get(source, [])

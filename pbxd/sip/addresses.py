@@ -10,10 +10,10 @@ import ipaddress
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from pbxd.sip.flow import Destination, Transport
+from pbxd.sip.flow import Destination, Flow, Transport
 
 _MAX_REMEMBERED = 16_384
-_WILDCARDS = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared with, not bound to
+_WILDCARDS = frozenset({"0.0.0.0", "::", ""})  # noqa: S104 - compared with, not bound to
 _WORLD = {4: "192.0.2.1", 6: "2001:db8::1"}  # documentation addresses (RFC 5737, RFC 3849): nothing is sent there
 _LOOPBACK = {4: "127.0.0.1", 6: "::1"}
 
@@ -58,6 +58,7 @@ class Addresses:
     def __init__(self, source: Source, *, external: Iterable[str | None] = (), local_nets: Iterable[str] = ()) -> None:
         self._source = source
         self._listeners: dict[Transport, list[Listener]] = {transport: [] for transport in Transport}
+        self._wild_sockets: set[int] = set()
         self._ways: dict[tuple[Transport, str], Way] = {}
         self.advertise(external, local_nets)
 
@@ -69,6 +70,8 @@ class Addresses:
 
     def add(self, listener: Listener) -> None:
         self._listeners[listener.transport].append(listener)
+        if listener.index and listener.wildcard:
+            self._wild_sockets.add(listener.index)
         self._ways.clear()
 
     def forget(self) -> None:
@@ -110,25 +113,37 @@ class Addresses:
     def sent_by(self, destination: Destination) -> tuple[str, int]:
         """Host and port for the Via of a request to `destination` (RFC 3261 §18.1.1): where a response or a new
         connection reaches us. IPv6 without brackets."""
-        transport, flow = destination.transport, destination.flow
-        way = self.way(transport, destination.host)
+        return self.advertised(destination.host, destination.transport, destination.flow)
+
+    def advertised(self, peer: str, transport: Transport, flow: Flow | None = None) -> tuple[str, int]:
+        """The address and port to name in a Contact toward `peer`, an IP literal. A peer that came by `flow` is told
+        the address it came to, or `external` in its place."""
+        way = self.way(transport, peer)
         listener, host = way.listener, way.advertised
-        if flow is not None and transport is Transport.UDP and flow.socket:
-            listener = next((each for each in self._listeners[transport] if each.index == flow.socket), listener)
-            if listener is not None and not listener.wildcard:
-                host = self._told(listener.host, destination.host)
-        elif flow is not None and flow.connection:
-            host = self._told(flow.local[0], destination.host)
+        if flow is not None and flow.transport is transport and (flow.socket or flow.connection):
+            if flow.socket:
+                listener = next((each for each in self._listeners[transport] if each.index == flow.socket), listener)
+            local = self._local_of(flow, listener)
+            if local:
+                host = self.told(local, peer)
         return host, listener.port if listener is not None else self._fallback_port(transport)
 
-    def advertised(self, peer: str, transport: Transport) -> tuple[str, int]:
-        """The address and port to name in a Contact toward `peer`, an IP literal."""
-        way = self.way(transport, peer)
-        return way.advertised, way.listener.port if way.listener is not None else self._fallback_port(transport)
+    def source_of(self, flow: Flow) -> str:
+        """As which address a datagram along `flow` must leave, when its socket is bound to all; else empty."""
+        return flow.local[0] if flow.socket in self._wild_sockets and flow.local[0] not in _WILDCARDS else ""
 
-    def local_ip_for(self, peer: str) -> str:
-        """Our own address toward `peer`, for RTP sockets: the SIP listener's when it is bound to one, else the
-        kernel's choice. What the peer is told may differ: `advertised`."""
+    @staticmethod
+    def _local_of(flow: Flow, listener: Listener | None) -> str | None:
+        """The address of ours that a flow came to; None when nobody knows."""
+        if flow.socket and listener is not None and not listener.wildcard:
+            return listener.host
+        return None if flow.local[0] in _WILDCARDS else flow.local[0]
+
+    def local_ip_for(self, peer: str, flow: Flow | None = None) -> str:
+        """Our own address toward `peer`, for RTP sockets: the one `flow` came to, else the SIP listener's when it is
+        bound to one, else the kernel's choice. What the peer is told may differ: `advertised`."""
+        if flow is not None and flow.local[0] not in _WILDCARDS:
+            return flow.local[0]
         for transport in Transport:
             way = self.way(transport, peer)
             if way.listener is not None:
@@ -144,9 +159,11 @@ class Addresses:
             local = source or _LOOPBACK[address.version]
         else:
             local = listener.host
-        return Way(listener, local, self._told(local, peer))
+        return Way(listener, local, self.told(local, peer))
 
-    def _told(self, local: str, peer: str) -> str:
+    def told(self, local: str, peer: str) -> str:
+        """What `peer` is told in place of our address `local`."""
+        local, _, _ = local.partition("%")  # the zone of a link-local address means nothing to others (RFC 4007 §11.2)
         external = self._external.get(6 if ":" in peer else 4)
         if external is None:
             return local

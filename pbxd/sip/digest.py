@@ -361,7 +361,7 @@ class NonceBook:
     def check(self, credentials: Credentials, now: float) -> NonceCheck:
         """Judges the nonce and count of credentials whose response is right, and marks the count as used.
 
-        Not what RFC 7616 §3.3 hopes for: without qop there is no count, so a nonce may be used again while it lives.
+        Without qop there is no count: such an answer counts as the first, so it passes once for each nonce.
         """
         issued_ms = self._issued(credentials.nonce)
         if issued_ms is None:
@@ -369,9 +369,7 @@ class NonceBook:
         age_ms = int(now * 1000) - issued_ms
         if not 0 <= age_ms <= self._lifetime_ms:
             return NonceCheck.STALE
-        number = credentials.nonce_count
-        if number is None:
-            return NonceCheck.FRESH
+        number = credentials.nonce_count or 1
         use = self._uses.get(credentials.nonce)
         if use is None:
             if issued_ms <= self._horizon_ms:

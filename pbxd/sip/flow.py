@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
+
+from pbxd.sip.symbol import Symbol
 
 
-class Transport(Enum):
+class Transport(Symbol):
     """A transport of RFC 3261 §18; the value is its name in a Via."""
 
     UDP = "UDP"

@@ -121,10 +121,12 @@ class Headers:
         return key
 
     def _changed(self, name: str) -> str:
-        key = header_key(name)
-        if key not in SPELLING:
+        key = _KEYS.get(name)
+        if key is None:
+            key = header_key(name)
             self._spelling.setdefault(key, name.strip())
-        self.parsed.pop(key, None)
+        if key in self.parsed:
+            del self.parsed[key]
         return key
 
     def get(self, name: str) -> str | None:
@@ -143,7 +145,12 @@ class Headers:
 
     def add(self, name: str, value: str) -> None:
         """Adds a line below those of the same name."""
-        self.lines.setdefault(self._changed(name), []).append(one_line(value))
+        key = self._changed(name)
+        lines = self.lines.get(key)
+        if lines is None:
+            self.lines[key] = [one_line(value)]
+        else:
+            lines.append(one_line(value))
 
     def insert(self, name: str, value: str) -> None:
         """Adds a line on top of those of the same name, a new name on top of all."""

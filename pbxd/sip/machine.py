@@ -11,22 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from enum import Enum
 
 from pbxd.sip.errors import SipError
+from pbxd.sip.symbol import Symbol
 
 
 class TransitionError(SipError):
     """The user of a transaction asked for what its state has no row for, such as a second final response: a bug."""
 
 
-class _Symbol(Enum):
-    """An Enum that hashes by identity: a table is looked up for every message and every timer."""
-
-    __hash__ = object.__hash__
-
-
-class State(_Symbol):
+class State(Symbol):
     CALLING = "Calling"
     TRYING = "Trying"
     PROCEEDING = "Proceeding"
@@ -37,7 +31,7 @@ class State(_Symbol):
     TERMINATED = "Terminated"
 
 
-class Event(_Symbol):
+class Event(Symbol):
     # responses, at a client
     PROVISIONAL = "1xx"
     SUCCESS = "2xx"
@@ -74,7 +68,7 @@ class Event(_Symbol):
     TRANSPORT_ERROR = "transport error"
 
 
-class Action(_Symbol):
+class Action(Symbol):
     SEND_AGAIN = "send the last message again"
     SEND_ACK = "send ACK"
     SEND_CANCEL = "send CANCEL"

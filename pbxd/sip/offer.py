@@ -14,17 +14,19 @@ Anything else is a rule broken: by the peer, answered 491 or 500 before it gets 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import Enum, auto
+from enum import auto
 from types import MappingProxyType
 
+from pbxd.sip.symbol import Symbol
 
-class OfferState(Enum):
+
+class OfferState(Symbol):
     IDLE = auto()
     LOCAL_OFFER = auto()
     REMOTE_OFFER = auto()
 
 
-class OfferEvent(Enum):
+class OfferEvent(Symbol):
     SEND_OFFER = auto()
     RECEIVE_OFFER = auto()
     SEND_ANSWER = auto()
@@ -32,7 +34,7 @@ class OfferEvent(Enum):
     WITHDRAW = auto()
 
 
-class Carrier(Enum):
+class Carrier(Symbol):
     """The messages that may carry an offer or an answer."""
 
     INVITE = auto()

@@ -290,7 +290,8 @@ class ServerTransaction(Exchange):
     `request` is readable until a final response was given to Stack.respond; then it is forgotten and raises
     RuntimeError. `to_tag` is the tag of every response of this transaction (RFC 3261 §8.2.6.2), to be used as the
     dialog's local tag; for a request inside a dialog it is the tag the request came with. `user` is a slot for the
-    core, None once the transaction is TERMINATED. `flow` is where its last request came from.
+    core, None once a final response to INVITE was acknowledged, or the transaction is TERMINATED. `flow` is where its
+    last request came from.
     """
 
     __slots__ = ("_layer", "_request", "flow", "key", "merge_key", "to_tag", "user")
@@ -367,6 +368,7 @@ class ServerTransaction(Exchange):
 
     def _forget(self, _message: object, _now: float) -> None:
         self._data = b""
+        self.user = None
 
     def _tell_ack(self, request: Request, now: float) -> None:
         self._layer.core.on_ack(request, self.flow, now)

@@ -36,20 +36,26 @@ _SWEEP_S = 1.0
 _ROUTE_REFRESH_SWEEPS = 30
 # A full send buffer is a lost datagram: the transaction sends again (RFC 3261 §17.1.1.2)
 _LOST_NOT_FAILED = frozenset({errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM, errno.EINTR})
+# What sending as an address that is no longer ours gives
+_NOT_OURS = frozenset({errno.EINVAL, errno.EADDRNOTAVAIL, errno.ENETUNREACH, errno.ENODEV})
 _NO_IPV6 = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL})
 
 
 class SipSockets(Protocol):
     """The SIP side of wire: UDP sockets behind rings. `event_fd` is readable as long as datagrams wait; `sip_receive`
-    gives (data, socket, (ip, port), arrival in monotonic seconds); `sip_send` gives 0 or an errno."""
+    gives (data, socket, (ip, port), arrival in monotonic seconds, local IP), the last one empty for a socket that is
+    bound to one address; `sip_send` gives 0 or an errno, and leaves as `local_ip` when that is given. What is ordered
+    between `hold` and `release` costs one waking of wire's thread."""
 
     @property
     def event_fd(self) -> int: ...
+    def hold(self) -> None: ...
+    def release(self) -> None: ...
     def sip_open(self, ip: str, port: int) -> int: ...
     def sip_close(self, index: int) -> None: ...
     def sip_address(self, index: int) -> tuple[str, int]: ...
-    def sip_receive(self, limit: int) -> Sequence[tuple[bytes, int, tuple[str, int], float]]: ...
-    def sip_send(self, index: int, data: bytes, ip: str, port: int) -> int: ...
+    def sip_receive(self, limit: int) -> Sequence[tuple[bytes, int, tuple[str, int], float, str]]: ...
+    def sip_send(self, index: int, data: bytes, ip: str, port: int, local_ip: str = "") -> int: ...
 
 
 class Machine(Protocol):
@@ -110,7 +116,7 @@ class Transports:
         self._sockets = sockets
         self._settings = settings
         self._lost_hooks: list[Callable[[Flow, float], None]] = []
-        self._flows: dict[tuple[int, tuple[str, int]], Flow] = {}
+        self._flows: dict[tuple[int, tuple[str, int], str], Flow] = {}
         self._locals: dict[int, tuple[str, int]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._armed = 0.0
@@ -189,13 +195,17 @@ class Transports:
         datagrams = self._sockets.sip_receive(_BATCH)
         self.overload.observe(OverloadReason.QUEUE_DELAY, now - datagrams[0][3] if datagrams else 0.0, now)
         receive = self.machine.receive
-        for data, index, remote, _ in datagrams:
-            try:
-                receive(data, self._flow(index, remote), now)
-            except Exception:
-                self.losses[Loss.FAULT] += 1
-                log.exception("a datagram of %s broke the stack", remote[0])
-        self.flush()
+        self._sockets.hold()
+        try:
+            for data, index, remote, _, local_ip in datagrams:
+                try:
+                    receive(data, self._flow(index, remote, local_ip), now)
+                except Exception:
+                    self.losses[Loss.FAULT] += 1
+                    log.exception("a datagram of %s broke the stack", remote[0])
+            self.flush()
+        finally:
+            self._sockets.release()
 
     def on_message(self, message: Request | Response | ParseError, flow: Flow) -> None:
         """From a stream; RFC 3261 §18.3: an unreadable request is answered where that is possible."""
@@ -221,13 +231,14 @@ class Transports:
                 self.losses[Loss.FAULT] += 1
                 log.exception("the end of a connection with %s broke its owner", flow.remote[0])
 
-    def _flow(self, index: int, remote: tuple[str, int]) -> Flow:
-        key = (index, remote)
+    def _flow(self, index: int, remote: tuple[str, int], local_ip: str) -> Flow:
+        key = (index, remote, local_ip)
         flow = self._flows.get(key)
         if flow is None:
             if len(self._flows) >= _MAX_FLOWS:
                 self._flows.clear()
-            flow = self._flows[key] = Flow(Transport.UDP, self._locals[index], remote, socket=index)
+            bound_ip, port = self._locals[index]
+            flow = self._flows[key] = Flow(Transport.UDP, (local_ip or bound_ip, port), remote, socket=index)
         return flow
 
     # ---- out
@@ -259,7 +270,7 @@ class Transports:
         if not self._running:
             return False
         if flow.transport is Transport.UDP:
-            return self._sockets.sip_send(flow.socket, PING, *flow.remote) == 0
+            return self._send_along(flow, PING, *flow.remote) == 0
         return self.connections.keep_alive(flow)
 
     def on_unsendable(self, outgoing: Outgoing, loss: Loss) -> None:
@@ -275,7 +286,7 @@ class Transports:
         destination = outgoing.destination
         flow = destination.flow
         if flow is not None and flow.socket:
-            index = flow.socket
+            number = self._send_along(flow, outgoing.data, destination.host, destination.port)
         else:
             try:
                 listener = self.addresses.way(Transport.UDP, destination.host).listener
@@ -285,8 +296,7 @@ class Transports:
             if listener is None:
                 self.on_unsendable(outgoing, Loss.NO_SOCKET)
                 return
-            index = listener.index
-        number = self._sockets.sip_send(index, outgoing.data, destination.host, destination.port)
+            number = self._sockets.sip_send(listener.index, outgoing.data, destination.host, destination.port)
         if number == 0:
             return
         if number in _LOST_NOT_FAILED:
@@ -294,6 +304,14 @@ class Transports:
         else:
             log.debug("not sent to %s port %s: %s", destination.host, destination.port, os.strerror(number))
             self.on_unsendable(outgoing, Loss.NETWORK)
+
+    def _send_along(self, flow: Flow, data: bytes, host: str, port: int) -> int:
+        """From the address the flow came to (RFC 3581 §4). When that is no longer ours, any other may still arrive."""
+        local_ip = self.addresses.source_of(flow)
+        number = self._sockets.sip_send(flow.socket, data, host, port, local_ip)
+        if local_ip and number in _NOT_OURS:
+            number = self._sockets.sip_send(flow.socket, data, host, port)
+        return number
 
     # ---- time
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from pbxd.api.contract import Contract, Identity
 from pbxd.api.house import HOUSE
 from pbxd.api.openapi import document
+from pbxd.config.schema import SCOPES
 from tests.api.test_surface import CUPS, Detail
 
 
@@ -52,6 +53,10 @@ def test_a_mistake_is_found_at_once(handler: object, path: str, error: str) -> N
     with pytest.raises((TypeError, ValueError), match=error.replace("{", r"\{")):
         contract.operation("GET", path, tag="x", scope=None)(handler)  # type: ignore[type-var]
     assert contract.operations == []
+
+
+def test_the_configuration_knows_every_scope() -> None:
+    assert {operation.scope for operation in HOUSE.operations} == set(SCOPES)
 
 
 def test_scopes_are_exact_or_of_a_kind_or_all() -> None:

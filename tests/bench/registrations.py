@@ -64,5 +64,5 @@ def run(programs: Programs, place: Path) -> Readings:
 
 def _config(phones: Phones) -> object:
     config = yaml.safe_load(LAB.read_text())
-    config["phones"] = {user: {"password": phones.password(user)} for user in ("1001", *phones.users)}
+    config["phones"] = {user: {"password": phones.password(user)} for user in phones.users}
     return config

@@ -129,11 +129,12 @@ static int call_number(const char *text) {
 /* ---- writing */
 
 static int write_sdp(char *text, int port) {
+    static int session; /* no two are alike, as with real phones */
     return snprintf(text, DATAGRAM,
-                    "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
+                    "v=0\r\no=- %d 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
                     "m=audio %d RTP/AVP 0 8 101\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\n"
                     "a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=ptime:20\r\na=sendrecv\r\n",
-                    port);
+                    ++session, port);
 }
 
 static void invite(int n) {

@@ -98,11 +98,14 @@ class House(Host):
 
     # ---- Network and Resolver of the facilities
 
-    def advertised(self, peer_ip: str, transport: Transport) -> tuple[str, int]:
+    def advertised(self, peer: Destination) -> tuple[str, int]:
         return self.address
 
-    def local_ip_for(self, peer_ip: str) -> str:
+    def local_ip_for(self, peer_ip: str, flow: Flow | None = None) -> str:
         return "127.0.0.1"
+
+    def told(self, local_ip: str, peer_ip: str) -> str:
+        return self.address[0]
 
     def destinations(self, uri: Uri, callback: Callable[[Sequence[Destination]], None]) -> None:
         callback([Destination(Transport.UDP, uri.host, uri.port or 5060)])
@@ -142,15 +145,16 @@ class Talk(Call):
         address, handset = self.party.address[0], self.party
         return (
             f"v=0\r\no=- 1 {self._said} IN IP4 {address}\r\ns=-\r\nc=IN IP4 {address}\r\nt=0 0\r\n"
-            f"m=audio 4000 RTP/AVP {handset.codecs}\r\na={handset.direction}\r\n"
+            f"m={handset.line} {handset.codecs}\r\na={handset.direction}\r\n"
         ).encode()
 
 
 class Handset(Party):
-    """A party that dials `number`; `direction` and `codecs` stand in its next description."""
+    """A party that dials `number`; `line`, `codecs` and `direction` stand in its next description."""
 
     call_type = Talk
     number = "1002"
+    line = "audio 4000 RTP/AVP"
     direction = "sendrecv"
     codecs = "0 8"
     display: str | None = "Bench"

@@ -166,3 +166,31 @@ def test_rtcp_shares_the_port_when_the_offer_says_so() -> None:
     assert plan.rtcp_mux
     assert plan.remote_rtcp == ("192.0.2.7", 4000)
     assert SessionDescription.parse(sdp).media[0].rtcp_mux
+
+
+@pytest.mark.parametrize(
+    "address", ["224.2.1.1", "255.255.255.255", "0.0.0.0", "ff02::1", "::", "::ffff:224.0.0.1", "host.example"]
+)
+def test_sound_goes_to_one_host_or_nowhere(address: str) -> None:
+    family = "IP6" if ":" in address else "IP4"
+    _, plan = negotiation().answer(description("m=audio 4000 RTP/AVP 0", f"c=IN {family} {address}"))
+    assert (plan.remote, plan.remote_rtcp, plan.sends) == (None, None, False)
+    assert plan.latch_from == {"203.0.113.9"}
+
+
+def test_an_answer_is_for_the_line_that_was_offered() -> None:
+    for line in ("m=video 4000 RTP/AVP 0", "m=audio 4000 RTP/SAVP 0", "m=audio 65535 RTP/AVP 0"):
+        asker = negotiation()
+        asker.offer()
+        with pytest.raises(SdpError):
+            asker.accept(description(line))
+
+
+def test_a_change_that_is_refused_changes_nothing() -> None:
+    leg = negotiation()
+    leg.answer(description("m=audio 4000 RTP/AVP 0"))
+    before = leg.last()
+    with pytest.raises(SdpError):
+        leg.answer(description("m=audio 65535 RTP/AVP 0", "a=sendonly"))
+    assert leg.last() is before
+    assert leg.remote_direction is Direction.SENDRECV

@@ -77,19 +77,19 @@ def test_the_best_refusal_is_the_one_a_person_can_use() -> None:
 def test_admission_refuses_in_order_of_urgency() -> None:
     late = False
     admission = Admission(max_calls=2, setup_rate=10, overloaded=lambda: late)
-    assert admission.refusal(1, 0.0) is None
-    assert admission.refusal(2, 0.0) is Refusal.CALLS_FULL
+    assert admission.refusal(1) is None
+    assert admission.refusal(2) is Refusal.CALLS_FULL
     late = True
-    assert admission.refusal(0, 0.0) is Refusal.OVERLOADED
+    assert admission.refusal(0) is Refusal.OVERLOADED
     admission.draining = True
-    assert admission.refusal(0, 0.0) is Refusal.DRAINING
+    assert admission.refusal(0) is Refusal.DRAINING
 
 
 def test_calls_that_come_too_fast_wait_for_their_turn() -> None:
     admission = Admission(max_calls=100, setup_rate=10, overloaded=lambda: False)
-    assert [admission.refusal(0, 5.0) for _ in range(11)] == [None] * 10 + [Refusal.TOO_FAST]
-    assert admission.refusal(0, 5.15) is None
-    assert admission.refusal(0, 5.15) is Refusal.TOO_FAST
+    assert [admission.count(5.0) for _ in range(11)] == [None] * 10 + [Refusal.TOO_FAST]
+    assert admission.count(5.15) is None
+    assert admission.count(5.15) is Refusal.TOO_FAST
 
 
 def test_causes_go_both_ways() -> None:

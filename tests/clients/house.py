@@ -75,7 +75,6 @@ class House:
             "http.listen": f"127.0.0.1:{self.block.port(2)}",
             "rtp.ports": self.block.rtp_ports,
             "trunks.lab-uas.proxy": f"sip:127.0.0.1:{self.uas_port}",
-            "sip.digest.algorithms": ["MD5"],
             **self._settings,
         }
 

@@ -37,16 +37,22 @@ def test_free_ports_are_no_problem(tmp_path: Path) -> None:
 def test_each_port_in_use_is_one_message(tmp_path: Path, taken: int) -> None:
     config = loaded(tmp_path, f'sip.udp=["127.0.0.1:{taken}"]', f'sip.tcp=["127.0.0.1:{taken}"]')
     assert [str(problem) for problem in check_ports(config)] == [
-        f"--set sip.udp: sip.udp: 127.0.0.1:{taken}/UDP is in use by another program (`ss -lnp` tells which)",
-        f"--set sip.tcp: sip.tcp: 127.0.0.1:{taken}/TCP is in use by another program (`ss -lnp` tells which)",
+        f"--set sip.udp: 127.0.0.1:{taken}/UDP is in use by another program (`ss -lnp` tells which)",
+        f"--set sip.tcp: 127.0.0.1:{taken}/TCP is in use by another program (`ss -lnp` tells which)",
     ]
+
+
+def test_what_our_own_daemon_has_is_not_taken(tmp_path: Path, taken: int) -> None:
+    config = loaded(tmp_path, f'sip.udp=["127.0.0.1:{taken}"]', f'sip.tcp=["127.0.0.1:{taken}"]')
+    ours = frozenset({("sip.udp", f"127.0.0.1:{taken}")})
+    assert [problem.key for problem in check_ports(config, ours)] == ["sip.tcp"]
 
 
 def test_an_address_of_another_host_is_named(tmp_path: Path) -> None:
     config = loaded(tmp_path, 'sip.udp=["192.0.2.77:5060"]', "rtp.address.ipv4=192.0.2.78", "rtp.address.ipv6=::1")
     assert [str(problem) for problem in check_ports(config)] == [
-        "--set sip.udp: sip.udp: 192.0.2.77:5060/UDP: this host has no such address",
-        "--set rtp.address.ipv4: rtp.address.ipv4: 192.0.2.78: this host has no such address",
+        "--set sip.udp: 192.0.2.77:5060/UDP: this host has no such address",
+        "--set rtp.address.ipv4: 192.0.2.78: this host has no such address",
     ]
 
 

@@ -100,8 +100,8 @@ def test_an_override_replaces_what_the_file_says_below_it(tmp_path: Path) -> Non
         ("calls.max", "--set calls.max: an override is written --set a.b.c=VALUE"),
         ("=5", "--set =5: an override is written --set a.b.c=VALUE"),
         ("node.name=x", "--set node.name: the key goes through something that is not a mapping"),
-        ("calls.max=many", "--set calls.max: calls.max: must be a whole number, not 'many'"),
-        ("calls.maxx=1", "--set calls.maxx: calls.maxx: unknown key (did you mean max?)"),
+        ("calls.max=many", "--set calls.max: must be a whole number, not 'many'"),
+        ("calls.maxx=1", "--set calls.maxx: unknown key (did you mean max?)"),
         ("calls.max=[1", "--set calls.max: not YAML: while parsing a flow sequence did not find expected ',' or ']'"),
     ],
 )

@@ -83,7 +83,39 @@ def test_the_right_password_passes(check: Check, index: int, header: str, method
 def test_an_old_phone_without_qop_passes(check: Check) -> None:
     challenge = challenges(check(request()))[1]
     old = Challenge(challenge.realm, challenge.nonce, "MD5", ())
-    assert check(answered(credentials(old))).outcome is Outcome.PASS
+    proof = credentials(old)
+    assert check(answered(proof)).outcome is Outcome.PASS
+    again = check(answered(proof))
+    assert (again.outcome, again.reason) == (Outcome.CHALLENGE, Reason.REPLAYED)
+    assert all(each.stale for each in challenges(again))
+
+
+@pytest.mark.parametrize(
+    ("uri", "passes"),
+    [
+        ("sip:127.0.0.1", True),
+        ("sip:127.0.0.1:5060;transport=tcp", True),
+        ("sip:1001@127.0.0.1", True),  # the REGISTER's URI has no user that this could contradict
+        ("sip:LAB.example.com", False),
+        ("sip:1001@evil.example", False),
+        ("127.0.0.1", False),
+        ("", False),
+    ],
+)
+def test_credentials_are_good_for_the_request_they_were_made_for(check: Check, uri: str, passes: bool) -> None:
+    challenge = challenges(check(request()))[0]
+    proof = answer(challenge, method="REGISTER", uri=uri, username="1001", password="lab-1001", cnonce="c")
+    verdict = check(answered(proof))
+    assert (verdict.outcome, verdict.reason, verdict.status) == (
+        (Outcome.PASS, Reason.PROVEN, 200) if passes else (Outcome.REFUSED, Reason.OTHER_URI, 400)
+    )
+
+
+def test_what_a_phone_said_to_somebody_it_called_dials_nothing_here(check: Check) -> None:
+    challenge = challenges(check(request("INVITE")))[0]
+    proof = answer(challenge, method="INVITE", uri="sip:eve@eve.example", username="1001", password="lab-1001",
+                   cnonce="c")  # fmt: skip
+    assert check(answered(proof, method="INVITE")).reason is Reason.OTHER_URI
 
 
 def test_a_count_passes_once(check: Check) -> None:
@@ -160,7 +192,9 @@ def test_the_made_up_secret_does_not_open_the_door(authenticator: Authenticator,
     for index, algorithm in enumerate(ALGORITHMS):
         challenge = challenges(check(request()))[index]
         secret = authenticator._made_up("9999", algorithm)
-        proof = answer(challenge, method="REGISTER", uri="sip:x", username="9999", ha1s={algorithm: secret}, cnonce="c")
+        proof = answer(
+            challenge, method="REGISTER", uri="sip:127.0.0.1", username="9999", ha1s={algorithm: secret}, cnonce="c"
+        )
         assert check(answered(proof)).reason is Reason.WRONG
 
 

@@ -6,6 +6,7 @@ import errno
 import select
 import socket
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -28,6 +29,11 @@ def sender() -> Iterator[MakeSocket]:
     yield make
     for each in made:
         each.close()
+
+
+def descriptors() -> int:
+    """How many file descriptors this process has open."""
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def collect(wire: Wire, count: int) -> list[Datagram]:
@@ -53,6 +59,37 @@ def test_both_families_and_the_way_back(wire: Wire, sender: MakeSocket) -> None:
         assert wire.sip_send(index, b"200", *datagram.remote) == 0
         assert phone.recvfrom(100)[0] == b"200"
         assert phone.getsockname()[:2] == datagram.remote
+
+
+@pytest.mark.parametrize(
+    ("bound", "asked", "asker"),
+    [("0.0.0.0", "127.0.0.5", "127.0.0.9"), ("0.0.0.0", "127.0.0.1", "127.0.0.5"), ("::", "::1", "::1")],
+)
+def test_a_wildcard_socket_answers_as_it_was_asked(
+    wire: Wire, sender: MakeSocket, bound: str, asked: str, asker: str
+) -> None:
+    index = wire.sip_open(bound, 0)
+    port, phone = wire.sip_address(index)[1], sender(asker)
+    phone.sendto(b"OPTIONS", (asked, port))
+    (datagram,) = collect(wire, 1)
+    assert datagram.local_ip == asked
+    assert wire.sip_send(index, b"200", *datagram.remote, datagram.local_ip) == 0
+    data, source = phone.recvfrom(100)
+    assert (data, source[:2]) == (b"200", (asked, port))
+
+
+def test_a_bound_socket_does_not_tell_what_everybody_knows(wire: Wire, sender: MakeSocket) -> None:
+    index = wire.sip_open("127.0.0.5", 0)
+    sender("127.0.0.9").sendto(b"x", wire.sip_address(index))
+    assert collect(wire, 1)[0].local_ip == ""
+
+
+def test_an_address_that_is_not_ours_is_not_sent_from(wire: Wire, sender: MakeSocket) -> None:
+    index = wire.sip_open("0.0.0.0", 0)
+    _, port = sender("127.0.0.9").getsockname()
+    assert wire.sip_send(index, b"x", "127.0.0.9", port, "192.0.2.77") in (errno.EINVAL, errno.ENETUNREACH)
+    assert wire.sip_send(index, b"x", "127.0.0.9", port, "::1") == errno.EINVAL
+    assert wire.sip_send(index, b"x", "127.0.0.9", port, "phone") == errno.EINVAL
 
 
 def test_ipv6_does_not_take_ipv4s_port(wire: Wire) -> None:
@@ -173,12 +210,40 @@ def test_the_guard_refuses_nonsense(wire: Wire) -> None:
 
 
 def test_stopping_twice_and_starting_never() -> None:
+    before = descriptors()
     wire = Wire(legs=4, sip_ring=1 << 12)
     index = wire.sip_open("127.0.0.1", 0)
     assert wire.sip_address(index)[0] == "127.0.0.1"
+    wire.leg_open("127.0.0.1", 0, 0)
+    assert descriptors() == before + 8  # epoll, three bells, a SIP socket for each thread, RTP and RTCP
     wire.stop()
+    wire.leg_open("127.0.0.1", 0, 0)  # too late, but not lost
     wire.close()
     wire.close()
+    assert descriptors() == before
+    with pytest.raises(TypeError):
+        wire.drops()
+
+
+def test_a_wire_that_nobody_closes_leaves_nothing_open() -> None:
+    before = descriptors()
+    wire = Wire(legs=4, sip_ring=1 << 12)
+    wire.leg_open("127.0.0.1", 0, 0)
+    wire.sip_open("127.0.0.1", 0)
+    assert descriptors() > before
+    del wire
+    assert descriptors() == before
+
+
+def test_bans_are_bounded_and_say_so(wire: Wire) -> None:
+    for number in range(8192):
+        wire.ban(f"10.1.{number >> 8}.{number & 255}")
+    wire.ban("10.1.0.0")  # again
+    with pytest.raises(WireError) as refused:
+        wire.ban("10.2.0.0")
+    assert refused.value.errno == errno.ENOSPC
+    wire.unban("10.1.0.0")
+    wire.ban("10.2.0.0")
 
 
 def test_a_leg_table_in_a_file(tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -189,8 +254,12 @@ def test_a_leg_table_in_a_file(tmp_path_factory: pytest.TempPathFactory) -> None
         assert content.startswith(b"pbxlegs\0")
         assert path.stat().st_mode & 0o777 == 0o600
         assert (len(content) - 4096) // 4 <= 2048
+        with pytest.raises(WireError) as taken:
+            Wire(legs=4, legs_path=str(path))
+        assert taken.value.errno == errno.EWOULDBLOCK  # to empty it would pull it from under the other
     finally:
         wire.close()
+    Wire(legs=4, legs_path=str(path)).close()
     with pytest.raises(WireError) as refused:
         Wire(legs_path="/nowhere/legs")
     assert refused.value.errno == errno.ENOENT

@@ -85,6 +85,30 @@ def test_a_flow_decides_the_socket_or_the_address_of_its_connection() -> None:
     assert wild.sent_by(UDP, "10.0.0.50", second) == ("10.0.0.1", 5080)
 
 
+def test_a_flow_to_a_wildcard_socket_is_told_the_address_it_came_to() -> None:
+    house = House((UDP, "0.0.0.0", 5060), (UDP, "10.0.0.1", 5080), (TCP, "0.0.0.0", 5070), external=("203.0.113.80",))
+    flow = Flow(UDP, ("10.0.0.7", 5060), ("10.0.0.50", 5060), socket=1)
+    assert house.sent_by(UDP, "10.0.0.50", flow) == ("10.0.0.7", 5060)
+    assert house.addresses.advertised("10.0.0.50", UDP, flow) == ("10.0.0.7", 5060)
+    assert house.addresses.advertised("10.0.0.50", TCP, flow) == ("10.0.0.1", 5070)  # it says nothing of TCP
+    assert house.addresses.advertised("198.51.100.9", UDP, flow) == ("203.0.113.80", 5060)
+    assert house.addresses.local_ip_for("10.0.0.50", flow) == "10.0.0.7"
+    assert house.addresses.source_of(flow) == "10.0.0.7"
+    for other in (
+        Flow(UDP, ("0.0.0.0", 5060), ("10.0.0.50", 5060), socket=1),
+        Flow(UDP, ("10.0.0.1", 5080), ("10.0.0.50", 5060), socket=2),
+    ):
+        assert house.addresses.source_of(other) == ""
+        assert house.addresses.local_ip_for("10.0.0.50", other) == "10.0.0.1"
+
+
+def test_a_zone_is_not_told() -> None:
+    house = House((UDP, "::", 5060))
+    flow = Flow(UDP, ("fe80::1%2", 5060), ("fe80::2%2", 5060), socket=1)
+    assert house.sent_by(UDP, "fe80::2%2", flow) == ("fe80::1", 5060)
+    assert house.addresses.source_of(flow) == "fe80::1%2"
+
+
 def test_a_transport_we_only_go_out_by_has_its_default_port() -> None:
     house = House((UDP, "0.0.0.0", 5080))
     assert house.sent_by(TLS, "192.0.2.50") == ("192.0.2.1", 5061)

@@ -49,6 +49,37 @@ async def test_an_answer_leaves_by_the_socket_of_its_flow() -> None:
             assert await peer.next() == (b"answer", bound)
 
 
+@pytest.mark.parametrize(
+    ("bound", "asked", "asker"),
+    [("0.0.0.0", "127.0.0.5", "127.0.0.9"), ("::", "::1", "::1")],
+)
+async def test_an_answer_leaves_as_the_address_that_was_asked(bound: str, asked: str, asker: str) -> None:
+    """RFC 3261 §18.2.2, RFC 3581 §4: for a socket that is bound to all addresses, too."""
+    machine = Recorder()
+    async with running(TransportSettings(udp=((bound, 0),)), machine) as transports, Peer.at(asker) as peer:
+        port = transports.bound[Transport.UDP][0][1]
+        peer.send(b"ask", (asked, port))
+        flow = Flow(Transport.UDP, (asked, port), peer.address, socket=1)
+        assert await machine.next("datagram") == (b"ask", flow)
+        machine.outgoing = [to(Transport.UDP, peer.address, b"answer", flow=flow)]
+        transports.flush()
+        assert await peer.next() == (b"answer", (asked, port))
+        assert transports.keep_alive(flow)
+        assert await peer.next() == (PING, (asked, port))
+        assert transports.addresses.sent_by(Destination(Transport.UDP, *peer.address, flow)) == (asked, port)
+
+
+async def test_an_answer_leaves_by_another_address_when_its_own_is_gone() -> None:
+    machine = Recorder()
+    everything = TransportSettings(udp=(("0.0.0.0", 0),))
+    async with running(everything, machine) as transports, Peer.at() as peer:
+        port = transports.bound[Transport.UDP][0][1]
+        flow = Flow(Transport.UDP, ("192.0.2.77", port), peer.address, socket=1)
+        machine.outgoing = [to(Transport.UDP, peer.address, b"answer", flow=flow)]
+        transports.flush()
+        assert await peer.next() == (b"answer", ("127.0.0.1", port))
+
+
 async def test_without_a_flow_the_kernel_and_the_family_choose_the_socket() -> None:
     machine = Recorder()
     settings = TransportSettings(udp=(("127.0.0.2", 0), LOOPBACK, ("::1", 0)))

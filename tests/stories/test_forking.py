@@ -3,7 +3,8 @@
 from tests.clients.lab import Lab, end, eventually
 from tests.clients.phone import talk
 from tests.clients.phones import Make
-from tests.clients.raw_sip import RawDialog, RawMessage, RawSip, register, sdp
+from tests.clients.raw_message import RawMessage, sdp
+from tests.clients.raw_sip import RawDialog, RawSip, register
 
 
 def test_three_ring_one_answers_two_fall_silent(lab: Lab) -> None:

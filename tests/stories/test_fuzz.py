@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable
 
 from tests.clients.lab import Lab, eventually
-from tests.clients.raw_sip import RawDialog, RawMessage, RawSip, sdp
+from tests.clients.raw_message import RawMessage, sdp
+from tests.clients.raw_sip import RawDialog, RawSip
 from tests.sip.test_fuzz_parser import MESSAGES, compose, mutate
 
 SEED = 4475
@@ -49,8 +50,8 @@ RESPONSES = [100, 180, 180, 183, 200, 200, 200, 302, 401, 407, 422, 486, 491, 50
 class Fuzzer:
     """Sends damage as the trunk lab-peer and as the far side of lab-uas."""
 
-    def __init__(self, lab: Lab) -> None:
-        self._rng = random.Random(SEED)
+    def __init__(self, lab: Lab, seed: int = SEED) -> None:
+        self._rng = random.Random(seed)
         self._trunk = lab.raw(address=PEER)
         self._far = lab.raw(address="127.0.0.1", port=lab.house.uas_port)
         self._pinger = lab.raw(address=PEER)

@@ -8,8 +8,9 @@ from tests.clients import ears
 from tests.clients.lab import Lab, both_silent, converse, end
 from tests.clients.phone import Call, talk
 from tests.clients.phones import Make
+from tests.clients.raw_message import sdp
 from tests.clients.raw_rtp import RawRtp
-from tests.clients.raw_sip import RawDialog, register, sdp
+from tests.clients.raw_sip import RawDialog, register
 from tests.clients.until import until
 
 ADDRESS_OF_NOBODY = "0.0.0.0"

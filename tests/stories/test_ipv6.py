@@ -2,7 +2,6 @@
 
 import pytest
 
-from tests.clients import sipp
 from tests.clients.lab import Lab, converse, end
 from tests.clients.phones import Make
 from tests.clients.raw_sip import register
@@ -35,19 +34,3 @@ def test_registering_by_way_of_ipv6(lab: Lab, tcp: bool) -> None:
     assert register(raw, "1003", "lab-1003").status == 200
     source = lab.house.registrations()[0]["source"]
     assert source == f"{'tcp' if tcp else 'udp'}:[::1]:{raw.port}"
-
-
-def test_sipp_by_way_of_ipv6(lab: Lab) -> None:
-    with sipp.uac(
-        "uac_phone",
-        lab.house.folder,
-        server=lab.house.sip6,
-        local=("::1", lab.house.block.port(9)),
-        media_port=lab.house.block.port(14),
-        caller="1001",
-        password="lab-1001",
-        domain="[::1]",
-        number="600",
-        talk_s=0.3,
-    ) as caller:
-        caller.succeeds()

@@ -8,7 +8,8 @@ from tests.clients.house import House
 from tests.clients.lab import Lab, connect, converse, end, eventually
 from tests.clients.phone import talk
 from tests.clients.phones import Make
-from tests.clients.raw_sip import RawDialog, sdp
+from tests.clients.raw_message import sdp
+from tests.clients.raw_sip import RawDialog
 
 NewLab = Callable[..., Lab]
 

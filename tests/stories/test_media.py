@@ -8,8 +8,9 @@ from tests.clients import ears
 from tests.clients.lab import Lab, connect, converse, end, eventually
 from tests.clients.phone import Call, Phone, talk
 from tests.clients.phones import Make
+from tests.clients.raw_message import RawMessage, sdp
 from tests.clients.raw_rtp import RawRtp
-from tests.clients.raw_sip import RawDialog, RawMessage, sdp
+from tests.clients.raw_sip import RawDialog
 from tests.clients.until import until
 
 PEER = "127.0.0.11"

@@ -8,7 +8,8 @@ from tests.clients.lab import Lab, connect, converse, end
 from tests.clients.line import Kind, Verb
 from tests.clients.phone import Phone, talk
 from tests.clients.phones import Make
-from tests.clients.raw_sip import RawDialog, register, sdp
+from tests.clients.raw_message import sdp
+from tests.clients.raw_sip import RawDialog, register
 
 
 def test_a_message_reaches_the_other_phone(lab: Lab) -> None:

@@ -5,7 +5,8 @@ import time
 from tests.clients import ears
 from tests.clients.lab import Lab, eventually
 from tests.clients.phones import Make
-from tests.clients.raw_sip import RawDialog, RawMessage, register, sdp
+from tests.clients.raw_message import RawMessage, sdp
+from tests.clients.raw_sip import RawDialog, register
 from tests.clients.until import until
 
 PEER = "127.0.0.11"

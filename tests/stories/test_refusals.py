@@ -6,7 +6,8 @@ import pytest
 
 from tests.clients.lab import Lab, eventually
 from tests.clients.phones import Make
-from tests.clients.raw_sip import RawDialog, register, sdp
+from tests.clients.raw_message import sdp
+from tests.clients.raw_sip import RawDialog, register
 
 
 @pytest.mark.parametrize(("status", "q850"), [(486, 17), (603, 21), (480, 18), (404, 1), (488, 65)], ids=str)
@@ -111,9 +112,21 @@ def test_a_cancel_before_anything_is_known(lab: Lab) -> None:
     phone.close()
 
 
-def test_no_codec_in_common(lab: Lab) -> None:
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("RTP/AVP 0", "RTP/AVP 18"),
+        ("RTP/AVP 0", "RTP/AV 0"),
+        ("RTP/AVP 0", "RTP/SAVP 0"),
+        ("m=audio 20000", "m=audio 0"),
+        ("m=audio", "m=video"),
+    ],
+    ids=["foreign-codec", "broken-profile", "secure-profile", "port-zero", "no-audio"],
+)
+def test_nothing_in_common(lab: Lab, before: str, after: str) -> None:
     raw = lab.raw(address="127.0.0.11")
     dialog = RawDialog.calling(raw, "outside", "600")
-    answer, sent = dialog.invite(sdp("127.0.0.11", 20_000, formats="18"))
+    answer, sent = dialog.invite(sdp("127.0.0.11", 20_000, formats="0").replace(before, after))
     dialog.acknowledge_failure(sent, answer)
     assert answer.status == 488
+    assert lab.record()["result"] == "client"

@@ -5,7 +5,8 @@ import pytest
 from tests.clients.lab import Lab
 from tests.clients.line import Transport
 from tests.clients.phones import Make
-from tests.clients.raw_sip import RawDialog, register, register_with, sdp
+from tests.clients.raw_message import sdp
+from tests.clients.raw_sip import RawDialog, register, register_with
 
 
 @pytest.mark.parametrize("make", list(Make), ids=lambda make: make.name.lower())

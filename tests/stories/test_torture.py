@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from tests.clients.house import House
-from tests.clients.raw_sip import RawDialog, RawMessage, RawSip
+from tests.clients.raw_message import RawMessage
+from tests.clients.raw_sip import RawDialog, RawSip
 
 VECTORS = Path(__file__).parents[1] / "vectors/sip"
 CASES: dict[str, dict[str, Any]] = {

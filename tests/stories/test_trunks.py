@@ -6,7 +6,8 @@ from tests.clients import sipp
 from tests.clients.lab import Lab, connect
 from tests.clients.phone import talk
 from tests.clients.phones import Make
-from tests.clients.raw_sip import RawDialog, sdp
+from tests.clients.raw_message import sdp
+from tests.clients.raw_sip import RawDialog
 
 MAKES = pytest.mark.parametrize("make", list(Make), ids=lambda make: make.name.lower())
 

@@ -132,6 +132,7 @@ class Inbound(Usage):
         self._acceptance = self._invitation = self.held = self.unacked = None
         if self._modification is not None:
             self._modification.stop(now)
+            self._modification = None
         if acceptance is not None:
             acceptance.stop()
         if held is not None:  # RFC 3261 §15.1.2: what is pending is answered

@@ -34,16 +34,22 @@ class Fork:
 
 
 class Invitation:
-    """The INVITE that opens the session; it outlives the answer to acknowledge every 2xx that comes again."""
+    """The INVITE that opens the session; it outlives the answer to acknowledge every 2xx that comes again. Its
+    transaction holds on to it then, not the other way round: once that is over nothing is left."""
 
-    __slots__ = ("_forks", "_offer", "_sent", "_usage", "_winner")
+    __slots__ = ("_forks", "_offer", "_place", "_request", "_sent", "_usage", "_winner")
 
     def __init__(self, usage: Usage, request: Request, destinations: Sequence[Destination], now: float) -> None:
         self._usage = usage
         self._offer = request.body or None
         self._forks: dict[str, Fork] = {}
         self._winner: Fork | None = None
-        self._sent = usage.client.send(request, self._heard, now, destinations=destinations)
+        self._request = request
+        """As it was sent last: with credentials, perhaps."""
+        self._place: Destination | None = None
+        """Where that was."""
+        self._sent: ClientRequest | None = usage.client.send(request, self._heard, now, destinations=destinations)
+        """While there is no final response."""
 
     def fork_of(self, tag: str) -> Fork | None:
         return self._forks.get(tag)
@@ -57,8 +63,8 @@ class Invitation:
         usage = self._usage
         usage.step(SessionEvent.GIVE_UP)
         usage.ending = ending
-        self._sent.abandoned = True
-        if self._sent.transaction is not None:
+        if self._sent is not None and self._sent.transaction is not None:
+            self._sent.abandoned = True
             headers = [] if reason is None else [("Reason", reason)]
             usage.stack.cancel(self._sent.transaction, now, headers)
 
@@ -76,7 +82,7 @@ class Invitation:
         elif fork.asking and fork.rseq is not None:
             fork.asking = False
             fork.offers.send_answer(sdp, Carrier.PRACK)
-            usage.client.prack(fork.dialog, self._sent.request, fork.rseq, sdp, now)
+            usage.client.prack(fork.dialog, self._request, fork.rseq, sdp, now)
             usage.settled(now)
 
     def acknowledge(self, now: float) -> None:
@@ -86,9 +92,13 @@ class Invitation:
             self._acknowledge(self._winner, None, now)
 
     def _heard(self, sent: ClientRequest, status: int, response: Response | None, now: float) -> None:
+        self._request = sent.request
+        self._place = None if sent.transaction is None else sent.transaction.destination
         if response is None or status >= 300:
-            self._failed(status, response, now)
+            self._sent = None
+            self._failed(sent, status, response, now)
         elif status >= 200:
+            self._sent = None
             self._succeeded(response, now)
         elif status > 100:
             self._progressed(response, now)
@@ -112,7 +122,7 @@ class Invitation:
             return
         sdp = self._early(fork, sdp_of(response), reliable)
         if reliable and not fork.asking and fork.rseq is not None:
-            usage.client.prack(fork.dialog, self._sent.request, fork.rseq, None, now)
+            usage.client.prack(fork.dialog, self._request, fork.rseq, None, now)
         usage.user.on_progress(response.status, sdp, response, now)
         usage.settled(now)
 
@@ -199,11 +209,11 @@ class Invitation:
         self._usage.bye(SessionEvent.GIVE_UP, Ending(EndCause.PROTOCOL), now, reason=reason)
 
     def _acknowledge(self, fork: Fork, sdp: bytes | None, now: float) -> None:
-        fork.ack = self._usage.client.ack(fork.dialog, self._sent.request, sdp, now)
+        fork.ack = self._usage.client.ack(fork.dialog, self._request, sdp, now)
 
     # ---- 3xx-6xx, or silence
 
-    def _failed(self, status: int, response: Response | None, now: float) -> None:
+    def _failed(self, sent: ClientRequest, status: int, response: Response | None, now: float) -> None:
         usage = self._usage
         usage.inviting = False
         if self._winner is not None or usage.ended:
@@ -215,7 +225,8 @@ class Invitation:
         elif status == 422 and usage.timer.too_small(response):
             self._forks.clear()
             usage.inviting = True
-            self._sent.again(now, self._ask_again)
+            self._sent = sent
+            sent.again(now, self._ask_again)
         else:
             usage.finish(Ending(EndCause.REJECTED, status, response.headers.get("Reason"), response), now)
 
@@ -241,9 +252,8 @@ class Invitation:
         return fork
 
     def _opened(self, response: Response) -> Fork:
-        usage, sent = self._usage, self._sent
-        peer = sent.transaction.destination if sent.transaction is not None else None
-        dialog = Dialog.uac(sent.request, response, usage.contact, peer)
+        usage = self._usage
+        dialog = Dialog.uac(self._request, response, usage.contact, self._place)
         usage.opened(dialog)
         if not self._forks:
             return Fork(dialog, usage.offers)

@@ -22,11 +22,13 @@ any           OVER             ENDED
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import Enum, auto
+from enum import auto
 from types import MappingProxyType
 
+from pbxd.sip.symbol import Symbol
 
-class SessionState(Enum):
+
+class SessionState(Symbol):
     CALLING = auto()
     """UAC: our INVITE is out, nothing came back."""
     PROCEEDING = auto()
@@ -49,7 +51,7 @@ class SessionState(Enum):
     """Told to the user; nothing is left."""
 
 
-class SessionEvent(Enum):
+class SessionEvent(Symbol):
     PROGRESS = auto()
     """A provisional response came."""
     SUCCESS = auto()

@@ -19,7 +19,7 @@ from pbxd.sip.session.client import Client, ClientRequest, ignore
 from pbxd.sip.session.ending import EndCause, Ending
 from pbxd.sip.session.settings import SessionSettings
 from pbxd.sip.session.state import TABLE, SessionEvent, SessionState
-from pbxd.sip.session.user import SessionUser
+from pbxd.sip.session.user import NOBODY, SessionUser
 from pbxd.sip.stack import Stack
 from pbxd.sip.timers import TimerHandle
 from pbxd.sip.transaction import ServerTransaction
@@ -292,7 +292,8 @@ class Usage(ABC):
         self.register.remove(self)
         if self.dialog is not None:
             self.dialog.state = DialogState.TERMINATED
-        self.user.on_ended(ending, now)
+        user, self.user = self.user, NOBODY
+        user.on_ended(ending, now)
 
     def lost_peer(self, status: int, response: Response | None, now: float) -> None:
         """A request in the dialog got an answer that ends it, or none (RFC 3261 §12.2.1.2, RFC 5057 §5.1)."""

@@ -40,3 +40,32 @@ class SessionUser(Protocol):
 
     def on_ended(self, ending: Ending, now: float) -> None:
         """The session is over. Exactly once, always last."""
+
+
+class Nobody(SessionUser):
+    """Takes the place of the user after `on_ended`: what is left of the session for its transactions' sake holds on to
+    nothing of its owner's."""
+
+    def on_progress(self, status: int, sdp: bytes | None, response: Response, now: float) -> None:
+        return
+
+    def on_answered(self, sdp: bytes | None, response: Response, now: float) -> None:
+        return
+
+    def on_established(self, sdp: bytes | None, now: float) -> None:
+        return
+
+    def on_offer(self, sdp: bytes | None, now: float) -> None:
+        return
+
+    def on_reanswer(self, sdp: bytes | None, status: int, now: float) -> None:
+        return
+
+    def on_request(self, transaction: ServerTransaction, request: Request, now: float) -> None:
+        return
+
+    def on_ended(self, ending: Ending, now: float) -> None:
+        return
+
+
+NOBODY = Nobody()

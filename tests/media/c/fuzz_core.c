@@ -124,11 +124,11 @@ static void guard_turn(struct script *s) {
     guard.rate = what & 15;
     guard.burst = what >> 4;
     if (what & 1)
-        guard_ban(&guard, &from);
+        bans_add(&guard.bans, &from);
     else if (what & 2)
-        guard_unban(&guard, &from);
+        bans_remove(&guard.bans, &from);
     CHECK(guard_judge(&guard, &from, now) <= GUARD_RATE);
-    CHECK(guard.bans <= GUARD_BANS_MAX);
+    CHECK(guard.bans.count <= BANS_MAX);
 }
 
 static void turn(struct script *s) {

@@ -9,6 +9,15 @@ static void knock(struct stage *stage, const char *ip, uint16_t port, uint32_t s
     stage_say(stage, 0, &from, 0, false, seq, seq * 160u, ssrc, payload, sizeof payload);
 }
 
+/* `count` packets, one each 20 ms. */
+static void talk(struct stage *stage, const char *ip, uint16_t port, uint32_t ssrc, int count) {
+    static uint16_t seq;
+    for (int i = 0; i < count; i++) {
+        stage_run_until(stage, stage->now + 20 * MS);
+        knock(stage, ip, port, ssrc, seq++);
+    }
+}
+
 static bool locked_to(const struct stage *stage, const char *ip, uint16_t port, enum lock lock) {
     const struct latch *latch = &stage->legs[0].latch;
     struct addr source = stage_addr(ip, port);
@@ -65,7 +74,7 @@ void test_the_sdp_address_beats_another_port_of_its_ip(void) {
 void test_takeover_needs_silence_and_persistence(void) {
     struct plan plan;
     struct stage *stage = new_stage(&plan);
-    knock(stage, "192.0.2.1", 4000, 1, 1);
+    talk(stage, "192.0.2.1", 4000, 1, 20);
     stage_run_until(stage, stage->now + 2900 * MS);
     for (uint16_t i = 0; i < 10; i++)
         knock(stage, "203.0.113.9", 5000, 2, i);
@@ -81,6 +90,47 @@ void test_takeover_needs_silence_and_persistence(void) {
     CHECK(addr_same(&stage_newest(stage)->to, &stage->legs[0].latch.source));
     knock(stage, "192.0.2.1", 4000, 1, 2); /* the SDP address may come back at once */
     CHECK(locked_to(stage, "192.0.2.1", 4000, LOCK_STRONG));
+    stage_free(stage);
+}
+
+void test_a_lucky_first_packet_holds_nothing(void) {
+    struct plan plan;
+    struct stage *stage = new_stage(&plan);
+    knock(stage, "203.0.113.9", 5000, 1, 1); /* thrown at every port from behind the phone's own NAT */
+    CHECK(locked_to(stage, "203.0.113.9", 5000, LOCK_WEAK));
+    talk(stage, "203.0.113.9", 6000, 2, 10);
+    CHECK(locked_to(stage, "203.0.113.9", 5000, LOCK_WEAK)); /* 200 ms are not over */
+    talk(stage, "203.0.113.9", 6000, 2, 3);
+    CHECK(locked_to(stage, "203.0.113.9", 6000, LOCK_WEAK));
+    talk(stage, "203.0.113.9", 6000, 2, 10);
+    for (int i = 0; i < 100; i++) { /* now it has shown that it talks: for 3 s nobody else may */
+        stage_run_until(stage, stage->now + 20 * MS);
+        knock(stage, "203.0.113.9", 5000, 1, (uint16_t)i);
+    }
+    CHECK(locked_to(stage, "203.0.113.9", 6000, LOCK_WEAK));
+    stage_free(stage);
+}
+
+void test_who_was_silent_has_its_place_back_once(void) {
+    struct plan plan;
+    struct stage *stage = new_stage(&plan);
+    talk(stage, "203.0.113.9", 6000, 1, 20);
+    stage_run_until(stage, stage->now + 4 * SECOND); /* a pause without a packet */
+    talk(stage, "203.0.113.9", 5000, 2, 20);
+    CHECK(locked_to(stage, "203.0.113.9", 5000, LOCK_WEAK));
+    for (uint16_t i = 0; i < 3; i++) { /* both talk */
+        CHECK(locked_to(stage, "203.0.113.9", 5000, LOCK_WEAK));
+        talk(stage, "203.0.113.9", 5000, 2, 1);
+        knock(stage, "203.0.113.9", 6000, 1, (uint16_t)(100 + i));
+    }
+    CHECK(locked_to(stage, "203.0.113.9", 6000, LOCK_WEAK));
+    for (uint16_t i = 0; i < 200; i++) {
+        talk(stage, "203.0.113.9", 6000, 1, 1);
+        knock(stage, "203.0.113.9", 5000, 2, i);
+        knock(stage, "203.0.113.9", 5000, 2, i);
+        knock(stage, "203.0.113.9", 5000, 2, i);
+    }
+    CHECK(locked_to(stage, "203.0.113.9", 6000, LOCK_WEAK));
     stage_free(stage);
 }
 

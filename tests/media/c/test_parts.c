@@ -181,7 +181,7 @@ void test_bans_against_a_plain_set(void) {
     struct guard *guard = new_guard();
     bool banned[HOSTS] = {false};
     uint32_t random = 5;
-    guard->secret = 1; /* few bits of secret: long rows in the table */
+    guard->bans.secret = 1; /* few bits of secret: long rows in the table */
     for (int i = 0; i < 40000; i++) {
         random = random * 1103515245 + 12345;
         uint32_t host = (random >> 16) % HOSTS;
@@ -189,9 +189,9 @@ void test_bans_against_a_plain_set(void) {
         write16(ip.ip + 14, (uint16_t)host);
         bool ban = random >> 31;
         if (ban)
-            CHECK(guard_ban(guard, &ip));
+            CHECK(bans_add(&guard->bans, &ip));
         else
-            guard_unban(guard, &ip);
+            bans_remove(&guard->bans, &ip);
         banned[host] = ban;
         host = random % HOSTS;
         write16(ip.ip + 14, (uint16_t)host);
@@ -203,13 +203,13 @@ void test_bans_against_a_plain_set(void) {
 void test_the_ban_table_is_bounded(void) {
     struct guard *guard = new_guard();
     struct addr ip = stage_addr("10.0.0.0", 0);
-    for (uint32_t host = 1; host <= GUARD_BANS_MAX; host++) {
+    for (uint32_t host = 1; host <= BANS_MAX; host++) {
         write16(ip.ip + 14, (uint16_t)host);
-        CHECK(guard_ban(guard, &ip));
+        CHECK(bans_add(&guard->bans, &ip));
     }
-    CHECK(guard_ban(guard, &ip)); /* again: it is banned already */
+    CHECK(bans_add(&guard->bans, &ip)); /* again: it is banned already */
     ip = stage_addr("10.9.9.9", 0);
-    CHECK(!guard_ban(guard, &ip));
+    CHECK(!bans_add(&guard->bans, &ip));
     CHECK_IS(guard_judge(guard, &ip, SECOND), GUARD_PASS);
     free(guard);
 }
@@ -246,15 +246,33 @@ void test_buckets(void) {
     free(guard);
 }
 
-void test_a_flood_of_sources_makes_room_for_itself(void) {
+void test_invented_sources_find_an_end(void) {
     struct guard *guard = new_guard();
     guard->rate = 1;
     guard->burst = 5;
     struct addr from = stage_addr("10.0.0.0", 5060);
+    CHECK_IS(passed(guard, "192.0.2.1", 3, SECOND), 3);
+    uint32_t fresh = 0;
     for (uint32_t host = 0; host < 100000; host++) {
         write32(from.ip + 12, 0x0a000000u + host);
-        CHECK_IS(guard_judge(guard, &from, SECOND + host), GUARD_PASS);
+        fresh += guard_judge(guard, &from, SECOND + host) == GUARD_PASS;
     }
-    CHECK_IS(passed(guard, "192.0.2.1", 100, 2 * SECOND), 5);
+    CHECK_IS(fresh, GUARD_NEWCOMERS_BURST - 1); /* 192.0.2.1 was new once, too */
+    CHECK_IS(passed(guard, "192.0.2.1", 100, SECOND + 100000), 2); /* it has its bucket yet */
+    CHECK_IS(passed(guard, "192.0.2.2", 100, SECOND + 100000), 0);
+    CHECK_IS(passed(guard, "192.0.2.2", 100, 2 * SECOND), 5);
+    free(guard);
+}
+
+void test_trust_counts_in_its_family(void) {
+    struct guard *guard = new_guard();
+    struct addr all_v6 = stage_addr("::", 0), all_v4 = stage_addr("0.0.0.0", 0);
+    guard->rate = 1;
+    guard->burst = 1;
+    CHECK(guard_trust(guard, &all_v6, 0));
+    CHECK_IS(passed(guard, "2001:db8::1", 10, SECOND), 10);
+    CHECK_IS(passed(guard, "192.0.2.1", 10, SECOND), 1);
+    CHECK(guard_trust(guard, &all_v4, 96));
+    CHECK_IS(passed(guard, "192.0.2.1", 10, SECOND), 10);
     free(guard);
 }

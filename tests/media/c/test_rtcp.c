@@ -141,6 +141,16 @@ void test_silence_is_told_once_and_not_on_hold(void) {
     stage_run_until(stage, stage->now + 60 * SECOND);
     CHECK_IS(stage_reported(stage, EVENT_SILENT), 2);
     CHECK_IS(stage->events[stage->reports - 1].at - resumed, 10 * SECOND);
+    a.sends = false; /* the far side holds: it says sendonly, and is quiet */
+    stage_plan(stage, 0, &a);
+    stage_run_until(stage, stage->now + 60 * SECOND);
+    CHECK_IS(stage_reported(stage, EVENT_SILENT), 3);
+    a.sends = true;
+    stage_plan(stage, 0, &a);
+    resumed = stage->now;
+    stage_run_until(stage, stage->now + 60 * SECOND);
+    CHECK_IS(stage_reported(stage, EVENT_SILENT), 4);
+    CHECK_IS(stage->events[stage->reports - 1].at - resumed, 10 * SECOND);
     stage_free(stage);
 }
 
@@ -190,4 +200,27 @@ void test_jitter_as_in_rfc_3550(void) {
         transit = here;
     }
     CHECK(jitter > 10 && abs((int)(r.jitter >> 4) - (int)jitter) <= 1);
+}
+
+void test_a_report_of_another_source_is_not_answered(void) {
+    struct stage *stage = stage_new();
+    struct plan a = stage_open(stage, 0);
+    stage_mode(stage, 0, MODE_ECHO, 0);
+    struct source from_a = source_of(&a);
+    struct addr from = a.remote;
+    uint8_t report[28] = {0x80, 200, 0, 6};
+    for (int ours = 0; ours < 2; ours++) {
+        talk(stage, 0, &from_a, stage->now + 100 * MS);
+        write32(report + 4, from_a.ssrc + !ours); /* somebody else's, then its own */
+        write32(report + 8, 0x1234);
+        write32(report + 12, 0x56780000);
+        stage_datagram(stage, 0, CHANNEL_RTCP, &from, report, sizeof report);
+        size_t before = stage->rtcp_emissions;
+        while (stage->rtcp_emissions == before)
+            talk(stage, 0, &from_a, stage->now + 20 * MS);
+        CHECK_IS(read32(stage->rtcp.data + 28), from_a.ssrc);
+        CHECK_IS(read32(stage->rtcp.data + 44), ours ? 0x12345678 : 0); /* last report, delay since: RFC 3550 §6.4.1 */
+        CHECK_IS(read32(stage->rtcp.data + 48) != 0, ours);
+    }
+    stage_free(stage);
 }

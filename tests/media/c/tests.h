@@ -20,6 +20,8 @@
     X(test_a_stranger_never_latches) \
     X(test_the_sdp_address_beats_another_port_of_its_ip) \
     X(test_takeover_needs_silence_and_persistence) \
+    X(test_a_lucky_first_packet_holds_nothing) \
+    X(test_who_was_silent_has_its_place_back_once) \
     X(test_a_new_remote_arms_the_latch_again) \
     X(test_a_wrong_payload_type_does_not_latch) \
     X(test_mapped_and_plain_ipv4_are_one) \
@@ -42,7 +44,8 @@
     X(test_bans_against_a_plain_set) \
     X(test_the_ban_table_is_bounded) \
     X(test_buckets) \
-    X(test_a_flood_of_sources_makes_room_for_itself) \
+    X(test_invented_sources_find_an_end) \
+    X(test_trust_counts_in_its_family) \
     X(test_every_pair_of_packet_times) \
     X(test_rough_input) \
     X(test_the_tail_of_a_talkspurt) \
@@ -54,6 +57,7 @@
     X(test_muxed_reports_share_the_port) \
     X(test_round_trip_and_what_the_far_end_reports) \
     X(test_malformed_reports) \
+    X(test_a_report_of_another_source_is_not_answered) \
     X(test_silence_is_told_once_and_not_on_hold) \
     X(test_loss_over_the_wrap) \
     X(test_jitter_as_in_rfc_3550)
