@@ -13,9 +13,7 @@ static const struct socket_options media_options = {.traffic_class = 0xb8 /* EF,
 
 
 static int claim_slot(struct wire *wire, uint32_t *index) {
-    for (uint32_t tried = 0; tried < wire->table.capacity; tried++) {
-        uint32_t slot = wire->next_leg;
-        wire->next_leg = (slot + 1) % wire->table.capacity;
+    for (uint32_t slot = 0; slot < wire->table.capacity; slot++) { /* the lowest: its memory is in use already */
         if (!atomic_load(&wire->leg_used[slot])) {
             *index = slot;
             return 0;

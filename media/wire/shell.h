@@ -102,7 +102,7 @@ struct wire {
     bool holding, held_back; /* commands are given without a kick; one was due */
     bool datagram_held;
     int sip_send_fds[SIP_SOCKETS_MAX];
-    uint32_t next_leg, generations, trusted;
+    uint32_t generations, trusted;
     struct bans bans; /* the same as the guard's */
 };
 

@@ -134,8 +134,8 @@ def _scopes(root: dict[str, object]) -> Found:
 
 def check_ports(config: Config, ours: frozenset[tuple[str, str]] = frozenset()) -> list[Problem]:
     """Try to bind every listener and every address of ours: each that cannot be had is one problem. Leaves nothing
-    bound. `ours` are (key, address) pairs not to try: the running daemon of this configuration has them. Ports of sound are not tried:
-    one that is taken is passed over when its turn comes."""
+    bound. `ours` are (key, address) pairs not to try: the running daemon of this configuration has them. Ports of
+    sound are not tried: one that is taken is passed over when its turn comes."""
     wanted = [("sip.udp", address, socket.SOCK_DGRAM) for address in config.sip.udp]
     wanted += [("sip.tcp", address, socket.SOCK_STREAM) for address in config.sip.tcp]
     wanted += [("sip.tls", address, socket.SOCK_STREAM) for address in config.sip.tls]

@@ -43,6 +43,10 @@ class RawSip:
     ) -> None:
         self._socket.close()
 
+    def hears_only_the_server(self) -> None:
+        """From here on as a NAT would have it: what does not come from the very address that was asked is lost."""
+        self._socket.connect(self.server)
+
     @property
     def host(self) -> str:
         """Own address and port as a URI or Via has them."""

@@ -16,7 +16,7 @@ FUZZ_SECONDS = 20
 
 @pytest.fixture(scope="module")
 def harness() -> Path:
-    sources = sorted(path for path in toolchain.HERE.glob("*.c") if path.name != "fuzz_core.c")
+    sources = sorted(path for path in toolchain.HERE.glob("*.c") if path.name not in ("fuzz_core.c", "race_wire.c"))
     return toolchain.build("harness", sources)
 
 
@@ -35,6 +35,16 @@ def test_every_function_of_the_harness_is_listed() -> None:
         if line.startswith("void test_")
     }
     assert found == set(toolchain.test_names())
+
+
+@pytest.mark.parametrize(("name", "sanitizers"), [("threads", toolchain.THREADS), ("memory", toolchain.SANITIZE)])
+def test_the_thread_beside_the_interpreter(name: str, sanitizers: list[str]) -> None:
+    """All that Python may ask for, while packets fly: no race, nothing leaked."""
+    sources = [toolchain.HERE / "race_wire.c", toolchain.HERE / "stage.c", *toolchain.SHELL]
+    program = toolchain.build(f"race-{name}", sources, flags=sanitizers)
+    outcome = toolchain.run(Path("/usr/bin/setarch"), "-R", str(program), timeout=60)  # TSan wants plain addresses
+    assert outcome.returncode == 0, outcome.stderr[-4000:]
+    assert int(outcome.stdout.split()[0]) > 0
 
 
 def _libfuzzer() -> Path | None:

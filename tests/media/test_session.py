@@ -12,7 +12,8 @@ import pytest
 
 from media.plan import Codec
 from media.session import Latch, Media, MediaEventKind, MediaSession, OutOfPorts
-from media.wire import Mode, WireError
+from media.wire import Mode, Wire, WireError
+from tests.clients.block import Block
 from tests.media.conftest import next_events
 from tests.media.speaker import Packet, Speaker
 
@@ -172,6 +173,47 @@ def test_a_stranger_cannot_steal_a_leg(media: Media, speakers: Speakers) -> None
     assert statistics.numbers.source == phone.address
     assert statistics.numbers.latch is Latch.EXACT
     assert media.wire.drops()["elsewhere"] == 2
+
+
+def test_what_is_thrown_at_a_port_does_not_hide_what_belongs_there(block: Block) -> None:
+    wire = Wire(legs=4, sip_ring=1 << 12)
+    phone, thief = Speaker(), Speaker("127.0.0.2")
+    try:
+        session = connect(Media(wire, block.rtp_pool()), phone)
+        session.echo()
+        for _ in range(150):  # more than one turn takes off a socket
+            thief.say(session, b"\x66" * 160)
+        phone.say(session, b"\x11" * 160)
+        wire.start()
+        assert phone.hear().payload == b"\x11" * 160
+        assert session.statistics().drops == {"elsewhere": 150}
+    finally:
+        wire.close()
+        phone.close()
+        thief.close()
+
+
+def test_a_far_end_that_is_gone_does_not_hold_up_a_leg(media: Media, speakers: Speakers) -> None:
+    """ICMP says that nobody is there, packet by packet (RFC 1122 §4.1.3.3); only signalling ends a call."""
+    alice, bob, gone = speakers(), speakers(), Speaker()
+    plan = gone.plan()
+    gone.close()
+    a, b = connect(media, alice), media.open("127.0.0.1")
+    b.apply(plan)
+    a.relay(b)
+    for _ in range(20):
+        alice.say(a, b"\x11" * 160)
+        alice.rtp.sendto(b"\xff" * 20, a.local)
+    b.apply(bob.plan())
+    alice.say(a, b"\x22" * 160)
+    bob.say(b, b"\x33" * 160)
+    assert alice.hear().payload == b"\x33" * 160
+    while bob.hear().payload != b"\x22" * 160:
+        pass  # what waited in the socket of `a` when `b` was told of him
+    assert a.statistics().numbers.received == 21
+    assert b.statistics().numbers.sent == 21
+    drops = media.wire.drops()
+    assert (drops["send_failed"], drops["send_blocked"], drops["not_rtp"]) == (0, 0, 20)
 
 
 def test_events_tell_where_a_leg_is_latched(media: Media, speakers: Speakers) -> None:

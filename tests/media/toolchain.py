@@ -12,9 +12,11 @@ from pathlib import Path
 
 HERE = Path(__file__).parent / "c"
 WIRE = Path(__file__).parents[2] / "media" / "wire"
-SHELL = {"_wire.c", "wire.c", "shell.c", "sockets.c", "sip.c", "legs.c", "leg_table.c"}  # threads and system calls
-CORE = sorted(path for path in WIRE.glob("*.c") if path.name not in SHELL)
+SHELL = sorted(WIRE / f"{name}.c" for name in ("wire", "shell", "sockets", "sip", "legs", "leg_table"))
+"""Threads and system calls."""
+CORE = sorted(path for path in WIRE.glob("*.c") if path.name != "_wire.c" and path not in SHELL)
 SANITIZE = ["-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+THREADS = ["-g", "-O1", "-fsanitize=thread", "-Wno-tsan"]  # of fences, which no datum here depends on alone
 STRICT = ["-std=gnu11", "-Wall", "-Wextra", "-Werror"]
 
 

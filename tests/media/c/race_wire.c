@@ -1,0 +1,123 @@
+/* The whole of wire with its thread, under the thread sanitizer: Python's side does everything it can while packets and
+ * datagrams fly. Says how many packets came back. */
+#include <arpa/inet.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "stage.h"
+#include "wire.h"
+
+enum { LEGS = 8, ROUNDS = 400, SAMPLES = 160 };
+
+static struct wire *wire;
+static struct wire_leg legs[LEGS];
+static int phone;
+static uint16_t phone_port;
+
+static struct sockaddr_in loopback(uint16_t port) {
+    return (struct sockaddr_in){
+        .sin_family = AF_INET,
+        .sin_port = htons(port),
+        .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+    };
+}
+
+static void open_phone(void) {
+    struct sockaddr_in name = loopback(0);
+    socklen_t length = sizeof name;
+    phone = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+    CHECK(phone >= 0 && bind(phone, (struct sockaddr *)&name, length) == 0);
+    CHECK(getsockname(phone, (struct sockaddr *)&name, &length) == 0);
+    phone_port = ntohs(name.sin_port);
+}
+
+static void say(uint16_t port, uint16_t seq) {
+    uint8_t packet[RTP_HEADER + SAMPLES] = {0};
+    struct sockaddr_in to = loopback(port);
+    rtp_write_header(packet, 0, false, seq, seq * SAMPLES, 7);
+    sendto(phone, packet, sizeof packet, 0, (struct sockaddr *)&to, sizeof to);
+}
+
+static void open_leg(int number) {
+    struct wire_plan plan = {.remote_ip = "127.0.0.1", .remote_port = phone_port, .ptime_ms = 20, .silence_ms = 1};
+    plan.other_payload_type = plan.dtmf_send = plan.dtmf_receive = PT_NONE;
+    plan.sends = plan.receives = true;
+    CHECK_IS(wire_leg_open(wire, "127.0.0.1", 0, 0, &legs[number]), 0);
+    CHECK_IS(wire_leg_plan(wire, &legs[number], &plan), 0);
+    CHECK_IS(wire_leg_mode(wire, &legs[number], number % 2 ? MODE_RELAY : MODE_ECHO, &legs[number ^ 1]), 0);
+}
+
+static void look(int number) {
+    struct wire_statistics statistics;
+    uint32_t drops[DROP_COUNT];
+    if (wire_leg_statistics(wire, &legs[number], &statistics) == 0)
+        CHECK(statistics.lost <= statistics.expected && statistics.received <= statistics.expected);
+    wire_leg_drops(wire, &legs[number], drops, DROP_COUNT);
+    for (uint32_t drop = 0; drop < wire_drop_count(); drop++)
+        CHECK(wire_drops(wire, drop) < UINT32_MAX);
+    CHECK(wire_lateness(wire, 0) < UINT32_MAX && wire_packets_sent(wire) < UINT32_MAX);
+}
+
+static void collect(void) {
+    struct wire_event event;
+    struct wire_datagram datagram;
+    wire_events_begin(wire);
+    while (wire_event_next(wire, &event))
+        CHECK(event.kind < EVENT_COUNT);
+    wire_events_end(wire);
+    wire_sip_begin(wire);
+    while (wire_sip_next(wire, &datagram)) {
+        CHECK_IS(memcmp(datagram.data, "OPTIONS", 7), 0);
+        CHECK_IS(strcmp(datagram.local_ip, "127.0.0.1"), 0);
+        CHECK_IS(wire_sip_send(wire, datagram.socket, "200", 3, datagram.ip, datagram.port, datagram.local_ip), 0);
+    }
+    wire_sip_end(wire);
+}
+
+static int drain(void) {
+    uint8_t packet[RTP_LENGTH_MAX];
+    int count = 0;
+    while (recv(phone, packet, sizeof packet, 0) > 0)
+        count++;
+    return count;
+}
+
+static void guard(int round) {
+    char ip[32];
+    snprintf(ip, sizeof ip, "192.0.2.%d", round % 200);
+    CHECK_IS(wire_guard_ban(wire, ip), 0);
+    CHECK_IS(wire_guard_unban(wire, ip), 0);
+    CHECK_IS(wire_guard_bucket(wire, round % 2 ? 0 : 1e6, 1e6), 0);
+}
+
+int main(void) {
+    uint32_t sip;
+    uint16_t sip_port;
+    int heard = 0;
+    open_phone();
+    CHECK_IS(wire_new(&wire, NULL, 2 * LEGS, 1 << 16), 0);
+    CHECK_IS(wire_sip_open(wire, "0.0.0.0", 0, &sip, &sip_port), 0);
+    CHECK_IS(wire_start(wire), 0);
+    for (int number = 0; number < LEGS; number++)
+        open_leg(number);
+    struct sockaddr_in signalling = loopback(sip_port);
+    for (int round = 0; round < ROUNDS; round++) {
+        for (int number = 0; number < LEGS; number++) {
+            say(legs[number].rtp_port, (uint16_t)round);
+            look(number);
+        }
+        sendto(phone, "OPTIONS", 7, 0, (struct sockaddr *)&signalling, sizeof signalling);
+        guard(round);
+        int again = round % LEGS;
+        CHECK_IS(wire_leg_close(wire, &legs[again]), 0);
+        open_leg(again);
+        collect();
+        heard += drain();
+        usleep(500);
+    }
+    wire_free(wire);
+    close(phone);
+    printf("%d heard\n", heard);
+    return heard ? 0 : 1;
+}
