@@ -218,6 +218,8 @@ def _measure_telephony(metrics: Metrics, telephony: Telephony) -> None:
     stack, wire, transports = telephony.stack, telephony.wire, telephony.transports
     metrics.gauge("calls", "Calls that are up", lambda: len(telephony.switch.calls))
     metrics.counters("calls_refused", "Calls not let in", ["reason"], lambda: telephony.switch.refused)
+    metrics.counters("sip_auth_failures", "Credentials that proved nothing", ["reason"], lambda:
+        telephony.authenticator.failures)  # fmt: skip
     metrics.gauge("registrations", "Contacts that are registered", lambda: len(telephony.registrar))
     metrics.gauges("trunks", "Trunks that register, by state", ["state"], lambda: Counter(
         status.state for status in telephony.trunks.status()))  # fmt: skip

@@ -97,7 +97,7 @@ class Telephony:
             wall=self.wall,
         )
         nonces = NonceBook(data.secret, config.sip.digest.nonce_lifetime_s)
-        self.authenticator = Authenticator(directory, nonces, data.secret, _algorithms(config))
+        self.authenticator = Authenticator(directory, nonces, data.secret, _algorithms(config), bus)
         self.switch = Switch(self.facilities, self.authenticator, self.admission, self.now)
         self.stack.core = self.switch
         self._apply(config)
@@ -176,6 +176,7 @@ class Telephony:
     def _apply(self, config: Config) -> None:
         self.registrar.limits = config.sip.registrar
         self.authenticator.algorithms = _algorithms(config)
+        self.authenticator.md5_only = config.sip.digest.md5_only
         self.admission.max_calls, self.admission.setup_rate = config.calls.max, config.calls.setup_rate
         self.facilities.limits = CallLimits(
             ring_timeout_s=config.calls.ring_timeout_s,

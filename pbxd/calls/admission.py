@@ -18,6 +18,14 @@ class Refusal(StrEnum):
     PORTS_FULL = "ports_full"
 
 
+@dataclass(frozen=True, slots=True)
+class CallRefused:
+    """A call from `source` was not let in; there is no record of it."""
+
+    reason: Refusal
+    source: str
+
+
 @dataclass(slots=True)
 class Admission:
     """Lets calls in while the house is not draining, not behind its network, and under its limits.

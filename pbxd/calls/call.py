@@ -197,7 +197,7 @@ class Call:
         result = Result.CLIENT if leg is self.caller else Result.UPSTREAM
         who = leg.record.role.value
         self._end(
-            CallEvent.FELL_SILENT, End(result, 408, causes.RECOVERY_ON_TIMER, f"no sound from the {who}", who), now
+            CallEvent.FELL_SILENT, End(result, 408, causes.RECOVERY_ON_TIMER, f"no sound from the {who}", "house"), now
         )
 
     def leg_requested(self, leg: Leg, transaction: ServerTransaction, request: Request, now: float) -> None:

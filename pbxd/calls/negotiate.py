@@ -157,7 +157,7 @@ class Negotiation:
             ptime_ms=_ptime(line, self.policy.ptime_ms),
             sends=direction.sends and address is not None,
             receives=direction.receives,
-            latch_from=self.sources | ({address} if address else frozenset()),
+            latch_from=self.sources | _origins(address),
             silence_s=self.policy.silence_s,
         )
 
@@ -253,6 +253,15 @@ def _reachable(address: str | None) -> str | None:
     if plain.is_unspecified or plain.is_multicast or str(plain) == "255.255.255.255":
         return None
     return str(ip)
+
+
+def _origins(address: str | None) -> frozenset[str]:
+    """Where the packets of who names `address` may come from. A program on this machine that names one loopback
+    address and is bound to all of them sends from the first."""
+    if address is None:
+        return frozenset()
+    parsed = ip_address(address)
+    return frozenset({address, "127.0.0.1"} if parsed.version == 4 and parsed.is_loopback else {address})
 
 
 def _rtcp_port(line: MediaLine) -> int:

@@ -10,7 +10,7 @@ from pbxd.directory.authentication import Authenticator, Outcome
 from pbxd.directory.model import Account, Device, Trunk
 from pbxd.errors import Denied
 from pbxd.sip.flow import Flow
-from pbxd.sip.message import Request
+from pbxd.sip.message import Request, Response, response_to
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,13 @@ class Challenge:
     status: int
     headers: tuple[tuple[str, str], ...]
 
+    def response(self, request: Request) -> Response:
+        """The answer to `request`."""
+        response = response_to(request, self.status)
+        for name, value in self.headers:
+            response.headers.add(name, value)
+        return response
+
 
 def peer_of(
     directory: Directory, authenticator: Authenticator, request: Request, flow: Flow, now: float
@@ -46,7 +53,7 @@ def peer_of(
         account = directory.account(trunk.account_id) or directory.default_account
         return Peer(account, caller_of(request, extension=None, name=None, trusted=True), trunk=trunk)
     account = directory.account_for_host(request.from_.uri.host)
-    verdict = authenticator.check(request, account, now)
+    verdict = authenticator.check(request, account, flow.remote[0], now)
     if verdict.outcome is not Outcome.PASS or verdict.device is None:
         return Challenge(verdict.status, verdict.headers)
     device = verdict.device

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pbxd.calls.facilities import Facilities
+from pbxd.calls.peer import Challenge
 from pbxd.directory.authentication import Authenticator, Outcome
 from pbxd.directory.binding import is_ip, same_host
 from pbxd.sip.flow import Flow
@@ -26,9 +27,10 @@ class Registration:
             self._answer(transaction, 400, now)
             return
         account = self._facilities.directory.account_for_host(to.host)
-        verdict = self._authenticator.check(request, account, now)
+        verdict = self._authenticator.check(request, account, transaction.flow.remote[0], now)
         if verdict.outcome is not Outcome.PASS or verdict.device is None:
-            self._answer(transaction, verdict.status, now, verdict.headers)
+            challenge = Challenge(verdict.status, verdict.headers)
+            self._facilities.stack.challenge(transaction, challenge.response(request))
             return
         aor = self._facilities.directory.aor(account, to.user or "")
         if aor is None:

@@ -59,14 +59,16 @@ class Numbers(Protocol):
     def outbound(self, account: Account, number: str) -> tuple[Trunk, str] | None: ...
 
 
-def route(numbers: Numbers, account: Account, called: str, *, from_trunk: bool) -> Route:
-    """What happens to a call for `called` in `account`. `from_trunk` says that it came from outside."""
+def route(numbers: Numbers, account: Account, called: str, *, source: Trunk | None) -> Route:
+    """What happens to a call for `called` in `account`, which came in by the trunk `source`, or from a phone."""
     if not called:
         return Reject(484, "no number was dialled")
     extension = numbers.extension(account, called)
     if extension is not None:
-        return _to_extension(numbers, account, extension, Direction.INBOUND if from_trunk else Direction.INTERNAL)
+        return _to_extension(numbers, account, extension, Direction.INBOUND if source else Direction.INTERNAL)
     outbound = numbers.outbound(account, called)
+    if outbound is not None and source is not None and not source.transit:
+        return Reject(403, "calls of this trunk may not leave again")
     if outbound is not None:
         return ToTrunk(*outbound)
     return Reject(404, "no such number")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from media.session import OutOfPorts
 from pbxd.calls import causes
-from pbxd.calls.admission import Admission, Refusal
+from pbxd.calls.admission import Admission, CallRefused, Refusal
 from pbxd.calls.call import Call, End
 from pbxd.calls.dial import Target
 from pbxd.calls.facilities import Facilities
@@ -164,7 +164,7 @@ class Switch:
     def _peer(self, transaction: ServerTransaction, request: Request, now: float) -> Peer | None:
         found = peer_of(self._facilities.directory, self._authenticator, request, transaction.flow, now)
         if isinstance(found, Challenge):
-            self._reply(transaction, found.status, now, headers=found.headers)
+            self._facilities.stack.challenge(transaction, found.response(request))
             return None
         return found
 
@@ -186,12 +186,12 @@ class Switch:
             self._reply(transaction, 480, now)
 
     def _route(self, peer: Peer, called: str) -> Route:
-        return route(self._facilities.directory, peer.account, called, from_trunk=peer.trunk is not None)
+        return route(self._facilities.directory, peer.account, called, source=peer.trunk)
 
     # ---- INVITE
 
     def _invite(self, transaction: ServerTransaction, request: Request, now: float) -> None:
-        self._admit(self.admission.refusal(len(self.calls)))
+        self._admit(transaction, self.admission.refusal(len(self.calls)))
         accept = request.headers.get("Accept")
         if accept is not None and "application/sdp" not in accept.lower() and "*/*" not in accept:
             self._reply(transaction, 406, now)
@@ -199,11 +199,11 @@ class Switch:
         peer = self._peer(transaction, request, now)
         if peer is None:
             return
-        self._admit(self.admission.count(now))
+        self._admit(transaction, self.admission.count(now))
         self._reply_trying(transaction, now)
         found = self._route(peer, request.uri.user or "")
         if isinstance(found, ToTrunk):
-            self._admit_trunk(found)
+            self._admit_trunk(transaction, found)
         record = self._record(peer, request, found, now)
         call = Call(
             self._facilities,
@@ -229,18 +229,21 @@ class Switch:
     def _reply_trying(self, transaction: ServerTransaction, now: float) -> None:
         self._facilities.stack.respond(transaction, response_to(transaction.request, 100), now)
 
-    def _admit(self, refusal: Refusal | None) -> None:
+    def _admit(self, transaction: ServerTransaction, refusal: Refusal | None) -> None:
         if refusal is not None:
             self.refused[refusal] += 1
+            self._facilities.bus.publish(
+                CallRefused(refusal, place(transaction.flow.transport, *transaction.flow.remote))
+            )
             raise Overloaded(refusal.value, self.admission.retry_after_s)
 
-    def _admit_trunk(self, found: ToTrunk) -> None:
+    def _admit_trunk(self, transaction: ServerTransaction, found: ToTrunk) -> None:
         limit = found.trunk.max_calls
         if limit is None:
             return
         name = found.trunk.name
         busy = sum(any(leg.party == name for leg in call.record.legs) for call in self.calls.values())
-        self._admit(Refusal.TRUNK_FULL if busy >= limit else None)
+        self._admit(transaction, Refusal.TRUNK_FULL if busy >= limit else None)
 
     def _record(self, peer: Peer, request: Request, found: Route, now: float) -> CallRecord:
         wall = self._facilities.wall(now)
@@ -268,7 +271,7 @@ class Switch:
         try:
             return Leg.incoming(self._facilities, call, record, transaction, now)
         except OutOfPorts:
-            self._admit(Refusal.PORTS_FULL)
+            self._admit(transaction, Refusal.PORTS_FULL)
             return None
 
     def _connect(self, call: Call, leg: Leg, found: Route, peer: Peer, request: Request, now: float) -> None:

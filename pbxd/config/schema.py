@@ -174,10 +174,15 @@ class External(Section):
 
 class Digest(Section):
     algorithms: tuple[DigestAlgorithm, ...] = Field(
-        default=(DigestAlgorithm.MD5,),
+        default=(DigestAlgorithm.MD5, DigestAlgorithm.SHA_256),
         min_length=1,
         max_length=2,
         description="offered, strongest first",
+    )
+    md5_only: tuple[Label, ...] = Field(
+        default=("baresip v0.", "baresip v1."),
+        max_length=64,
+        description="beginnings of the User-Agent of phones that are offered MD5 alone",
     )
     nonce_lifetime_s: Seconds = Field(
         default=300, description="how long one challenge may be answered", json_schema_extra=RESTART
@@ -375,6 +380,7 @@ class Trunk(Section):
     from_user: Label | None = Field(default=None, description="only calls with this From user are its own")
     register_: TrunkRegister | None = Field(default=None, alias="register", description="register out to the proxy")
     max_calls: Count | None = Field(default=None, description="calls at a time over this trunk; null is no limit")
+    transit: Switch = Field(default=False, description="whether calls that come from it may leave again by a route")
 
     @model_validator(mode="after")
     def _reachable(self) -> Self:

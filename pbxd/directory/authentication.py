@@ -9,10 +9,11 @@ from __future__ import annotations
 import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, StrEnum
 
 from pbxd.directory.accounts import Directory
 from pbxd.directory.model import Account, Device
+from pbxd.events import Bus
 from pbxd.sip.digest import Challenge, Credentials, NonceBook, NonceCheck, read_credentials, verify
 from pbxd.sip.errors import ParseError
 from pbxd.sip.message import Request
@@ -28,7 +29,7 @@ class Outcome(Enum):
     REFUSED = "refused"
 
 
-class Reason(Enum):
+class Reason(StrEnum):
     """Why a request passed or did not; for logs, counters and bans, never for the far side."""
 
     PROVEN = "proven"
@@ -40,6 +41,19 @@ class Reason(Enum):
     STALE = "nonce too old"
     REPLAYED = "nonce count used before"
     FORGED = "nonce not ours"
+
+
+FAILURES = frozenset(Reason) - {Reason.PROVEN, Reason.NO_CREDENTIALS, Reason.STALE}
+"""What a phone that is set up well does not do."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuthenticationFailed:
+    """Somebody at the address `source` who calls himself `username` could not prove it."""
+
+    source: str
+    username: str | None
+    reason: Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,36 +75,47 @@ class Authenticator:
     """Checks credentials against the HA1s of the directory. `secret` is the house's own; it makes up the HA1s of
     users that do not exist."""
 
-    def __init__(self, directory: Directory, nonces: NonceBook, secret: bytes, algorithms: Sequence[str]) -> None:
+    def __init__(
+        self, directory: Directory, nonces: NonceBook, secret: bytes, algorithms: Sequence[str], bus: Bus
+    ) -> None:
         self._directory = directory
         self._nonces = nonces
         self._secret = secret
+        self._bus = bus
         self.algorithms = tuple(algorithms)
+        self.md5_only: tuple[str, ...] = ()
+        """Beginnings of the User-Agent of phones that fail as soon as anything but MD5 is offered."""
+        self.failures: dict[Reason, int] = dict.fromkeys(sorted(FAILURES), 0)
 
-    def check(self, request: Request, account: Account, now: float, *, proxy: bool = False) -> Verdict:
-        """Judge `request`, which is meant for `account`. `proxy` challenges with 407 instead of 401.
+    def check(self, request: Request, account: Account, source: str, now: float, *, proxy: bool = False) -> Verdict:
+        """Judge `request`, which is meant for `account` and came from the address `source`. `proxy` challenges with
+        407 instead of 401. Credentials of both kinds of header are read either way: phones mix them up."""
+        verdict = self._verdict(request, account, now, proxy)
+        if verdict.reason in FAILURES:
+            self.failures[verdict.reason] += 1
+            self._bus.publish(AuthenticationFailed(source, verdict.username, verdict.reason))
+        return verdict
 
-        Credentials of both kinds of header are read either way: phones mix them up.
-        """
+    def _verdict(self, request: Request, account: Account, now: float, proxy: bool) -> Verdict:
         lines = [*request.headers.all("Authorization"), *request.headers.all("Proxy-Authorization")]
         ours = [each for each in read_credentials(lines[:MAX_CREDENTIALS]) if each.realm == account.realm]
         if not ours:
             if any(map(_is_broken, lines[:MAX_CREDENTIALS])):
                 return Verdict(Outcome.REFUSED, Reason.MALFORMED, 400)
-            return self._challenge(Reason.NO_CREDENTIALS, account, now, proxy)
+            return self._challenge(Reason.NO_CREDENTIALS, request, account, now, proxy)
         credentials = ours[0]
         if not _meant_for(request, credentials.uri, account):
             return Verdict(Outcome.REFUSED, Reason.OTHER_URI, 400, None, credentials.username)
         reason, device = self._judge(request, credentials, account, now)
         if reason is Reason.PROVEN:
             return Verdict(Outcome.PASS, reason, 200, device, credentials.username)
-        return self._challenge(reason, account, now, proxy, credentials.username)
+        return self._challenge(reason, request, account, now, proxy, credentials.username)
 
     def _judge(
         self, request: Request, credentials: Credentials, account: Account, now: float
     ) -> tuple[Reason, Device | None]:
         algorithm = credentials.algorithm.upper()
-        if algorithm not in self.algorithms or credentials.qop == "auth-int":
+        if algorithm not in (*self.algorithms, "MD5" if self.md5_only else "") or credentials.qop == "auth-int":
             return Reason.UNKNOWN_ALGORITHM, None
         device = self._directory.device(account, credentials.username)
         secret = self._made_up(credentials.username, algorithm)  # always made, so that it takes no time of its own
@@ -117,15 +142,24 @@ class Authenticator:
         return digest[:32] if algorithm == "MD5" else digest
 
     def _challenge(
-        self, reason: Reason, account: Account, now: float, proxy: bool, username: str | None = None
+        self,
+        reason: Reason,
+        request: Request,
+        account: Account,
+        now: float,
+        proxy: bool,
+        username: str | None = None,
     ) -> Verdict:
-        """A challenge for each algorithm, strongest first (RFC 8760 §2.4). It says `stale` only to who proved to know
-        the password, and then a phone answers again without asking its user (RFC 7616 §3.3)."""
+        """A challenge for each algorithm, in the order of the configuration (RFC 8760 §2.4). It says `stale` only to
+        who proved to know the password: then a phone answers again without asking its user (RFC 7616 §3.3)."""
         stale = reason in (Reason.STALE, Reason.REPLAYED, Reason.FORGED)
         name = "Proxy-Authenticate" if proxy else "WWW-Authenticate"
         nonce = self._nonces.new(now)
+        algorithms = self.algorithms
+        if (request.headers.get("User-Agent") or "").startswith(self.md5_only or ("\0",)):
+            algorithms = ("MD5",)
         headers = tuple(
-            (name, str(Challenge(account.realm, nonce, algorithm, _QOP, None, stale))) for algorithm in self.algorithms
+            (name, str(Challenge(account.realm, nonce, algorithm, _QOP, None, stale))) for algorithm in algorithms
         )
         return Verdict(Outcome.CHALLENGE, reason, 407 if proxy else 401, None, username, headers)
 
@@ -141,8 +175,8 @@ def _meant_for(request: Request, said: str, account: Account) -> bool:
         return True
     try:
         uri = Uri.parse(said)
-    except ParseError:
-        return False
+    except ParseError:  # SIPp writes an IPv6 host without its brackets
+        return said.startswith("sip:") and request.uri.host in said and "@" not in said
     same_user = uri.user == request.uri.user or None in (uri.user, request.uri.user)
     return same_user and (uri.host == request.uri.host or {uri.host, request.uri.host} <= account.domains)
 

@@ -134,6 +134,7 @@ def _providers(config: Config, account_id: str, own: dict[str, list[Row]], chang
             "sources": json.dumps([str(source) for source in trunk.sources]),
             "from_user": trunk.from_user,
             "max_calls": trunk.max_calls,
+            "transit": trunk.transit,
         }
         for name, trunk in config.trunks.items()
     }

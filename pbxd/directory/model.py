@@ -81,7 +81,8 @@ class TrunkRegister:
 
 @dataclass(frozen=True, slots=True)
 class Trunk:
-    """A provider: called at `proxy` (text of a SIP URI), trusted by `sources` and, where set, `from_user`."""
+    """A provider: called at `proxy` (text of a SIP URI), trusted by `sources` and, where set, `from_user`.
+    Its calls may leave again by a route only with `transit`."""
 
     id: str
     account_id: str
@@ -91,6 +92,7 @@ class Trunk:
     from_user: str | None = None
     register: TrunkRegister | None = None
     max_calls: int | None = None
+    transit: bool = False
     declared: bool = False
 
 

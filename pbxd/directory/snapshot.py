@@ -98,6 +98,7 @@ class Snapshot:
                 from_user=row["from_user"],
                 register=registers.get(key),
                 max_calls=row["max_calls"],
+                transit=row["transit"],
                 declared=row["declared"],
             )
         self.sources = TrustedSources(self.trunks.values())

@@ -51,7 +51,10 @@ class TrustedSources:
                 continue
             if best is None or _rank(network, trunk) > _rank(*best):
                 best = network, trunk
-        return best[1] if best else self._registered.get(source)
+        if best is not None:
+            return best[1]
+        provider = self._registered.get(source)
+        return provider if provider is not None and provider.from_user in (None, from_user) else None
 
 
 def _rank(network: Network, trunk: Trunk) -> tuple[bool, int]:

@@ -310,7 +310,6 @@ class TrunkRegistration:
         since = before.since if before.state is state else now
         self.status = TrunkStatus(self.trunk, state, since, expires, reason)
         if before.state is not state:
-            log.info("trunk %s: %s (%s)", self.trunk.name, state, reason)
             self._around.bus.publish(TrunkChanged(self.status))
 
 

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from typing import Any
+
+from pbxd.calls.admission import CallRefused
 from pbxd.calls.record import CallChanged, Change
+from pbxd.directory.authentication import AuthenticationFailed
 from pbxd.directory.registrar import PhoneRegistered, PhoneUnregistered
 from pbxd.directory.trunks import TrunkChanged, TrunkState
 from pbxd.events import Bus
 from pbxd.logs import get_logger
 from pbxd.sip.flow import place
+
+SELDOM_S = 1.0
+MAX_SUBJECTS = 4096
 
 log = get_logger(part="house")
 
@@ -18,6 +27,37 @@ def listen(bus: Bus) -> None:
     bus.subscribe(PhoneRegistered, _registered)
     bus.subscribe(PhoneUnregistered, _unregistered)
     bus.subscribe(TrunkChanged, _trunk)
+    bus.subscribe(CallRefused, _Seldom(_refused))
+    bus.subscribe(AuthenticationFailed, _Seldom(_unproven))
+
+
+class _Seldom:
+    """Passes on to `write` no more than one event a second for each subject, and says how many it kept back: what
+    somebody outside can bring about as often as they like must not fill the log."""
+
+    def __init__(self, write: Callable[[Any, str, int], None]) -> None:
+        self._write = write
+        self._last: dict[str, tuple[float, int]] = {}
+
+    def __call__(self, event: CallRefused | AuthenticationFailed) -> None:
+        subject = event.reason if isinstance(event, CallRefused) else event.source
+        now = time.monotonic()
+        at, held_back = self._last.get(subject, (-SELDOM_S, 0))
+        if now - at < SELDOM_S:
+            self._last[subject] = (at, held_back + 1)
+            return
+        if len(self._last) >= MAX_SUBJECTS:
+            self._last.clear()
+        self._last[subject] = (now, 0)
+        self._write(event, subject, held_back)
+
+
+def _refused(event: CallRefused, subject: str, held_back: int) -> None:
+    log.warning("call refused", reason=subject, source=event.source, others_before=held_back)
+
+
+def _unproven(event: AuthenticationFailed, subject: str, held_back: int) -> None:
+    log.warning("phone refused", source=subject, username=event.username, reason=event.reason, others_before=held_back)
 
 
 def _call(event: CallChanged) -> None:

@@ -20,7 +20,8 @@ def server_key(request: Request, method: str | None = None) -> ServerKey:
     if method == "ACK":
         method = "INVITE"
     if branch is not None and len(branch) > len(COOKIE) and branch.startswith(COOKIE):
-        return (branch, via.host, via.port, method)
+        # Not what RFC 3261 §17.2.3 says: the CSeq counts too. pyVoIP asks again with credentials under the old branch.
+        return (branch, via.host, via.port, request.cseq.number, method)
     # RFC 2543. Not what RFC 3261 §17.2.3 says: To tags are not compared. The ACK's differs from its INVITE's anyway,
     # and a UAS gives one only.
     return (str(via), str(request.uri), request.from_.tag, request.call_id, request.cseq.number, method)

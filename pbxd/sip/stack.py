@@ -178,6 +178,13 @@ class Stack:
         """Answer a request that came over `flow` and has no transaction (RFC 3261 §8.2.7)."""
         self.send(self.answered(response), way_back(request.via, flow), None)
 
+    def challenge(self, transaction: ServerTransaction, response: Response) -> None:
+        """Answer a request that nobody has vouched for and forget it (RFC 3261 §8.2.7): a challenge is sent once for
+        each time it is asked for, so a forged source address gains nothing, and costs no memory."""
+        response.headers.set("To", str(response.to.with_tag(self._stateless_tag(transaction.request))))
+        self.send(self.answered(response), transaction.destination, None)
+        transaction.abandon()
+
     def new_tag(self) -> str:
         """A tag for From or To (RFC 3261 §19.3)."""
         return f"{self._rng.getrandbits(64):016x}"
@@ -297,14 +304,18 @@ class Stack:
         self, request: Request, status: int, reason: str | None, flow: Flow, header: tuple[str, str] | None = None
     ) -> None:
         """Without a transaction. RFC 3261 §8.2.7: the To tag must be the same each time."""
-        via = request.via
-        digest = blake2b(f"{via}{request.headers.get('Call-ID')}".encode(errors="replace"), key=self._secret)
-        destination = way_back(via, flow)
+        tag = self._stateless_tag(request)
+        destination = way_back(request.via, flow)
         stamp(request, flow)
-        response = response_to(request, status, reason, to_tag=digest.hexdigest()[:16])
+        response = response_to(request, status, reason, to_tag=tag)
         if header is not None:
             response.headers.add(*header)
         self.send(self.answered(response), destination, None)
+
+    def _stateless_tag(self, request: Request) -> str:
+        """The same each time the request comes."""
+        said = f"{request.via.branch}{request.via.host}{request.headers.get('Call-ID')}"
+        return blake2b(said.encode(errors="replace"), key=self._secret).hexdigest()[:16]
 
     def _tag(self, transaction: ServerTransaction, response: Response) -> None:
         """RFC 3261 §8.2.6.2: a tag in every To, the same in all responses to a request."""

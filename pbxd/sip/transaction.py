@@ -12,7 +12,7 @@ from typing import Protocol
 
 from pbxd.sip.exchange import Carrier, Exchange, Plan
 from pbxd.sip.flow import Destination, Flow, Transport
-from pbxd.sip.machine import INVITE_CLIENT, INVITE_SERVER, NON_INVITE_CLIENT, NON_INVITE_SERVER, Event
+from pbxd.sip.machine import INVITE_CLIENT, INVITE_SERVER, NON_INVITE_CLIENT, NON_INVITE_SERVER, Event, State
 from pbxd.sip.message import Request, Response, response_to
 
 NOWHERE = Destination(Transport.UDP, "", 0)
@@ -342,6 +342,13 @@ class ServerTransaction(Exchange):
         else:
             event = Event.SEND_SUCCESS if status < 300 else Event.SEND_FAILURE
         return self.handle(event, now, response)
+
+    def abandon(self) -> None:
+        """Forget it at once, as if the request had never come."""
+        self._stop_timers()
+        self.state = State.TERMINATED
+        self._leave()
+        self._release()
 
     def _leave(self) -> None:
         self._layer.server_left(self)

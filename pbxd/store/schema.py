@@ -134,6 +134,7 @@ trunks = Table(
     Column("sources", Text, nullable=False),  # JSON list of networks
     Column("from_user", Text),
     Column("max_calls", Integer),
+    Column("transit", Boolean, nullable=False, default=False),
     _declared(),
     Column("created_at", Float, nullable=False),
     UniqueConstraint("account_id", "name"),

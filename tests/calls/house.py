@@ -39,7 +39,7 @@ phones:
 extensions:
   "600": {echo: true}
 trunks:
-  anyone: {sources: [10.0.0.0/24], from_user: bench}
+  anyone: {sources: [10.0.0.0/24], from_user: bench, transit: true}
   out: {proxy: "sip:10.0.0.3", max_calls: 1}
 routes:
   - {match: 8XXX, trunk: out}
@@ -81,7 +81,7 @@ class House(Host):
             wall=lambda now: WALL + now,
             limits=CallLimits(ring_timeout_s=30, max_duration_s=600),
         )
-        authenticator = Authenticator(directory, NonceBook(b"secret"), b"secret", ("SHA-256", "MD5"))
+        authenticator = Authenticator(directory, NonceBook(b"secret"), b"secret", ("SHA-256", "MD5"), self.bus)
         self.switch = Switch(self.facilities, authenticator, self.admission, lambda: wire.now)
         self.stack.core = self.switch
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pbxd.calls.admission import Admission, Refusal
 from pbxd.calls.causes import q850_in, q850_of, reason_q850
@@ -44,23 +44,29 @@ NUMBERS = Numbers(
 
 
 def test_an_extension_rings_its_user() -> None:
-    found = route(NUMBERS, HOUSE, "1001", from_trunk=False)
+    found = route(NUMBERS, HOUSE, "1001", source=None)
     assert found == ToUser(ALICE, NUMBERS.extensions["1001"], Direction.INTERNAL)
 
 
 def test_a_call_from_a_trunk_is_inbound() -> None:
-    found = route(NUMBERS, HOUSE, "600", from_trunk=True)
+    found = route(NUMBERS, HOUSE, "600", source=OUT)
     assert found == ToEcho(NUMBERS.extensions["600"], Direction.INBOUND)
 
 
 def test_what_is_no_extension_may_leave_by_a_trunk() -> None:
-    assert route(NUMBERS, HOUSE, "8123", from_trunk=False) == ToTrunk(OUT, "98123")
+    assert route(NUMBERS, HOUSE, "8123", source=None) == ToTrunk(OUT, "98123")
+
+
+def test_a_trunk_calls_out_only_in_transit() -> None:
+    assert route(NUMBERS, HOUSE, "8123", source=OUT) == Reject(403, "calls of this trunk may not leave again")
+    through = replace(OUT, transit=True)
+    assert route(NUMBERS, HOUSE, "8123", source=through) == ToTrunk(OUT, "98123")
 
 
 def test_what_leads_nowhere_is_refused_with_the_right_status() -> None:
-    assert route(NUMBERS, HOUSE, "777", from_trunk=False) == Reject(404, "no such number")
-    assert route(NUMBERS, HOUSE, "", from_trunk=False) == Reject(484, "no number was dialled")
-    assert route(NUMBERS, HOUSE, "1002", from_trunk=False) == Reject(404, "the extension has no user")
+    assert route(NUMBERS, HOUSE, "777", source=None) == Reject(404, "no such number")
+    assert route(NUMBERS, HOUSE, "", source=None) == Reject(484, "no number was dialled")
+    assert route(NUMBERS, HOUSE, "1002", source=None) == Reject(404, "the extension has no user")
 
 
 def test_the_best_refusal_is_the_one_a_person_can_use() -> None:

@@ -9,6 +9,7 @@ import pytest
 from pbxd.directory import authentication
 from pbxd.directory.accounts import Directory
 from pbxd.directory.authentication import Authenticator, Outcome, Reason, Verdict
+from pbxd.events import Bus
 from pbxd.sip.digest import Challenge, Credentials, NonceBook, answer, verify
 from pbxd.sip.message import Request
 from tests.directory.requests import request
@@ -20,7 +21,7 @@ ALGORITHMS = ("SHA-256", "MD5")
 
 @pytest.fixture
 def authenticator(directory: Directory) -> Authenticator:
-    return Authenticator(directory, NonceBook(SECRET), SECRET, ALGORITHMS)
+    return Authenticator(directory, NonceBook(SECRET), SECRET, ALGORITHMS, Bus())
 
 
 Check = Callable[..., Verdict]
@@ -29,7 +30,7 @@ Check = Callable[..., Verdict]
 @pytest.fixture
 def check(authenticator: Authenticator, directory: Directory) -> Check:
     def checked(asked: Request, now: float = NOW, *, proxy: bool = False) -> Verdict:
-        return authenticator.check(asked, directory.default_account, now, proxy=proxy)
+        return authenticator.check(asked, directory.default_account, "192.0.2.7", now, proxy=proxy)
 
     return checked
 

@@ -79,7 +79,8 @@ def refuse(usage: Usage, status: int, headers: HeaderList, now: float) -> None:
     if held is None:
         return
     usage.offers.withdraw()
-    usage.reply(held.transaction, held.request, status, now, headers)
+    if not held.transaction.answered:
+        usage.reply(held.transaction, held.request, status, now, headers)
     usage.settled(now)
 
 

@@ -191,6 +191,7 @@ def _trunks() -> None:
         sa.Column("sources", sa.Text(), nullable=False),
         sa.Column("from_user", sa.Text(), nullable=True),
         sa.Column("max_calls", sa.Integer(), nullable=True),
+        sa.Column("transit", sa.Boolean(), nullable=False),
         sa.Column("declared", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("created_at", sa.Float(), nullable=False),
         sa.ForeignKeyConstraint(["account_id"], ["accounts.id"], name=op.f("fk_trunks_account_id"), ondelete="CASCADE"),
