@@ -12,7 +12,7 @@ from media.wire import Latch, Leg, LegStatistics, MediaEventKind, Mode, Wire, Wi
 
 __all__ = ["Latch", "Media", "MediaEvent", "MediaEventKind", "MediaSession", "MediaStatistics", "OutOfPorts"]
 
-PORTS_TRIED = 16  # pairs of the range that somebody else on this machine may have taken
+PORTS_TRIED = 128  # pairs of the range that somebody else on this machine may have taken
 
 
 @dataclass(frozen=True, slots=True)
