@@ -120,6 +120,11 @@ class Call:
         self._say(Change.STARTED)
         self._later(self._facilities.limits.max_duration_s, CallEvent.TOO_LONG, now)
 
+    def turn_away(self, reason: str, now: float) -> None:
+        """There is no room for it: nothing but its record ever was."""
+        self._say(Change.STARTED)
+        self._end(CallEvent.REFUSED, End(Result.SERVER, 503, causes.CONGESTION, reason, "house"), now)
+
     def echo(self, now: float) -> None:
         """Answers, and sends back what is heard."""
         assert self.caller is not None  # noqa: S101 - `start` came first

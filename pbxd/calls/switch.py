@@ -202,8 +202,6 @@ class Switch:
         self._admit(transaction, self.admission.count(now))
         self._reply_trying(transaction, now)
         found = self._route(peer, request.uri.user or "")
-        if isinstance(found, ToTrunk):
-            self._admit_trunk(transaction, found)
         record = self._record(peer, request, found, now)
         call = Call(
             self._facilities,
@@ -211,7 +209,13 @@ class Switch:
             reroute=lambda uri: self._reroute(uri, peer, request),
             on_over=self._forget,
         )
-        leg = self._caller_leg(call, peer, transaction, now)
+        try:
+            if isinstance(found, ToTrunk):
+                self._admit_trunk(transaction, found)
+            leg = self._caller_leg(call, peer, transaction, now)
+        except Overloaded as error:
+            call.turn_away(error.message, now)
+            raise
         if leg is None:
             return
         self.calls[record.id] = call

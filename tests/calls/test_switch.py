@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pbxd.calls.admission import Refusal
+from pbxd.calls.record import Result
 from pbxd.sip.message import Response, parse_message
 from tests.calls.house import Handset, House
 from tests.sip.party import nothing_left
@@ -99,6 +100,7 @@ async def test_without_ports_there_is_no_call_and_no_leak(house: House) -> None:
     assert (answers[-1].status, answers[-1].headers.get("Retry-After")) == (503, "5")
     assert house.empty()
     assert house.switch.refused[Refusal.PORTS_FULL] == 1
+    assert (house.record.result, house.record.q850) == (Result.SERVER, 42)
 
 
 async def test_a_message_reaches_every_phone_and_one_answer_is_enough(house: House) -> None:
