@@ -4,6 +4,7 @@
 #   make lab     the same with etc/lab.yaml, loopback only          (LAB_FRESH=1 starts with an empty data directory)
 #   make test    set up with the test tools, then every check and every test
 #   make check   format, lint, types, architecture: the quick gate
+#   make bench   set up with the test tools, then measure   (BENCH="calls --runs 1")
 #   make format  put the sources into the house format
 #   make clean   remove what was built; data under var/ stays
 #
@@ -19,6 +20,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
 TEST_WORKERS ?= $(shell nproc 2>/dev/null | awk '{print ($$1 > 4) ? 4 : ($$1 < 2) ? 2 : $$1}')
 TESTS ?= tests
 ARGS ?=
+BENCH ?=
 LAB_FRESH ?=
 
 # What a build needs, and what the tests need in addition: compilers for the sanitizers and the fuzzer, and real phones.
@@ -28,7 +30,7 @@ TEST_PACKAGES := $(PACKAGES) baresip-core clang libclang-rt-14-dev sip-tester
 WIRE_SOURCES := $(filter-out media/wire/_wire.c,$(wildcard media/wire/*.c media/wire/*.h media/wire/build.py))
 SOURCES := pbxd media dialplan tests
 
-.PHONY: help run lab test check format clean setup setup-test
+.PHONY: help run lab test check bench format clean setup setup-test
 .DEFAULT_GOAL := help
 
 help:
@@ -49,6 +51,9 @@ check: setup-test
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/mypy
 	$(BIN)/pytest -q tests/test_architecture.py
+
+bench: setup-test
+	@$(BIN)/python -m tests.bench $(BENCH)
 
 format: setup-test
 	$(BIN)/ruff format $(SOURCES)
