@@ -36,8 +36,10 @@ from pbxd.directory.trunks import TrunkState, TrunkStatus
 from pbxd.events import Bus
 from pbxd.logs import Logs, get_logger
 from pbxd.metrics import HistogramReading, LoopLag, Metrics
+from pbxd.outbox import Outbox
 from pbxd.services import journal
 from pbxd.services.cdr import CallRecords
+from pbxd.services.deliveries import OutboxService
 from pbxd.sip.flow import place
 from pbxd.store import DataDirectory, Store, sqlite_url
 from pbxd.telephony import Telephony
@@ -64,6 +66,7 @@ class App:
     keys: Keys
     records: CallRecords
     telephony: Telephony
+    deliveries: OutboxService
     server: Server
 
     def __init__(self, config: Config, logs: Logs | None = None) -> None:
@@ -107,6 +110,9 @@ class App:
         self.telephony = Telephony(config, data, self.store, self.directory, self.bus)
         await self.telephony.start()
         self._parts.push_async_callback(self.telephony.stop)
+        self.deliveries = OutboxService(self.store, config)
+        self._parts.push_async_callback(self.deliveries.stop)
+        await self.deliveries.start()
         self._serving = True
         self._measure()
         self.server = self._server()
@@ -163,6 +169,7 @@ class App:
             wall = time.time()
             await self.directory.reload(config, wall)
             await self.keys.reload(config, self.directory.default_account.id, wall)
+            self.deliveries.reload(config)
             self.telephony.reload(config)
             if self._logs:
                 self._logs.set_level(config.log.level)
@@ -182,6 +189,7 @@ class App:
             phones=_Phones(self),
             trunks=partial(_trunks, self),
             settings=lambda: settings(self.config),
+            outbox=self.deliveries.outbox,
             wall=time.time,
         )
         health = Health(__version__, time.monotonic(), lambda: self._serving, {"store": self._store_trouble})
@@ -208,6 +216,7 @@ class App:
         metrics.counter("store_rows_written", "Rows committed", lambda: store.statistics.written)
         metrics.counters("store_rows_dropped", "Rows lost: queue full", ["table"], lambda: store.statistics.dropped)
         metrics.counters("store_rows_poisoned", "Rows refused", ["table"], lambda: store.statistics.poisoned)
+        _measure_outbox(metrics, self.deliveries.outbox)
         metrics.counters("http_requests", "HTTP requests", ["status"], lambda: self.server.requests)
         metrics.histogram("loop_lag_seconds", "How late the event loop ran what was due", self._lag.reading)
         metrics.counter("event_listener_failures", "Listeners that raised", lambda: self.bus.failures)
@@ -237,6 +246,14 @@ def _measure_telephony(metrics: Metrics, telephony: Telephony) -> None:
     metrics.counters("wire_drops", "Packets and datagrams dropped by wire", ["reason"], wire.drops)
     metrics.counter("wire_cpu_seconds", "CPU time of the wire thread", wire.thread_cpu_s)
     metrics.histogram("wire_lateness_seconds", "How late the wire thread ran what was due", lambda: _lateness(wire))
+
+
+def _measure_outbox(metrics: Metrics, outbox: Outbox) -> None:
+    metrics.gauge("outbox_waiting", "Deliveries that have not ended", lambda: outbox.waiting)
+    metrics.gauge("outbox_oldest_seconds", "Age of the oldest of them", lambda: outbox.oldest_s)
+    metrics.counters("outbox_delivered", "Deliveries the far side confirmed", ["kind"], lambda: outbox.delivered)
+    metrics.counters("outbox_failed", "Tries that failed and are repeated", ["kind"], lambda: outbox.failed)
+    metrics.counters("outbox_dead", "Deliveries given up", ["kind"], lambda: outbox.dead)
 
 
 def _lateness(wire: Wire) -> HistogramReading:

@@ -25,6 +25,8 @@ DEFAULT_CONFIG = Path("etc/pbxd.yaml")
 LAB_SOCKET = Path("var/lab/pbxd.sock")
 SOCKET_NAME = "pbxd.sock"
 TIMEOUT_S = 10.0
+MAIL_TEST_TIMEOUT_S = 30.0  # a mail server may think
+DELIVERY_STATES = ("waiting", "sending", "delivered", "dead", "cancelled")
 
 Row = dict[str, Any]
 
@@ -90,8 +92,37 @@ def build_parser() -> argparse.ArgumentParser:
     ):
         commands.add_parser(name, parents=[daemon], help=text, description=text).set_defaults(action=action)
 
+    _add_outbox(commands, daemon)
     commands.add_parser("version", help="say which pbxd this is").set_defaults(action=_version)
     return parser
+
+
+def _add_outbox(commands: Any, daemon: argparse.ArgumentParser) -> None:
+    """`pbxd outbox …` and `pbxd mail test`."""
+    outbox = commands.add_parser(
+        "outbox", parents=[daemon], help="list mail and HTTP deliveries; show, cancel, retry one"
+    )
+    outbox.set_defaults(action=_list_outbox, state=None)
+    deeper = outbox.add_subparsers(dest="outbox_command", metavar="[list | show | cancel | retry]")
+    listing = deeper.add_parser("list", parents=[daemon], help="list deliveries, newest first")
+    for parser in (outbox, listing):
+        parser.add_argument(
+            "--state", choices=DELIVERY_STATES, default=argparse.SUPPRESS, help="only those in this state"
+        )
+    for name, text, method, path in (
+        ("show", "say everything about one", "GET", ""),
+        ("cancel", "send it no more", "POST", "/cancel"),
+        ("retry", "try it now, also one that was given up", "POST", "/retry"),
+    ):
+        one = deeper.add_parser(name, parents=[daemon], help=text)
+        one.add_argument("id")
+        one.set_defaults(action=_one_delivery, method=method, path=path)
+    mail = commands.add_parser("mail", parents=[daemon], help="`mail test ADDRESS`: prove the mail settings")
+    test = mail.add_subparsers(dest="mail_command", required=True, metavar="test").add_parser(
+        "test", parents=[daemon], help="send a test mail right now"
+    )
+    test.add_argument("address")
+    test.set_defaults(action=_test_mail)
 
 
 def _daemon_options() -> argparse.ArgumentParser:
@@ -210,12 +241,49 @@ def _rotate(arguments: argparse.Namespace) -> None:
     print(f"    username  {phone['auth_username']}\n    password  {phone['password']}\n")
 
 
-def _show(arguments: argparse.Namespace, what: str, columns: Sequence[Column], nothing: str) -> None:
-    answer = _ask(arguments, "GET", f"/house/v1/{what}")
+def _list_outbox(arguments: argparse.Namespace) -> None:
+    columns = (
+        Column("DELIVERY", lambda row: row["id"]),
+        Column("STATE", lambda row: row["state"]),
+        Column("WHAT", lambda row: row["summary"]),
+        Column("TRIES", lambda row: row["attempts"]),
+        Column("NEXT", lambda row: _clock(row["due_at"])),
+        Column("REASON", lambda row: row["reason"] or "-"),
+    )
+    query = f"?state={arguments.state}" if arguments.state else ""
+    _show(arguments, "outbox", columns, "The outbox is empty.", query=query, rows="deliveries")
+
+
+def _one_delivery(arguments: argparse.Namespace) -> None:
+    path = f"/house/v1/outbox/{quote(arguments.id, safe='')}{arguments.path}"
+    delivery = _ask(arguments, arguments.method, path)
+    if arguments.json:
+        print(json.dumps(delivery))
+        return
+    for name, value in delivery.items():
+        print(f"{name:<12} {_clock(value) if name.endswith('_at') else '-' if value is None else value}")
+
+
+def _test_mail(arguments: argparse.Namespace) -> None:
+    answer = _ask(arguments, "POST", "/house/v1/mail/test", {"to": arguments.address}, timeout_s=MAIL_TEST_TIMEOUT_S)
+    print(json.dumps(answer) if arguments.json else f"The mail server took it: {answer['reply']}")
+
+
+def _show(
+    arguments: argparse.Namespace,
+    what: str,
+    columns: Sequence[Column],
+    nothing: str,
+    *,
+    query: str = "",
+    rows: str | None = None,
+) -> None:
+    answer = _ask(arguments, "GET", f"/house/v1/{what}{query}")
     if arguments.json:
         print(json.dumps(answer))
     else:
-        print(table(columns, answer[what]) if answer[what] else nothing)
+        found = answer[rows or what]
+        print(table(columns, found) if found else nothing)
 
 
 def table(columns: Sequence[Column], rows: Sequence[Row]) -> str:
@@ -230,25 +298,30 @@ def _clock(moment: str | None) -> str:
 
 
 class _SocketConnection(http.client.HTTPConnection):
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=TIMEOUT_S)
+    def __init__(self, path: Path, timeout_s: float) -> None:
+        super().__init__("localhost", timeout=timeout_s)
         self._path = path
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(TIMEOUT_S)
+        self.sock.settimeout(self.timeout)
         self.sock.connect(str(self._path))
 
 
-def _ask(arguments: argparse.Namespace, method: str, path: str) -> Any:
+def _ask(
+    arguments: argparse.Namespace, method: str, path: str, wish: Row | None = None, *, timeout_s: float = TIMEOUT_S
+) -> Any:
     """What the daemon answers. Raises CommandError where there is none, or where it says no."""
-    return _request(_find_socket(arguments), method, path)
+    return _request(_find_socket(arguments), method, path, wish, timeout_s=timeout_s)
 
 
-def _request(place: Path, method: str, path: str) -> Any:
-    connection = _SocketConnection(place)
+def _request(place: Path, method: str, path: str, wish: Row | None = None, *, timeout_s: float = TIMEOUT_S) -> Any:
+    connection = _SocketConnection(place, timeout_s)
     try:
-        connection.request(method, path)
+        if wish is None:
+            connection.request(method, path)
+        else:
+            connection.request(method, path, json.dumps(wish), {"Content-Type": "application/json"})
         response = connection.getresponse()
         answer = json.loads(response.read() or b"null")
     except PermissionError:

@@ -9,6 +9,7 @@ from typing import Protocol
 from pbxd.calls.record import CallRecord
 from pbxd.config import Setting
 from pbxd.directory.model import PhoneEntry
+from pbxd.outbox import Outbox
 from pbxd.services.cdr import CallRecords
 
 
@@ -82,3 +83,4 @@ class House:
     trunks: Callable[[], Sequence[TrunkRow]]
     settings: Callable[[], Sequence[Setting]]
     wall: Callable[[], float]
+    outbox: Outbox
