@@ -20,6 +20,7 @@ _ADDRESS = re.compile(
 )
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]")
 _MEDIA_TYPE = re.compile(r"[a-z0-9][a-z0-9.+-]{0,63}/[a-z0-9][a-z0-9.+-]{0,63}")
+_SEVEN_BITS = SMTP.clone(cte_type="7bit")  # not every server takes more (RFC 6152)
 _NOT_ATTACHED = ("message/", "multipart/")
 
 
@@ -61,7 +62,7 @@ def compose(letter: Letter, sender: str, message_id: str, wall: float) -> bytes:
 
     The Message-ID is the item's and the same on every try: a far side that got it twice can tell.
     """
-    message = EmailMessage(policy=SMTP)
+    message = EmailMessage(policy=_SEVEN_BITS)
     message["From"] = Address(display_name="pbxd", addr_spec=check_address(sender))
     message["To"] = Address(addr_spec=check_address(letter.to))
     message["Subject"] = _line(letter.subject, "a subject", MAX_SUBJECT)

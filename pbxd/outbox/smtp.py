@@ -90,20 +90,27 @@ async def _connected(smtp: aiosmtplib.SMTP) -> Verdict | None:
     """Connect, secure, log in; why not, else None. A mistake in our settings costs no mail: it is tried again."""
     try:
         await smtp.connect()
+        if smtp.is_ehlo_or_helo_needed:
+            await _greet(smtp)
     except aiosmtplib.SMTPTimeoutError:
         return temporary("the mail server does not answer in time", everyone=True)
     except aiosmtplib.SMTPAuthenticationError as error:
         return temporary(f"the mail server refuses the log-in: {error.code}", everyone=True)
     except aiosmtplib.SMTPResponseException as error:
         return temporary(f"the mail server refuses us: {error.code} {error.message}", everyone=True)
-    except aiosmtplib.SMTPNotSupported as error:
-        return temporary(f"the mail server cannot do what mail.security and mail.username ask: {error.message}",
-            everyone=True)  # fmt: skip
     except (aiosmtplib.SMTPException, OSError) as error:
-        return temporary(f"the mail server cannot be reached: {_cause(error)}", everyone=True)
+        return temporary(f"the mail server cannot be used: {_cause(error)}", everyone=True)
     except ValueError:
         return temporary("the settings of the mail server are not good", everyone=True)
     return None
+
+
+async def _greet(smtp: aiosmtplib.SMTP) -> None:
+    """RFC 5321 §3.2: EHLO, and HELO for a server that knows no other."""
+    try:
+        await smtp.ehlo()
+    except aiosmtplib.SMTPHeloError:
+        await smtp.helo()
 
 
 async def _handed_in(smtp: aiosmtplib.SMTP, sender: str, to: str, message: bytes) -> Verdict:

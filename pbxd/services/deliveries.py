@@ -26,7 +26,8 @@ from pbxd.store import Store, StoreError
 from pbxd.store.schema import outbox
 
 _FIELDS = tuple(Item.__dataclass_fields__)
-_SHOWN = tuple(outbox.c[name] for name in _FIELDS)
+_KEY = outbox.c.idempotency_key
+_SHOWN = tuple(_KEY.label(name) if name == "key" else outbox.c[name] for name in _FIELDS)
 _CHANGING = ("state", "attempts", "due_at", "ended_at", "reason")
 _OPEN = (State.WAITING.value, State.SENDING.value)
 _INSERT = insert(outbox)
@@ -43,10 +44,10 @@ class Deliveries:
 
     async def add(self, parcel: Parcel) -> Item:
         item = parcel.item
-        same_key = select(*_SHOWN).where(outbox.c.account_id == item.account_id, outbox.c.key == item.key)
+        same_key = select(*_SHOWN).where(outbox.c.account_id == item.account_id, item.key == _KEY)
         if found := await self._items(same_key):
             return found[0]
-        row = {name: getattr(item, name) for name in _FIELDS}
+        row = {name: getattr(item, name) for name in _FIELDS if name != "key"} | {_KEY.name: item.key}
         row |= {"kind": item.kind.value, "state": item.state.value, "address": parcel.address, "body": parcel.body}
         try:
             await self._store.commit([(_INSERT, row)])

@@ -241,7 +241,7 @@ outbox = Table(
     METADATA,
     _id(),
     _account(strict=False),
-    Column("key", Text, nullable=False),  # of idempotency; the id where the producer gave none
+    Column("idempotency_key", Text, nullable=False),  # the id where the producer gave none
     Column("kind", Text, nullable=False),
     Column("destination", Text, nullable=False),
     Column("summary", Text, nullable=False),
@@ -253,7 +253,7 @@ outbox = Table(
     Column("due_at", Float, nullable=False),
     Column("ended_at", Float, index=True),
     Column("reason", Text),
-    UniqueConstraint("account_id", "key"),
+    UniqueConstraint("account_id", "idempotency_key"),
     Index(None, "state", "id"),
 )
 
