@@ -16,9 +16,12 @@ import pytest
 from pbxd.app import App
 from pbxd.calls.record import CallRecord, Result
 from pbxd.config import Config, load
+from pbxd.outbox import Letter
 from pbxd.services.cdr import RecordFilter
 from pbxd.sip.flow import Transport
 from pbxd.sip.transport import BindError
+from tests.outbox.keeping import until
+from tests.outbox.mailbox import PASSWORD, USER, context, identity, serving
 
 PATIENCE_S = 10.0
 SDP = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 9 RTP/AVP 0\r\n"
@@ -34,6 +37,9 @@ def _config(tmp_path: Path, *overrides: str) -> Config:
         encoding="utf-8",
     )
     return load(file, overrides)
+
+
+pytestmark = pytest.mark.filterwarnings("ignore:Session.login_data is deprecated")
 
 
 @pytest.fixture
@@ -125,6 +131,38 @@ async def test_a_call_is_live_and_then_a_record(app: App, caller: Caller) -> Non
             told = await answer.json()
     assert (record.id, told["state"], told["sip_status"]) == (call["id"], "ended", record.sip_status)
     assert app.records.results[record.result or Result.UNKNOWN] == 1
+
+
+async def test_mail_leaves_the_house_and_is_seen_to(tmp_path: Path) -> None:
+    own = identity(tmp_path)
+    login = f"username: {USER}, password: {PASSWORD}, authorities: {own.certificate}"
+    async with serving(starttls=context(own), login=True) as mailbox:
+        where = f"mail={{server: 127.0.0.1, port: {mailbox.port}, from: pbx@house.example, {login}}}"
+        app = App(_config(tmp_path, where))
+        await app.start()
+        host, port = app.server.bound[0]
+        headers = {"X-API-Key": "ops-secret-1"}
+        async with aiohttp.ClientSession(f"http://{host}:{port}", headers=headers) as session:
+            async with session.post("/house/v1/mail/test", json={"to": "ann@example.org"}) as answer:
+                assert (answer.status, await answer.json()) == (200, {"reply": "250 2.0.0 queued as 42"})
+            outbox = app.deliveries.outbox
+            item = await outbox.put_letter("acc_1", Letter("ann@example.org", "Hello", "there"))
+            await until(lambda: outbox.waiting == 0)
+            async with session.get(f"/house/v1/outbox/{item.id}") as answer:
+                assert (await answer.json())["state"] == "delivered"
+            async with session.get("/metrics") as answer:
+                metrics = await answer.text()
+            async with session.get("/house/v1/settings") as answer:
+                assert PASSWORD not in await answer.text()
+        await app.stop()
+    for line in (
+        'delivered_total{kind="mail"} 1.0',
+        "waiting 0.0",
+        "oldest_seconds 0.0",
+        'dead_total{kind="http"} 0.0',
+    ):
+        assert f"\npbxd_outbox_{line}\n" in metrics
+    assert (len(mailbox.mails), mailbox.secure) == (2, [True, True])
 
 
 async def test_a_drain_waits_refuses_and_then_hangs_up(app: App, caller: Caller) -> None:

@@ -50,7 +50,8 @@ class MemoryKeeper:
 
     async def page(self, state: State | None, limit: int, before: str | None) -> Sequence[Item]:
         self._check()
-        items = [parcel.item for parcel in reversed(self.parcels.values()) if state in (None, parcel.item.state)]
+        items = [parcel.item for _, parcel in sorted(self.parcels.items(), reverse=True)]
+        items = [item for item in items if state in (None, item.state)]
         return [item for item in items if before is None or item.id < before][:limit]
 
     async def purge(self, before: float) -> None:

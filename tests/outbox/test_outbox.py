@@ -210,7 +210,8 @@ async def test_one_slow_server_does_not_hold_up_the_others(desk: Desk) -> None:
     assert desk.web.sent[-1].item.id == quick.id
 
 
-async def test_a_restart_takes_up_what_was_under_way(desk: Desk) -> None:
+async def test_a_restart_takes_up_what_was_under_way(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shell, "STOP_S", 0.02)
     desk.web.gate.clear()
     item = await desk.outbox.put_request("acc_1", HOOK)
     await until(lambda: len(desk.web.sent) == 1)

@@ -96,7 +96,8 @@ def test_a_dead_destination_is_tried_by_one_and_holds_nobody_else_up() -> None:
     assert _started(schedule, 39.9) == []
     assert _started(schedule, 40.0) == ["c"]
     _fail(schedule, "c", 70.0, DOWN)
-    rests, last, now = [], 70.0, 70.0
+    rests: list[float] = []
+    last = now = 70.0
     while len(rests) < 8:
         timer = schedule.timer()
         assert timer is not None

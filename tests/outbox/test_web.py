@@ -157,6 +157,7 @@ async def test_a_name_that_is_nobodys_is_tried_again(sender: WebSender) -> None:
 
 
 async def test_a_server_without_tls_gets_nothing(sender: WebSender, server: Server) -> None:
+    sender.timeout_s = 0.5
     verdict = await _send(sender, Request(server.url.replace("http:", "https:"), b"secret"))
     assert (verdict.outcome, verdict.everyone) == (Outcome.TEMPORARY, True)
     assert server.heard == []
