@@ -159,7 +159,7 @@ class App:
     async def reload(self, config: Config) -> list[str]:
         """Take up `config` without touching calls; the keys that changed. Those that take a restart stay as they are.
 
-        Raises StoreError, and then the old configuration is still in force.
+        Raises StoreError or OSError, and then the old configuration is still in force.
         """
         changed = diff(self.config, config)
         waiting = needs_restart(changed)
@@ -167,9 +167,9 @@ class App:
             config = _kept(config, self.config, key.split("."))
         if len(changed) > len(waiting):
             wall = time.time()
+            self.deliveries.reload(config)  # the first, for it may refuse
             await self.directory.reload(config, wall)
             await self.keys.reload(config, self.directory.default_account.id, wall)
-            self.deliveries.reload(config)
             self.telephony.reload(config)
             if self._logs:
                 self._logs.set_level(config.log.level)

@@ -139,6 +139,8 @@ Scope = Annotated[str, Field(pattern=r"^(\*|[a-z][a-z0-9_.:-]{0,62}(:\*)?)$")]
 SCOPES = (
     "calls:read",
     "calls:write",
+    "outbox:read",
+    "outbox:write",
     "phones:read",
     "phones:write",
     "records:read",

@@ -46,13 +46,17 @@ class SmtpSender:
     """Hands mail to one server. A connection carries one message, so no message inherits another one's troubles."""
 
     def __init__(self, server: MailServer) -> None:
-        """Raises OSError (ssl.SSLError is one) where `authorities` cannot be read."""
+        """Raises OSError where `authorities` cannot be read."""
         self.server = server
         self._context: ssl.SSLContext | None = None
         if server.security is not Security.NONE:
             self._context = ssl.create_default_context()
             if server.authorities is not None:
-                self._context.load_verify_locations(server.authorities)
+                try:
+                    self._context.load_verify_locations(server.authorities)
+                except OSError as error:
+                    text = error.strerror or "it holds no certificate"
+                    raise OSError(f"mail.authorities: {server.authorities} cannot be used: {text}") from error
 
     async def send(self, parcel: Parcel) -> Verdict:
         """Hand it in; never raises but for cancellation."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Column, Select, bindparam, delete, insert, select
+from sqlalchemy import Select, bindparam, delete, insert, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from pbxd.config import Config
@@ -26,7 +26,7 @@ from pbxd.store import Store, StoreError
 from pbxd.store.schema import outbox
 
 _FIELDS = tuple(Item.__dataclass_fields__)
-_KEY: Column[str] = outbox.c.idempotency_key
+_KEY = outbox.c.idempotency_key
 _SHOWN = tuple(_KEY.label(name) if name == "key" else outbox.c[name] for name in _FIELDS)
 _CHANGING = ("state", "attempts", "due_at", "ended_at", "reason")
 _OPEN = (State.WAITING.value, State.SENDING.value)
@@ -115,9 +115,12 @@ class OutboxService:
         self.outbox = Outbox(Deliveries(store), self._web, mail_sender(config), rules(config))
 
     async def start(self) -> None:
-        """Raises KeeperError."""
+        """Raises StoreError."""
         await self._web.__aenter__()
-        await self.outbox.start()
+        try:
+            await self.outbox.start()
+        except KeeperError as error:
+            raise StoreError(f"the outbox cannot be taken up: {error}") from error
 
     async def stop(self) -> None:
         await self.outbox.stop()

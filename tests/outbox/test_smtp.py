@@ -203,5 +203,8 @@ async def test_mail_waits_where_the_server_was_taken_out_of_the_settings(mailbox
 
 
 def test_authorities_that_cannot_be_read_are_an_error(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="No such file"):
+    with pytest.raises(OSError, match=r"mail\.authorities: .*none\.pem cannot be used: No such file"):
         SmtpSender(replace(_server(25, Security.TLS), authorities=tmp_path / "none.pem"))
+    (tmp_path / "bad.pem").write_text("nothing")
+    with pytest.raises(OSError, match=r"mail\.authorities: .*bad\.pem cannot be used"):
+        SmtpSender(replace(_server(25, Security.TLS), authorities=tmp_path / "bad.pem"))

@@ -243,6 +243,17 @@ def test_settings_that_cannot_work_are_refused(tmp_path: Path, mail: str, messag
     assert message in str(refused.value)
 
 
+async def test_a_store_that_cannot_be_read_is_no_start(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away(*_: object) -> Sequence[Any]:
+        raise OperationalError("SELECT", {}, Exception("gone"))
+
+    monkeypatch.setattr(store, "rows", away)
+    service = OutboxService(store, Config())
+    with pytest.raises(StoreError, match="cannot be taken up"):
+        await service.start()
+    await service.stop()
+
+
 async def test_a_reload_takes_up_other_settings_and_refuses_those_that_cannot_be(store: Store, tmp_path: Path) -> None:
     service = OutboxService(store, Config())
     await service.start()
