@@ -44,7 +44,7 @@ class Deliveries:
 
     async def add(self, parcel: Parcel) -> Item:
         item = parcel.item
-        same_key = select(*_SHOWN).where(outbox.c.account_id == item.account_id, item.key == _KEY)
+        same_key = select(*_SHOWN).where(outbox.c.account_id == item.account_id, outbox.c.idempotency_key == item.key)
         if found := await self._items(same_key):
             return found[0]
         row = {name: getattr(item, name) for name in _FIELDS if name != "key"} | {_KEY.name: item.key}
