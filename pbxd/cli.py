@@ -141,6 +141,9 @@ def _check(arguments: argparse.Namespace) -> None:
     print(f"{arguments.file} is good: {_summary(config)}")
 
 
+_LISTENERS = ("sip.udp", "sip.tcp", "sip.tls", "http.tls")
+
+
 def _own_listeners(config: Config) -> frozenset[tuple[str, str]]:
     """Where the daemon of this very data directory listens, if one runs: a file that is checked before a reload must
     not hear that its own ports are taken."""
@@ -149,7 +152,7 @@ def _own_listeners(config: Config) -> frozenset[tuple[str, str]]:
     except CommandError:
         return frozenset()
     said = {setting["key"]: setting["value"] for setting in settings}
-    listeners = {(key, address) for key in ("sip.udp", "sip.tcp", "sip.tls") for address in said[key]}
+    listeners = {(key, address) for key in _LISTENERS for address in said.get(key, ())}
     return frozenset({*listeners, ("http.listen", said["http.listen"])})
 
 
