@@ -375,6 +375,16 @@ def test_a_house_that_never_ran_has_no_key_to_reset(configuration: Path, capsys:
     assert "its first start makes a key" in capsys.readouterr().err
 
 
+def test_a_store_of_another_shape_is_a_sentence(
+    config: Config, configuration: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with sqlite3.connect(config.data_dir / "pbxd.db") as connection:
+        connection.execute("ALTER TABLE trunks DROP COLUMN max_calls")
+    connection.close()
+    assert run("key", "reset-admin", "--config", str(configuration)) is Exit.REFUSED
+    assert "the store cannot be read: OperationalError" in capsys.readouterr().err
+
+
 def test_the_lock_is_let_go(tmp_path: Path) -> None:
     data = DataDirectory.prepare(tmp_path)
     data.release()
