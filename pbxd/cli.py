@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import http.client
 import json
+import os
 import socket
 import sys
 from collections.abc import Callable, Sequence
@@ -22,6 +23,7 @@ from pbxd import __version__
 from pbxd.config import Config, ConfigError, check_ports, load
 
 DEFAULT_CONFIG = Path("etc/pbxd.yaml")
+INSTALLED_CONFIG = Path("/etc/pbxd/pbxd.yaml")
 LAB_SOCKET = Path("var/lab/pbxd.sock")
 SOCKET_NAME = "pbxd.sock"
 TIMEOUT_S = 10.0
@@ -56,8 +58,11 @@ class Column:
     text: Callable[[Row], object]
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The whole command line. `arguments.action` is the function to call, or None for `run`."""
+Commands = Any  # what argparse calls _SubParsersAction
+
+
+def build_parser(*more: Callable[[Commands], None]) -> argparse.ArgumentParser:
+    """The whole command line; `more` adds commands. `arguments.action` is the function to call, or None for `run`."""
     epilog = (__doc__ or "").split("\n\n")[1]
     parser = argparse.ArgumentParser(prog="pbxd", description="An embedded PBX.", epilog=epilog)
     parser.set_defaults(socket=None, config=None, json=False)
@@ -74,8 +79,10 @@ def build_parser() -> argparse.ArgumentParser:
         text = "override one value, such as calls.max=50; VALUE is YAML; may be given again"
         command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides", help=text)
         command.set_defaults(action=action)
+        if name == "check":
+            command.add_argument("--no-ports", action="store_true", help="do not try whether ports are free")
 
-    daemon = _daemon_options()
+    daemon = daemon_options()
     phones = commands.add_parser(
         "phones", parents=[daemon], help="list the phones; `phones rotate 1001`: a new password"
     )
@@ -94,6 +101,8 @@ def build_parser() -> argparse.ArgumentParser:
 
     _add_outbox(commands, daemon)
     commands.add_parser("version", help="say which pbxd this is").set_defaults(action=_version)
+    for add in more:
+        add(commands)
     return parser
 
 
@@ -125,7 +134,7 @@ def _add_outbox(commands: Any, daemon: argparse.ArgumentParser) -> None:
     test.set_defaults(action=_test_mail)
 
 
-def _daemon_options() -> argparse.ArgumentParser:
+def daemon_options() -> argparse.ArgumentParser:
     """Options of every command that asks the daemon. Without defaults: they may stand before and after a word."""
     options = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     options.add_argument("--socket", type=Path, metavar="PATH", help="the daemon's Unix socket")
@@ -158,9 +167,12 @@ def print_problems(error: ConfigError) -> None:
 
 def _check(arguments: argparse.Namespace) -> None:
     config = load(arguments.file, arguments.overrides)
-    if problems := check_ports(config, _own_listeners(config)):
+    if not arguments.no_ports and (problems := check_ports(config, _own_listeners(config))):
         raise ConfigError(problems)
     print(f"{arguments.file} is good: {_summary(config)}")
+
+
+_LISTENERS = ("sip.udp", "sip.tcp", "sip.tls", "http.tls")
 
 
 def _own_listeners(config: Config) -> frozenset[tuple[str, str]]:
@@ -171,7 +183,7 @@ def _own_listeners(config: Config) -> frozenset[tuple[str, str]]:
     except CommandError:
         return frozenset()
     said = {setting["key"]: setting["value"] for setting in settings}
-    listeners = {(key, address) for key in ("sip.udp", "sip.tcp", "sip.tls") for address in said[key]}
+    listeners = {(key, address) for key in _LISTENERS for address in said.get(key, ())}
     return frozenset({*listeners, ("http.listen", said["http.listen"])})
 
 
@@ -233,7 +245,7 @@ def _list_trunks(arguments: argparse.Namespace) -> None:
 
 
 def _rotate(arguments: argparse.Namespace) -> None:
-    phone = _ask(arguments, "POST", f"/house/v1/phones/{quote(arguments.extension, safe='')}/password")
+    phone = ask(arguments, "POST", f"/house/v1/phones/{quote(arguments.extension, safe='')}/password")
     if arguments.json:
         print(json.dumps(phone))
         return
@@ -256,7 +268,7 @@ def _list_outbox(arguments: argparse.Namespace) -> None:
 
 def _one_delivery(arguments: argparse.Namespace) -> None:
     path = f"/house/v1/outbox/{quote(arguments.id, safe='')}{arguments.path}"
-    delivery = _ask(arguments, arguments.method, path)
+    delivery = ask(arguments, arguments.method, path)
     if arguments.json:
         print(json.dumps(delivery))
         return
@@ -265,7 +277,7 @@ def _one_delivery(arguments: argparse.Namespace) -> None:
 
 
 def _test_mail(arguments: argparse.Namespace) -> None:
-    answer = _ask(arguments, "POST", "/house/v1/mail/test", {"to": arguments.address}, timeout_s=MAIL_TEST_TIMEOUT_S)
+    answer = ask(arguments, "POST", "/house/v1/mail/test", {"to": arguments.address}, timeout_s=MAIL_TEST_TIMEOUT_S)
     print(json.dumps(answer) if arguments.json else f"The mail server took it: {answer['reply']}")
 
 
@@ -278,7 +290,7 @@ def _show(
     query: str = "",
     rows: str | None = None,
 ) -> None:
-    answer = _ask(arguments, "GET", f"/house/v1/{what}{query}")
+    answer = ask(arguments, "GET", f"/house/v1/{what}{query}")
     if arguments.json:
         print(json.dumps(answer))
     else:
@@ -308,11 +320,11 @@ class _SocketConnection(http.client.HTTPConnection):
         self.sock.connect(str(self._path))
 
 
-def _ask(
+def ask(
     arguments: argparse.Namespace, method: str, path: str, wish: Row | None = None, *, timeout_s: float = TIMEOUT_S
 ) -> Any:
     """What the daemon answers. Raises CommandError where there is none, or where it says no."""
-    return _request(_find_socket(arguments), method, path, wish, timeout_s=timeout_s)
+    return _request(find_socket(arguments), method, path, wish, timeout_s=timeout_s)
 
 
 def _request(place: Path, method: str, path: str, wish: Row | None = None, *, timeout_s: float = TIMEOUT_S) -> Any:
@@ -335,15 +347,20 @@ def _request(place: Path, method: str, path: str, wish: Row | None = None, *, ti
     return answer
 
 
-def _find_socket(arguments: argparse.Namespace) -> Path:
-    """`--socket`, the data directory of `--config`, that of etc/pbxd.yaml, or the lab's: the first that is there."""
+def configurations() -> list[Path]:
+    """The configuration files at their usual places that we may read."""
+    return [path for path in (DEFAULT_CONFIG, INSTALLED_CONFIG) if os.access(path, os.R_OK)]
+
+
+def find_socket(arguments: argparse.Namespace) -> Path:
+    """`--socket`, the data directory of `--config`, that of etc/pbxd.yaml, that of /etc/pbxd/pbxd.yaml, or the lab's:
+    the first that is there."""
     if arguments.socket:
         places = [arguments.socket]
     elif arguments.config:
         places = [load(arguments.config).data_dir / SOCKET_NAME]
     else:
-        configured = [load(DEFAULT_CONFIG).data_dir / SOCKET_NAME] if DEFAULT_CONFIG.exists() else []
-        places = [*configured, LAB_SOCKET]
+        places = [*(load(file).data_dir / SOCKET_NAME for file in configurations()), LAB_SOCKET]
     for place in places:
         try:
             if place.is_socket():

@@ -12,9 +12,12 @@ from typing import cast
 
 import aiohttp
 import pytest
+from cryptography import x509
+from cryptography.x509.oid import NameOID
 
 from pbxd.app import App
 from pbxd.calls.record import CallRecord, Result
+from pbxd.certificates import CertificateError, Identity, client_context
 from pbxd.config import Config, load
 from pbxd.outbox import Letter
 from pbxd.services.cdr import RecordFilter
@@ -22,6 +25,7 @@ from pbxd.sip.flow import Transport
 from pbxd.sip.transport import BindError
 from tests.outbox.keeping import until
 from tests.outbox.mailbox import PASSWORD, USER, context, identity, serving
+from tests.test_tls import elliptic, make
 
 PATIENCE_S = 10.0
 SDP = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 9 RTP/AVP 0\r\n"
@@ -229,3 +233,46 @@ async def test_a_first_start_is_one(tmp_path: Path) -> None:
     assert again.card is None
     assert len(again.directory.phones(again.directory.default_account)) == 3
     await again.stop()
+
+
+async def test_a_reload_shows_other_certificates_and_refuses_broken_ones(tmp_path: Path) -> None:
+    first, second = (
+        make(tmp_path, "first", elliptic(), "first.test"),
+        make(tmp_path, "second", elliptic(), "second.test"),
+    )
+
+    def files(identity: Identity) -> tuple[str, ...]:
+        crt, key = identity.certificate, identity.private_key
+        return "sip.tls=['127.0.0.1:0']", "http.tls=['127.0.0.1:0']", f"sip.certificate={crt}", f"sip.private_key={key}"
+
+    app = App(_config(tmp_path, *files(first)))
+    await app.start()
+    try:
+        https = app.server.bound_tls[0]
+        sips = app.telephony.transports.bound[Transport.TLS][0]
+        assert {await _shown(https), await _shown(sips)} == {"first.test"}
+        changed = await app.reload(_config(tmp_path, *files(second), "http.trusted_proxies=[10.0.0.0/8]"))
+        assert sorted(changed) == ["http.trusted_proxies", "sip.certificate", "sip.private_key"]
+        assert {await _shown(https), await _shown(sips)} == {"second.test"}
+        assert [str(net) for net in app.server.origins.proxies] == ["10.0.0.0/8"]
+        first.certificate.write_text("broken")
+        with pytest.raises(CertificateError, match="holds no certificate"):
+            await app.reload(_config(tmp_path, *files(first), "calls.max=7"))
+        assert app.config.calls.max != 7
+        assert await _shown(https) == "second.test"
+        make(tmp_path, "second", elliptic(), "renewed.test")
+        app.telephony._looked_at = 0.0
+        app.telephony._keep_house()
+        assert {await _shown(https), await _shown(sips)} == {"renewed.test"}
+    finally:
+        await app.stop()
+
+
+async def _shown(address: tuple[str, int]) -> str:
+    """The name in the certificate that a TLS listener shows."""
+    _, writer = await asyncio.open_connection(*address, ssl=client_context(verify=False))
+    der = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+    writer.close()
+    await writer.wait_closed()
+    name = x509.load_der_x509_certificate(der).subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value
+    return str(name)

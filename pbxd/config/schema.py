@@ -34,6 +34,8 @@ _MAIL_ADDRESS = re.compile(
     r"[A-Za-z0-9_+-](?:[A-Za-z0-9_.+-]{0,62}[A-Za-z0-9_+-])?@(?=.{1,253}$)"
     r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*"
 )
+_SERVER_NAME = re.compile(r"(\*\.)?[A-Za-z0-9_]([A-Za-z0-9_.-]{0,250}[A-Za-z0-9])?")
+_URL = re.compile(r"https?://[A-Za-z0-9._:\[\]-]{1,253}(/[A-Za-z0-9._~/-]*)?")
 _PATTERN = re.compile(r"(?=.)[0-9*#+XZN]{0,32}\.?")
 _PROXY = re.compile(r"sips?:(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)(?::[0-9]{1,5})?(?:;transport=(?:udp|tcp|tls))?")
 
@@ -99,6 +101,18 @@ def _host(value: str) -> str:
     return value.lower()
 
 
+def _server_name(value: str) -> str:
+    if not _SERVER_NAME.fullmatch(value):
+        raise ValueError("a server name is pbx.example.com or *.example.com")
+    return value.lower()
+
+
+def _url(value: str) -> str:
+    if not _URL.fullmatch(value):
+        raise ValueError("a public URL is written https://pbx.example.com or https://example.com/pbx")
+    return value.rstrip("/")
+
+
 def _proxy(value: str) -> str:
     if not _PROXY.fullmatch(value):
         raise ValueError("a proxy is written sip:host, sip:host:port or sip:host:port;transport=tcp")
@@ -125,6 +139,8 @@ def _mail_address(value: str) -> str:
 
 Name = Annotated[str, AfterValidator(_name)]
 Host = Annotated[str, AfterValidator(_host)]
+ServerName = Annotated[str, AfterValidator(_server_name)]
+PublicUrl = Annotated[str, AfterValidator(_url)]
 Proxy = Annotated[str, AfterValidator(_proxy)]
 Pattern = Annotated[str, AfterValidator(_pattern)]
 MailAddress = Annotated[str, AfterValidator(_mail_address)]
@@ -189,6 +205,7 @@ class Account(Section):
 class External(Section):
     ipv4: IPv4Field | None = Field(default=None, description="our IPv4 address as seen from outside local_nets")
     ipv6: IPv6Field | None = Field(default=None, description="our IPv6 address as seen from outside local_nets")
+    stun: Host | None = Field(default=None, description="STUN server, host:port, that `pbxd doctor` asks")
 
 
 class Digest(Section):
@@ -248,6 +265,14 @@ class Guard(Section):
         return self
 
 
+class ServerCertificate(Section):
+    names: tuple[ServerName, ...] = Field(
+        min_length=1, max_length=64, description="server names it is shown for; *.example.com is any name there"
+    )
+    certificate: PathField = Field(description="PEM chain")
+    private_key: PathField = Field(description="PEM key of the certificate")
+
+
 class Sip(Section):
     udp: tuple[AddressField, ...] = Field(
         default=_addresses("0.0.0.0:5060 [::]:5060"),
@@ -278,10 +303,10 @@ class Sip(Section):
     certificate: PathField | None = Field(
         default=None,
         description="PEM chain for TLS; null is self-signed, made at first start",
-        json_schema_extra=RESTART,
     )
-    private_key: PathField | None = Field(
-        default=None, description="PEM key of the certificate", json_schema_extra=RESTART
+    private_key: PathField | None = Field(default=None, description="PEM key of the certificate")
+    certificates: tuple[ServerCertificate, ...] = Field(
+        default=(), max_length=64, description="further certificates, each for server names of its own"
     )
     user_agent: Label = Field(
         default="pbxd", description="the User-Agent and Server we state", json_schema_extra=RESTART
@@ -360,6 +385,16 @@ class Http(Section):
         default=Address("127.0.0.1", 8080),
         description="the control plane: API, health, metrics",
         json_schema_extra=RESTART,
+    )
+    tls: tuple[AddressField, ...] = Field(
+        default=(),
+        max_length=16,
+        description="the same over HTTPS, with the certificates of sip",
+        json_schema_extra=RESTART,
+    )
+    public_url: PublicUrl | None = Field(default=None, description="how the world reaches the control plane")
+    trusted_proxies: tuple[NetworkField, ...] = Field(
+        default=(), max_length=64, description="proxies whose X-Forwarded-For and -Proto are believed"
     )
 
 

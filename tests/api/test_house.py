@@ -143,9 +143,20 @@ async def client(records: CallRecords, calls: CallsOnATable, outbox: Outbox) -> 
         settings=lambda: settings(Config()),
         wall=lambda: WALL,
         outbox=outbox,
+        reset_admin=_new_admin_key,
     )
     async with serving(Server([Surface(HOUSE, house, Access(KEYS.get).identify)])) as (client, _):
         yield client
+
+
+async def _new_admin_key() -> tuple[str, str]:
+    return "admin", "pbxd_new"
+
+
+async def test_only_who_may_do_everything_makes_the_admin_key_anew(client: Client) -> None:
+    answer = await client.ask("POST", "/house/v1/keys/admin/reset", key="admin-key")
+    assert (answer.status, answer.json) == (200, {"name": "admin", "secret": "pbxd_new"})
+    assert _refusal(await client.ask("POST", "/house/v1/keys/admin/reset", key="reader-key")) == (403, "forbidden")
 
 
 def _refusal(answer: Answer) -> tuple[int, str]:

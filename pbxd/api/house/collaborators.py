@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -82,5 +82,6 @@ class House:
     phones: Phones
     trunks: Callable[[], Sequence[TrunkRow]]
     settings: Callable[[], Sequence[Setting]]
+    reset_admin: Callable[[], Awaitable[tuple[str, str]]]  # (name, secret); raises Conflict where it is declared
     wall: Callable[[], float]
     outbox: Outbox

@@ -168,6 +168,11 @@ class PhonePasswordView(View):
     password: str = Field(description="shown this once; only a hash of it is kept")
 
 
+class KeySecretView(View):
+    name: str
+    secret: str = Field(description="shown this once; only a hash of it is kept")
+
+
 class TrunkView(View):
     name: str
     proxy: str | None
