@@ -8,6 +8,10 @@
 #   make format  put the sources into the house format
 #   make clean   remove what was built; data under var/ stays
 #
+#   make install     as a systemd service, as root: code in /opt/pbxd, configuration in /etc/pbxd, data in /var/lib/pbxd
+#   make upgrade     the same with these sources; a back-up before, and the way back if they do not start
+#   make uninstall   configuration and data stay (PURGE=1: they go too). DESTDIR=ROOT works on a root folder instead
+#
 # Each step of the set-up leaves a stamp under .venv, so a step runs again only when what it depends on has changed, and a
 # finished set-up needs no network. Debian packages are asked for only when one is missing. The daemon takes the place of
 # the recipe's shell: a SIGTERM to make reaches it, and the lab ends even when make is killed.
@@ -30,7 +34,7 @@ TEST_PACKAGES := $(PACKAGES) baresip-core clang libclang-rt-14-dev sip-tester
 WIRE_SOURCES := $(filter-out media/wire/_wire.c,$(wildcard media/wire/*.c media/wire/*.h media/wire/build.py))
 SOURCES := pbxd media dialplan tests
 
-.PHONY: help run lab test check bench format clean setup setup-test
+.PHONY: help run lab test check bench format clean setup setup-test install upgrade uninstall
 .DEFAULT_GOAL := help
 
 help:
@@ -61,6 +65,13 @@ format: setup-test
 
 clean:
 	rm -rf $(VENV) build *.egg-info media/wire/*.so media/wire/*.o media/wire/_wire.c
+
+install upgrade:
+	@$(if $(DESTDIR),true,$(call debian_packages,$(PACKAGES)))
+	@DESTDIR="$(DESTDIR)" PYTHON="$(PYTHON)" sh systemd/install.sh $@
+
+uninstall:
+	@DESTDIR="$(DESTDIR)" sh systemd/install.sh $@
 
 setup: $(VENV)/installed
 setup-test: $(VENV)/installed-test

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 from pydantic import BaseModel
@@ -24,20 +25,23 @@ from pbxd.api.access import Access
 from pbxd.api.contract import Identity
 from pbxd.api.health import Health, health_routes
 from pbxd.api.house import HOUSE, House, RegisteredContact, TrunkRow
+from pbxd.api.origin import Origins
 from pbxd.api.server import Server
 from pbxd.api.surface import Surface
 from pbxd.calls.record import CallRecord
 from pbxd.config import Config, diff, needs_restart, settings
 from pbxd.directory.accounts import Directory
-from pbxd.directory.first_start import Card, first_start
-from pbxd.directory.keys import Keys
+from pbxd.directory.first_start import ADMIN_KEY_NAME, Card, first_start
+from pbxd.directory.keys import EVERYTHING, Keys
 from pbxd.directory.model import Aor, PhoneEntry, Trunk
 from pbxd.directory.trunks import TrunkState, TrunkStatus
 from pbxd.events import Bus
 from pbxd.logs import Logs, get_logger
 from pbxd.metrics import HistogramReading, LoopLag, Metrics
+from pbxd.outbox import Outbox
 from pbxd.services import journal
 from pbxd.services.cdr import CallRecords
+from pbxd.services.deliveries import OutboxService
 from pbxd.sip.flow import place
 from pbxd.store import DataDirectory, Store, sqlite_url
 from pbxd.telephony import Telephony
@@ -64,6 +68,7 @@ class App:
     keys: Keys
     records: CallRecords
     telephony: Telephony
+    deliveries: OutboxService
     server: Server
 
     def __init__(self, config: Config, logs: Logs | None = None) -> None:
@@ -107,14 +112,22 @@ class App:
         self.telephony = Telephony(config, data, self.store, self.directory, self.bus)
         await self.telephony.start()
         self._parts.push_async_callback(self.telephony.stop)
+        self.deliveries = OutboxService(self.store, config)
+        self._parts.push_async_callback(self.deliveries.stop)
+        await self.deliveries.start()
         self._serving = True
         self._measure()
         self.server = self._server()
         self._parts.push_async_callback(self.server.stop)
-        listen = config.http.listen
-        await self.server.start([(listen.host, listen.port)], data.path / SOCKET_NAME)
+        await self._listen(data.path / SOCKET_NAME)
         self._lag.start(asyncio.get_running_loop())
         self._beat()
+
+    async def _listen(self, unix: Path) -> None:
+        http, tls = self.config.http, self.telephony.tls
+        await self.server.start([(http.listen.host, http.listen.port)], unix)
+        if http.tls and tls:
+            await self.server.start_tls([(address.host, address.port) for address in http.tls], tls.context)
 
     async def stop(self) -> None:
         """Stop what runs, the last begun first; records are written before the store closes. Idempotent."""
@@ -153,7 +166,7 @@ class App:
     async def reload(self, config: Config) -> list[str]:
         """Take up `config` without touching calls; the keys that changed. Those that take a restart stay as they are.
 
-        Raises StoreError, and then the old configuration is still in force.
+        Raises StoreError, CertificateError or OSError, and then the old configuration is still in force.
         """
         changed = diff(self.config, config)
         waiting = needs_restart(changed)
@@ -161,9 +174,12 @@ class App:
             config = _kept(config, self.config, key.split("."))
         if len(changed) > len(waiting):
             wall = time.time()
+            self.telephony.check_certificates(config)
+            self.deliveries.reload(config)  # the first, for it may refuse
             await self.directory.reload(config, wall)
             await self.keys.reload(config, self.directory.default_account.id, wall)
             self.telephony.reload(config)
+            self.server.origins.proxies = config.http.trusted_proxies
             if self._logs:
                 self._logs.set_level(config.log.level)
             self.config = config
@@ -182,11 +198,19 @@ class App:
             phones=_Phones(self),
             trunks=partial(_trunks, self),
             settings=lambda: settings(self.config),
+            outbox=self.deliveries.outbox,
+            reset_admin=self._reset_admin,
             wall=time.time,
         )
         health = Health(__version__, time.monotonic(), lambda: self._serving, {"store": self._store_trouble})
         access = Access(self._find_key)
-        return Server([Surface(HOUSE, house, access.identify)], health_routes(health, self.metrics))
+        surface = Surface(HOUSE, house, access.identify, lambda: self.config.http.public_url)
+        routes = health_routes(health, self.metrics)
+        return Server([surface], routes, Origins(self.config.http.trusted_proxies))
+
+    async def _reset_admin(self) -> tuple[str, str]:
+        account = self.directory.default_account.id
+        return ADMIN_KEY_NAME, await self.keys.replace(account, ADMIN_KEY_NAME, [EVERYTHING], time.time())
 
     def _find_key(self, secret: str) -> Identity | None:
         key = self.keys.check(secret)
@@ -208,6 +232,7 @@ class App:
         metrics.counter("store_rows_written", "Rows committed", lambda: store.statistics.written)
         metrics.counters("store_rows_dropped", "Rows lost: queue full", ["table"], lambda: store.statistics.dropped)
         metrics.counters("store_rows_poisoned", "Rows refused", ["table"], lambda: store.statistics.poisoned)
+        _measure_outbox(metrics, self.deliveries.outbox)
         metrics.counters("http_requests", "HTTP requests", ["status"], lambda: self.server.requests)
         metrics.histogram("loop_lag_seconds", "How late the event loop ran what was due", self._lag.reading)
         metrics.counter("event_listener_failures", "Listeners that raised", lambda: self.bus.failures)
@@ -216,6 +241,8 @@ class App:
 
 def _measure_telephony(metrics: Metrics, telephony: Telephony) -> None:
     stack, wire, transports = telephony.stack, telephony.wire, telephony.transports
+    metrics.counter("certificate_reloads", "Certificates taken up while running", lambda: _tls(telephony)[0])
+    metrics.counter("certificate_failures", "Changed certificates that were no good", lambda: _tls(telephony)[1])
     metrics.gauge("calls", "Calls that are up", lambda: len(telephony.switch.calls))
     metrics.counters("calls_refused", "Calls not let in", ["reason"], lambda: telephony.switch.refused)
     metrics.counters("sip_auth_failures", "Credentials that proved nothing", ["reason"], lambda:
@@ -237,6 +264,18 @@ def _measure_telephony(metrics: Metrics, telephony: Telephony) -> None:
     metrics.counters("wire_drops", "Packets and datagrams dropped by wire", ["reason"], wire.drops)
     metrics.counter("wire_cpu_seconds", "CPU time of the wire thread", wire.thread_cpu_s)
     metrics.histogram("wire_lateness_seconds", "How late the wire thread ran what was due", lambda: _lateness(wire))
+
+
+def _measure_outbox(metrics: Metrics, outbox: Outbox) -> None:
+    metrics.gauge("outbox_waiting", "Deliveries that have not ended", lambda: outbox.waiting)
+    metrics.gauge("outbox_oldest_seconds", "Age of the oldest of them", lambda: outbox.oldest_s)
+    metrics.counters("outbox_delivered", "Deliveries the far side confirmed", ["kind"], lambda: outbox.delivered)
+    metrics.counters("outbox_failed", "Tries that failed and are repeated", ["kind"], lambda: outbox.failed)
+    metrics.counters("outbox_dead", "Deliveries given up", ["kind"], lambda: outbox.dead)
+
+
+def _tls(telephony: Telephony) -> tuple[int, int]:
+    return (telephony.tls.reloads, telephony.tls.failures) if telephony.tls else (0, 0)
 
 
 def _lateness(wire: Wire) -> HistogramReading:

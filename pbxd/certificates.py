@@ -116,6 +116,19 @@ def fingerprint(identity: Identity) -> str:
     return _read_certificate(identity.certificate).fingerprint(hashes.SHA256()).hex(":").upper()
 
 
+def names_of(identity: Identity) -> tuple[str, ...]:
+    """The host names and addresses the certificate is for, in lower case. Raises CertificateError."""
+    certificate = _read_certificate(identity.certificate)
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return ()
+    except ValueError as error:
+        raise CertificateError(f"{identity.certificate} holds names that cannot be read: {error}") from error
+    hosts = [name.lower() for name in names.get_values_for_type(x509.DNSName)]
+    return (*hosts, *map(str, names.get_values_for_type(x509.IPAddress)))
+
+
 def _harden(context: ssl.SSLContext) -> None:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     # Phones drop the TCP connection without close_notify; SIP has its own framing, so nothing can be cut off unseen.

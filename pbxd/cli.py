@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import http.client
 import json
+import os
 import socket
 import sys
 from collections.abc import Callable, Sequence
@@ -22,9 +23,12 @@ from pbxd import __version__
 from pbxd.config import Config, ConfigError, check_ports, load
 
 DEFAULT_CONFIG = Path("etc/pbxd.yaml")
+INSTALLED_CONFIG = Path("/etc/pbxd/pbxd.yaml")
 LAB_SOCKET = Path("var/lab/pbxd.sock")
 SOCKET_NAME = "pbxd.sock"
 TIMEOUT_S = 10.0
+MAIL_TEST_TIMEOUT_S = 30.0  # a mail server may think
+DELIVERY_STATES = ("waiting", "sending", "delivered", "dead", "cancelled")
 
 Row = dict[str, Any]
 
@@ -54,8 +58,11 @@ class Column:
     text: Callable[[Row], object]
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The whole command line. `arguments.action` is the function to call, or None for `run`."""
+Commands = Any  # what argparse calls _SubParsersAction
+
+
+def build_parser(*more: Callable[[Commands], None]) -> argparse.ArgumentParser:
+    """The whole command line; `more` adds commands. `arguments.action` is the function to call, or None for `run`."""
     epilog = (__doc__ or "").split("\n\n")[1]
     parser = argparse.ArgumentParser(prog="pbxd", description="An embedded PBX.", epilog=epilog)
     parser.set_defaults(socket=None, config=None, json=False)
@@ -72,8 +79,10 @@ def build_parser() -> argparse.ArgumentParser:
         text = "override one value, such as calls.max=50; VALUE is YAML; may be given again"
         command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides", help=text)
         command.set_defaults(action=action)
+        if name == "check":
+            command.add_argument("--no-ports", action="store_true", help="do not try whether ports are free")
 
-    daemon = _daemon_options()
+    daemon = daemon_options()
     phones = commands.add_parser(
         "phones", parents=[daemon], help="list the phones; `phones rotate 1001`: a new password"
     )
@@ -90,11 +99,42 @@ def build_parser() -> argparse.ArgumentParser:
     ):
         commands.add_parser(name, parents=[daemon], help=text, description=text).set_defaults(action=action)
 
+    _add_outbox(commands, daemon)
     commands.add_parser("version", help="say which pbxd this is").set_defaults(action=_version)
+    for add in more:
+        add(commands)
     return parser
 
 
-def _daemon_options() -> argparse.ArgumentParser:
+def _add_outbox(commands: Any, daemon: argparse.ArgumentParser) -> None:
+    """`pbxd outbox …` and `pbxd mail test`."""
+    outbox = commands.add_parser(
+        "outbox", parents=[daemon], help="list mail and HTTP deliveries; show, cancel, retry one"
+    )
+    outbox.set_defaults(action=_list_outbox, state=None)
+    deeper = outbox.add_subparsers(dest="outbox_command", metavar="[list | show | cancel | retry]")
+    listing = deeper.add_parser("list", parents=[daemon], help="list deliveries, newest first")
+    for parser in (outbox, listing):
+        parser.add_argument(
+            "--state", choices=DELIVERY_STATES, default=argparse.SUPPRESS, help="only those in this state"
+        )
+    for name, text, method, path in (
+        ("show", "say everything about one", "GET", ""),
+        ("cancel", "send it no more", "POST", "/cancel"),
+        ("retry", "try it now, also one that was given up", "POST", "/retry"),
+    ):
+        one = deeper.add_parser(name, parents=[daemon], help=text)
+        one.add_argument("id")
+        one.set_defaults(action=_one_delivery, method=method, path=path)
+    mail = commands.add_parser("mail", parents=[daemon], help="`mail test ADDRESS`: prove the mail settings")
+    test = mail.add_subparsers(dest="mail_command", required=True, metavar="test").add_parser(
+        "test", parents=[daemon], help="send a test mail right now"
+    )
+    test.add_argument("address")
+    test.set_defaults(action=_test_mail)
+
+
+def daemon_options() -> argparse.ArgumentParser:
     """Options of every command that asks the daemon. Without defaults: they may stand before and after a word."""
     options = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     options.add_argument("--socket", type=Path, metavar="PATH", help="the daemon's Unix socket")
@@ -127,9 +167,12 @@ def print_problems(error: ConfigError) -> None:
 
 def _check(arguments: argparse.Namespace) -> None:
     config = load(arguments.file, arguments.overrides)
-    if problems := check_ports(config, _own_listeners(config)):
+    if not arguments.no_ports and (problems := check_ports(config, _own_listeners(config))):
         raise ConfigError(problems)
     print(f"{arguments.file} is good: {_summary(config)}")
+
+
+_LISTENERS = ("sip.udp", "sip.tcp", "sip.tls", "http.tls")
 
 
 def _own_listeners(config: Config) -> frozenset[tuple[str, str]]:
@@ -140,7 +183,7 @@ def _own_listeners(config: Config) -> frozenset[tuple[str, str]]:
     except CommandError:
         return frozenset()
     said = {setting["key"]: setting["value"] for setting in settings}
-    listeners = {(key, address) for key in ("sip.udp", "sip.tcp", "sip.tls") for address in said[key]}
+    listeners = {(key, address) for key in _LISTENERS for address in said.get(key, ())}
     return frozenset({*listeners, ("http.listen", said["http.listen"])})
 
 
@@ -202,7 +245,7 @@ def _list_trunks(arguments: argparse.Namespace) -> None:
 
 
 def _rotate(arguments: argparse.Namespace) -> None:
-    phone = _ask(arguments, "POST", f"/house/v1/phones/{quote(arguments.extension, safe='')}/password")
+    phone = ask(arguments, "POST", f"/house/v1/phones/{quote(arguments.extension, safe='')}/password")
     if arguments.json:
         print(json.dumps(phone))
         return
@@ -210,12 +253,49 @@ def _rotate(arguments: argparse.Namespace) -> None:
     print(f"    username  {phone['auth_username']}\n    password  {phone['password']}\n")
 
 
-def _show(arguments: argparse.Namespace, what: str, columns: Sequence[Column], nothing: str) -> None:
-    answer = _ask(arguments, "GET", f"/house/v1/{what}")
+def _list_outbox(arguments: argparse.Namespace) -> None:
+    columns = (
+        Column("DELIVERY", lambda row: row["id"]),
+        Column("STATE", lambda row: row["state"]),
+        Column("WHAT", lambda row: row["summary"]),
+        Column("TRIES", lambda row: row["attempts"]),
+        Column("NEXT", lambda row: _clock(row["due_at"])),
+        Column("REASON", lambda row: row["reason"] or "-"),
+    )
+    query = f"?state={arguments.state}" if arguments.state else ""
+    _show(arguments, "outbox", columns, "The outbox is empty.", query=query, rows="deliveries")
+
+
+def _one_delivery(arguments: argparse.Namespace) -> None:
+    path = f"/house/v1/outbox/{quote(arguments.id, safe='')}{arguments.path}"
+    delivery = ask(arguments, arguments.method, path)
+    if arguments.json:
+        print(json.dumps(delivery))
+        return
+    for name, value in delivery.items():
+        print(f"{name:<12} {_clock(value) if name.endswith('_at') else '-' if value is None else value}")
+
+
+def _test_mail(arguments: argparse.Namespace) -> None:
+    answer = ask(arguments, "POST", "/house/v1/mail/test", {"to": arguments.address}, timeout_s=MAIL_TEST_TIMEOUT_S)
+    print(json.dumps(answer) if arguments.json else f"The mail server took it: {answer['reply']}")
+
+
+def _show(
+    arguments: argparse.Namespace,
+    what: str,
+    columns: Sequence[Column],
+    nothing: str,
+    *,
+    query: str = "",
+    rows: str | None = None,
+) -> None:
+    answer = ask(arguments, "GET", f"/house/v1/{what}{query}")
     if arguments.json:
         print(json.dumps(answer))
     else:
-        print(table(columns, answer[what]) if answer[what] else nothing)
+        found = answer[rows or what]
+        print(table(columns, found) if found else nothing)
 
 
 def table(columns: Sequence[Column], rows: Sequence[Row]) -> str:
@@ -230,25 +310,30 @@ def _clock(moment: str | None) -> str:
 
 
 class _SocketConnection(http.client.HTTPConnection):
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=TIMEOUT_S)
+    def __init__(self, path: Path, timeout_s: float) -> None:
+        super().__init__("localhost", timeout=timeout_s)
         self._path = path
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(TIMEOUT_S)
+        self.sock.settimeout(self.timeout)
         self.sock.connect(str(self._path))
 
 
-def _ask(arguments: argparse.Namespace, method: str, path: str) -> Any:
+def ask(
+    arguments: argparse.Namespace, method: str, path: str, wish: Row | None = None, *, timeout_s: float = TIMEOUT_S
+) -> Any:
     """What the daemon answers. Raises CommandError where there is none, or where it says no."""
-    return _request(_find_socket(arguments), method, path)
+    return _request(find_socket(arguments), method, path, wish, timeout_s=timeout_s)
 
 
-def _request(place: Path, method: str, path: str) -> Any:
-    connection = _SocketConnection(place)
+def _request(place: Path, method: str, path: str, wish: Row | None = None, *, timeout_s: float = TIMEOUT_S) -> Any:
+    connection = _SocketConnection(place, timeout_s)
     try:
-        connection.request(method, path)
+        if wish is None:
+            connection.request(method, path)
+        else:
+            connection.request(method, path, json.dumps(wish), {"Content-Type": "application/json"})
         response = connection.getresponse()
         answer = json.loads(response.read() or b"null")
     except PermissionError:
@@ -262,15 +347,20 @@ def _request(place: Path, method: str, path: str) -> Any:
     return answer
 
 
-def _find_socket(arguments: argparse.Namespace) -> Path:
-    """`--socket`, the data directory of `--config`, that of etc/pbxd.yaml, or the lab's: the first that is there."""
+def configurations() -> list[Path]:
+    """The configuration files at their usual places that we may read."""
+    return [path for path in (DEFAULT_CONFIG, INSTALLED_CONFIG) if os.access(path, os.R_OK)]
+
+
+def find_socket(arguments: argparse.Namespace) -> Path:
+    """`--socket`, the data directory of `--config`, that of etc/pbxd.yaml, that of /etc/pbxd/pbxd.yaml, or the lab's:
+    the first that is there."""
     if arguments.socket:
         places = [arguments.socket]
     elif arguments.config:
         places = [load(arguments.config).data_dir / SOCKET_NAME]
     else:
-        configured = [load(DEFAULT_CONFIG).data_dir / SOCKET_NAME] if DEFAULT_CONFIG.exists() else []
-        places = [*configured, LAB_SOCKET]
+        places = [*(load(file).data_dir / SOCKET_NAME for file in configurations()), LAB_SOCKET]
     for place in places:
         try:
             if place.is_socket():

@@ -188,6 +188,7 @@ def card_text(card: Card, config: Config, addresses: Sequence[str]) -> str:
         if at
     ]
     echoes = [number for number, extension in config.extensions.items() if extension.echo]
+    api = config.http.public_url or f"http://{config.http.listen}"
     lines = [
         "pbxd: your house is ready. This is shown only once.",
         "",
@@ -199,7 +200,7 @@ def card_text(card: Card, config: Config, addresses: Sequence[str]) -> str:
         *(f"  {extension:<9}  {password}" for extension, password in card.phones),
         "",
         "  to dial       " + ", ".join(["any extension above", *(f"{number} for an echo" for number in echoes)]),
-        f"  API           http://{config.http.listen}/house/v1 (described at /openapi/house.json)",
+        f"  API           {api}/house/v1 (described at /openapi/house.json)",
     ]
     if card.admin_key:
         lines.append(f"  API key       {card.admin_key}   (header X-API-Key)")

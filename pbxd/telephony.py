@@ -22,7 +22,7 @@ from pbxd.calls.admission import Admission
 from pbxd.calls.facilities import CallLimits, Facilities
 from pbxd.calls.negotiate import Policy
 from pbxd.calls.switch import Switch
-from pbxd.certificates import Identity, client_context, given, self_signed, server_context
+from pbxd.certificates import Identity, client_context, given, self_signed
 from pbxd.config.schema import Config, Redirects
 from pbxd.directory.accounts import Directory
 from pbxd.directory.authentication import Authenticator
@@ -39,10 +39,12 @@ from pbxd.sip.stack import Limits, Stack
 from pbxd.sip.transport import Transports, TransportSettings
 from pbxd.sip.uri import Uri
 from pbxd.store import DataDirectory, Store
+from pbxd.tls import Named, Shown
 
 log = logging.getLogger(__name__)
 
 HOUSEKEEPING_S = 1.0
+CERTIFICATES_S = 3.0  # between two looks at the files of the certificates
 LEGS_MAX = 8192
 
 
@@ -57,10 +59,13 @@ class Telephony:
         self._directory = directory
         self._housekeeping: asyncio.TimerHandle | None = None
         self._pinged_at = 0.0
+        self._looked_at = 0.0
+        self._data = data
+        self.tls = self._shown() if config.sip.tls or config.http.tls else None
         rng = random.SystemRandom()
         self.wire = Wire(legs=LEGS_MAX)
         self.media = Media(self.wire, _port_pool(config))
-        self.transports = Transports(self.wire, _transport_settings(config, data, self._own_names()))
+        self.transports = Transports(self.wire, _transport_settings(config, self.tls))
         self.stack = Stack(
             via=self.transports.addresses.sent_by,
             user_agent=config.sip.user_agent,
@@ -158,8 +163,18 @@ class Telephony:
         self.media.close()
         self.wire.close()
 
+    def check_certificates(self, config: Config) -> None:
+        """Whether a reload would find certificates it can show. Raises CertificateError."""
+        if self.tls:
+            Shown(self._identity(config), _named(config))
+
     def reload(self, config: Config) -> None:
-        """Takes up what may change without a restart; calls that are up keep what they began with."""
+        """Takes up what may change without a restart; calls that are up keep what they began with.
+
+        Raises CertificateError, and then nothing has changed.
+        """
+        if self.tls:
+            self.tls.take(self._identity(config), _named(config))
         self._config = config
         self._apply(config)
         self.trunks.apply(self._directory.trunks(self._directory.default_account), self.now())
@@ -172,6 +187,17 @@ class Telephony:
         return found
 
     # ---- inside
+
+    def _shown(self) -> Shown:
+        return Shown(self._identity(self._config), _named(self._config))
+
+    def _identity(self, config: Config) -> Identity:
+        sip = config.sip
+        if sip.certificate is not None and sip.private_key is not None:
+            return given(sip.certificate, sip.private_key)
+        addresses = [address.host for address in sip.tls if not address.is_wildcard]
+        names = [*self._own_names(), *addresses, *_external(config)]
+        return self_signed(self._data.path, names, datetime.datetime.now(datetime.UTC))
 
     def _apply(self, config: Config) -> None:
         self.registrar.limits = config.sip.registrar
@@ -240,6 +266,9 @@ class Telephony:
         self._housekeeping = asyncio.get_running_loop().call_later(HOUSEKEEPING_S, self._keep_house)
         now = self.now()
         self.registrar.expire(now)
+        if self.tls and now - self._looked_at >= CERTIFICATES_S:
+            self._looked_at = now
+            self.tls.watch()
         interval = self._config.sip.nat_keepalive_s
         if interval and now - self._pinged_at >= interval:
             self._pinged_at = now
@@ -288,10 +317,10 @@ def _algorithms(config: Config) -> tuple[str, ...]:
     return tuple(algorithm.value for algorithm in config.sip.digest.algorithms)
 
 
-def _transport_settings(config: Config, data: DataDirectory, names: Sequence[str]) -> TransportSettings:
+def _transport_settings(config: Config, tls: Shown | None) -> TransportSettings:
     sip = config.sip
     contexts = TlsContexts(
-        server=server_context(_identity(config, data, names)) if sip.tls else None,
+        server=tls.context if tls else None,
         verifying=client_context(verify=True),
         open=client_context(verify=False),
     )
@@ -306,9 +335,5 @@ def _transport_settings(config: Config, data: DataDirectory, names: Sequence[str
     )
 
 
-def _identity(config: Config, data: DataDirectory, names: Sequence[str]) -> Identity:
-    sip = config.sip
-    if sip.certificate is not None and sip.private_key is not None:
-        return given(sip.certificate, sip.private_key)
-    addresses = [address.host for address in sip.tls if not address.is_wildcard]
-    return self_signed(data.path, [*names, *addresses, *_external(config)], datetime.datetime.now(datetime.UTC))
+def _named(config: Config) -> list[Named]:
+    return [Named(one.names, one.certificate, one.private_key) for one in config.sip.certificates]

@@ -12,13 +12,20 @@ from typing import cast
 
 import aiohttp
 import pytest
+from cryptography import x509
+from cryptography.x509.oid import NameOID
 
 from pbxd.app import App
 from pbxd.calls.record import CallRecord, Result
+from pbxd.certificates import CertificateError, Identity, client_context
 from pbxd.config import Config, load
+from pbxd.outbox import Letter
 from pbxd.services.cdr import RecordFilter
 from pbxd.sip.flow import Transport
 from pbxd.sip.transport import BindError
+from tests.outbox.keeping import until
+from tests.outbox.mailbox import PASSWORD, USER, context, identity, serving
+from tests.test_tls import elliptic, make
 
 PATIENCE_S = 10.0
 SDP = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 9 RTP/AVP 0\r\n"
@@ -34,6 +41,9 @@ def _config(tmp_path: Path, *overrides: str) -> Config:
         encoding="utf-8",
     )
     return load(file, overrides)
+
+
+pytestmark = pytest.mark.filterwarnings("ignore:Session.login_data is deprecated")
 
 
 @pytest.fixture
@@ -127,6 +137,38 @@ async def test_a_call_is_live_and_then_a_record(app: App, caller: Caller) -> Non
     assert app.records.results[record.result or Result.UNKNOWN] == 1
 
 
+async def test_mail_leaves_the_house_and_is_seen_to(tmp_path: Path) -> None:
+    own = identity(tmp_path)
+    login = f"username: {USER}, password: {PASSWORD}, authorities: {own.certificate}"
+    async with serving(starttls=context(own), login=True) as mailbox:
+        where = f"mail={{server: 127.0.0.1, port: {mailbox.port}, from: pbx@house.example, {login}}}"
+        app = App(_config(tmp_path, where))
+        await app.start()
+        host, port = app.server.bound[0]
+        headers = {"X-API-Key": "ops-secret-1"}
+        async with aiohttp.ClientSession(f"http://{host}:{port}", headers=headers) as session:
+            async with session.post("/house/v1/mail/test", json={"to": "ann@example.org"}) as answer:
+                assert (answer.status, await answer.json()) == (200, {"reply": "250 2.0.0 queued as 42"})
+            outbox = app.deliveries.outbox
+            item = await outbox.put_letter("acc_1", Letter("ann@example.org", "Hello", "there"))
+            await until(lambda: outbox.waiting == 0)
+            async with session.get(f"/house/v1/outbox/{item.id}") as answer:
+                assert (await answer.json())["state"] == "delivered"
+            async with session.get("/metrics") as answer:
+                metrics = await answer.text()
+            async with session.get("/house/v1/settings") as answer:
+                assert PASSWORD not in await answer.text()
+        await app.stop()
+    for line in (
+        'delivered_total{kind="mail"} 1.0',
+        "waiting 0.0",
+        "oldest_seconds 0.0",
+        'dead_total{kind="http"} 0.0',
+    ):
+        assert f"\npbxd_outbox_{line}\n" in metrics
+    assert (len(mailbox.mails), mailbox.secure) == (2, [True, True])
+
+
 async def test_a_drain_waits_refuses_and_then_hangs_up(app: App, caller: Caller) -> None:
     draining = asyncio.create_task(app.drain(0.2))
     await asyncio.sleep(0)
@@ -191,3 +233,46 @@ async def test_a_first_start_is_one(tmp_path: Path) -> None:
     assert again.card is None
     assert len(again.directory.phones(again.directory.default_account)) == 3
     await again.stop()
+
+
+async def test_a_reload_shows_other_certificates_and_refuses_broken_ones(tmp_path: Path) -> None:
+    first, second = (
+        make(tmp_path, "first", elliptic(), "first.test"),
+        make(tmp_path, "second", elliptic(), "second.test"),
+    )
+
+    def files(identity: Identity) -> tuple[str, ...]:
+        crt, key = identity.certificate, identity.private_key
+        return "sip.tls=['127.0.0.1:0']", "http.tls=['127.0.0.1:0']", f"sip.certificate={crt}", f"sip.private_key={key}"
+
+    app = App(_config(tmp_path, *files(first)))
+    await app.start()
+    try:
+        https = app.server.bound_tls[0]
+        sips = app.telephony.transports.bound[Transport.TLS][0]
+        assert {await _shown(https), await _shown(sips)} == {"first.test"}
+        changed = await app.reload(_config(tmp_path, *files(second), "http.trusted_proxies=[10.0.0.0/8]"))
+        assert sorted(changed) == ["http.trusted_proxies", "sip.certificate", "sip.private_key"]
+        assert {await _shown(https), await _shown(sips)} == {"second.test"}
+        assert [str(net) for net in app.server.origins.proxies] == ["10.0.0.0/8"]
+        first.certificate.write_text("broken")
+        with pytest.raises(CertificateError, match="holds no certificate"):
+            await app.reload(_config(tmp_path, *files(first), "calls.max=7"))
+        assert app.config.calls.max != 7
+        assert await _shown(https) == "second.test"
+        make(tmp_path, "second", elliptic(), "renewed.test")
+        app.telephony._looked_at = 0.0
+        app.telephony._keep_house()
+        assert {await _shown(https), await _shown(sips)} == {"renewed.test"}
+    finally:
+        await app.stop()
+
+
+async def _shown(address: tuple[str, int]) -> str:
+    """The name in the certificate that a TLS listener shows."""
+    _, writer = await asyncio.open_connection(*address, ssl=client_context(verify=False))
+    der = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+    writer.close()
+    await writer.wait_closed()
+    name = x509.load_der_x509_certificate(der).subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value
+    return str(name)

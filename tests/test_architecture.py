@@ -30,6 +30,10 @@ FLOORS = {
     "pbxd.certificates": 1,
     "pbxd.readiness": 1,
     "pbxd.directory": 2,
+    "pbxd.tls": 2,
+    "pbxd.backup": 2,
+    "pbxd.doctor": 2,
+    "pbxd.admin_key": 3,
     "pbxd.calls": 3,
     "pbxd.services": 4,
     "pbxd.flows": 5,
@@ -37,6 +41,7 @@ FLOORS = {
     "pbxd.telephony": 7,
     "pbxd.app": 7,
     "pbxd.cli": 8,
+    "pbxd.box": 8,
     "pbxd.daemon": 8,
     "pbxd.__main__": 8,
 }

@@ -41,11 +41,28 @@ TRUNK = {
     "since": None,
     "reason": None,
 }
+DELIVERY = {
+    "id": "out_1",
+    "state": "waiting",
+    "summary": "to ann@example.org",
+    "attempts": 2,
+    "due_at": "2026-09-21T14:16:00Z",
+    "reason": None,
+}
 ANSWERS: dict[tuple[str, str], tuple[int, Any]] = {
     ("GET", "/house/v1/calls"): (200, {"calls": [CALL]}),
     ("GET", "/house/v1/phones"): (200, {"phones": [PHONE]}),
     ("GET", "/house/v1/registrations"): (200, {"registrations": [REGISTRATION]}),
     ("GET", "/house/v1/trunks"): (200, {"trunks": [TRUNK]}),
+    ("GET", "/house/v1/outbox"): (200, {"deliveries": [DELIVERY], "next": None}),
+    ("GET", "/house/v1/outbox?state=dead"): (200, {"deliveries": [], "next": None}),
+    ("GET", "/house/v1/outbox/out_1"): (200, DELIVERY),
+    ("POST", "/house/v1/outbox/out_1/cancel"): (200, {**DELIVERY, "state": "cancelled", "due_at": None}),
+    ("POST", "/house/v1/outbox/out_1/retry"): (
+        409,
+        {"error": {"code": "conflict", "message": "it is being sent right now"}},
+    ),
+    ("POST", "/house/v1/mail/test"): (200, {"reply": "250 2.0.0 queued as 42"}),
     ("POST", "/house/v1/phones/1001/password"): (
         200,
         {"extension": "1001", "auth_username": "1001", "password": "abcd-efgh"},
@@ -99,6 +116,11 @@ def _run(*arguments: str) -> Exit:
         ("calls", "CALL    STATE     FROM  TO   DIRECTION", "call_1  answered  1001  600  internal   61       PCMU/-"),
         ("phones", "EXTENSION  NAME", "1001       Ann   1001      1           first start"),
         ("registrations", "AOR   CONTACT", "1001  sip:1001@10.0.0.7  udp:10.0.0.7:5060  2026-09-21 14:16:00  -"),
+        (
+            "outbox",
+            "DELIVERY  STATE    WHAT                TRIES  NEXT                 REASON",
+            "out_1     waiting  to ann@example.org  2      2026-09-21 14:16:00  -",
+        ),
         ("trunks", "TRUNK  PROXY", "bench  -      127.0.0.1/32  off    -      -"),
     ],
 )
@@ -124,6 +146,24 @@ def test_machines_get_json(daemon: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert json.loads(capsys.readouterr().out)["password"] == "abcd-efgh"
     assert _run("phones", "--json", "list", "--socket", str(daemon)) is Exit.DONE
     assert json.loads(capsys.readouterr().out) == {"phones": [PHONE]}
+
+
+def test_deliveries_are_shown_found_and_cancelled(daemon: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run("outbox", "--state", "dead", "--socket", str(daemon)) is Exit.DONE
+    assert capsys.readouterr().out == "The outbox is empty.\n"
+    assert _run("outbox", "list", "--state", "dead", "--socket", str(daemon)) is Exit.DONE
+    assert capsys.readouterr().out == "The outbox is empty.\n"
+    assert _run("outbox", "show", "out_1", "--socket", str(daemon)) is Exit.DONE
+    assert "attempts     2\n" in capsys.readouterr().out
+    assert _run("outbox", "cancel", "out_1", "--json", "--socket", str(daemon)) is Exit.DONE
+    assert json.loads(capsys.readouterr().out)["state"] == "cancelled"
+    assert _run("outbox", "retry", "out_1", "--socket", str(daemon)) is Exit.REFUSED
+    assert capsys.readouterr().err == "pbxd: it is being sent right now\n"
+
+
+def test_the_mail_settings_are_proved(daemon: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run("mail", "test", "ann@example.org", "--socket", str(daemon)) is Exit.DONE
+    assert capsys.readouterr().out == "The mail server took it: 250 2.0.0 queued as 42\n"
 
 
 def test_nothing_is_said_in_words(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import ssl
 import stat
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -13,6 +14,7 @@ from typing import Any
 
 from aiohttp import web
 
+from pbxd.api.origin import Origins
 from pbxd.api.surface import Failure, Surface, failure_of
 from pbxd.errors import Conflict
 from pbxd.logs import get_logger
@@ -23,6 +25,7 @@ KEEPALIVE_S = 30.0
 LINGER_S = 0.5  # for the rest of a body that nobody wants, so that its sender reads why
 STOP_S = 1.0
 BACKLOG = 128
+HSTS = "max-age=31536000"  # who once came over HTTPS is not led back to HTTP
 
 _SECURITY_HEADERS = {
     "Server": "pbxd",
@@ -39,9 +42,16 @@ _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class Server:
     """Serves surfaces and plain routes. The first surface answers for paths nobody owns."""
 
-    def __init__(self, surfaces: Sequence[Surface[Any]], routes: Iterable[web.RouteDef] = ()) -> None:
+    def __init__(
+        self,
+        surfaces: Sequence[Surface[Any]],
+        routes: Iterable[web.RouteDef] = (),
+        origins: Origins | None = None,
+    ) -> None:
         self.requests: Counter[str] = Counter()  # by status class: "2xx"
         self.bound: list[tuple[str, int]] = []  # the TCP addresses listened on, with the real ports
+        self.bound_tls: list[tuple[str, int]] = []
+        self.origins = origins or Origins()
         self._surfaces = surfaces
         self._log = get_logger(part="http")
         self._unix_path: Path | None = None
@@ -69,6 +79,15 @@ class Server:
             self._unix_path = unix
         self._log.info("http is up", addresses=[f"{host}:{port}" for host, port in self.bound], socket=str(unix))
 
+    async def start_tls(self, addresses: Iterable[tuple[str, int]], context: ssl.SSLContext) -> None:
+        """Listen for HTTPS too, once started. Raises OSError naming the address."""
+        before = len(self._runner.addresses)
+        for host, port in addresses:
+            site = web.TCPSite(self._runner, host, port, backlog=BACKLOG, reuse_address=True, ssl_context=context)
+            await site.start()
+        self.bound_tls = [(address[0], address[1]) for address in self._runner.addresses[before:]]
+        self._log.info("https is up", addresses=[f"{host}:{port}" for host, port in self.bound_tls])
+
     async def stop(self) -> None:
         """Close the listeners, let requests under way finish for a second, remove the socket. Idempotent."""
         await self._runner.cleanup()
@@ -83,6 +102,10 @@ class Server:
             response = await handler(request)
         except Exception as error:  # noqa: BLE001 - the edge: nothing passes without an answer
             response = self._failed(request, failure_of(error))
+        if response.status in (401, 403):
+            self._log.info("a request was refused", status=response.status, source=self.origins.of(request).address)
+        elif self.origins.of(request).secure and request.transport and request.remote:
+            response.headers["Strict-Transport-Security"] = HSTS
         self.requests[f"{response.status // 100}xx"] += 1
         return response
 

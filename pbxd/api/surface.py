@@ -41,11 +41,19 @@ class Failure:
 class Surface(Generic[Context]):
     """One contract, served with its collaborators."""
 
-    def __init__(self, contract: Contract[Context], context: Context, identify: Identify) -> None:
+    def __init__(
+        self,
+        contract: Contract[Context],
+        context: Context,
+        identify: Identify,
+        public_url: Callable[[], str | None] = lambda: None,
+    ) -> None:
+        """`public_url` is what links to us begin with; None where nobody said."""
         self._contract = contract
         self._context = context
         self._identify = identify
-        self._document: bytes | None = None
+        self._public_url = public_url
+        self._document: dict[str, Any] | None = None
 
     @property
     def document_path(self) -> str:
@@ -73,8 +81,10 @@ class Surface(Generic[Context]):
 
     async def _describe(self, _request: web.Request) -> web.Response:
         if self._document is None:
-            self._document = json.dumps(document(self._contract)).encode()
-        return web.Response(body=self._document, content_type="application/json")
+            self._document = document(self._contract)
+        url = self._public_url()
+        said = self._document | {"servers": [{"url": url}]} if url else self._document
+        return web.Response(body=json.dumps(said).encode(), content_type="application/json")
 
     def _handler(self, operation: Operation) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def handle(request: web.Request) -> web.Response:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Iterator
-from pathlib import Path
 
 from pbxd.config.explain import suggestion
 from pbxd.config.problem import Problem
@@ -111,6 +110,11 @@ def _listeners(root: dict[str, object]) -> Found:
                     yield ("sip", key, index), f"{text} is already taken by {earlier}"
     if all(sip.get(key) == [] for key in ("udp", "tcp", "tls")):
         yield ("sip",), "udp, tcp and tls are all empty: no phone could reach us"
+    for index, text in enumerate(_sequence(_mapping(root, "http").get("tls"))):
+        if isinstance(text, str) and not text.endswith(":0"):
+            earlier = taken.setdefault((False, text), f"http.tls.{index}")
+            if earlier != f"http.tls.{index}":
+                yield ("http", "tls", index), f"{text} is already taken by {earlier}"
     http = _mapping(root, "http").get("listen", str(default.http.listen))
     if isinstance(http, str) and (False, http) in taken and not http.endswith(":0"):
         yield ("http", "listen"), f"{http} is already taken by {taken[False, http]}"
@@ -140,6 +144,7 @@ def check_ports(config: Config, ours: frozenset[tuple[str, str]] = frozenset()) 
     wanted += [("sip.tcp", address, socket.SOCK_STREAM) for address in config.sip.tcp]
     wanted += [("sip.tls", address, socket.SOCK_STREAM) for address in config.sip.tls]
     wanted.append(("http.listen", config.http.listen, socket.SOCK_STREAM))
+    wanted += [("http.tls", address, socket.SOCK_STREAM) for address in config.http.tls]
     for key, ip in (("rtp.address.ipv4", config.rtp.address.ipv4), ("rtp.address.ipv6", config.rtp.address.ipv6)):
         if ip is not None:
             wanted.append((key, Address(str(ip), 0), socket.SOCK_DGRAM))
@@ -147,11 +152,12 @@ def check_ports(config: Config, ours: frozenset[tuple[str, str]] = frozenset()) 
     for key, address, kind in wanted:
         if (key, str(address)) not in ours and (message := _bind_error(address, kind)):
             problems.append(Problem(config.source(key).where, key, message))
-    for key in ("certificate", "private_key"):
-        path: Path | None = getattr(config.sip, key)
+    named = [(f"sip.{key}", getattr(config.sip, key)) for key in ("certificate", "private_key")]
+    for index, one in enumerate(config.sip.certificates):
+        named += [(f"sip.certificates.{index}.{key}", getattr(one, key)) for key in ("certificate", "private_key")]
+    for key, path in named:
         if path is not None and not path.is_file():
-            where = config.source(f"sip.{key}").where
-            problems.append(Problem(where, f"sip.{key}", f"there is no file {path}"))
+            problems.append(Problem(config.source(key).where, key, f"there is no file {path}"))
     return problems
 
 

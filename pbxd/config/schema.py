@@ -30,6 +30,12 @@ from pbxd.sip.uri import Uri
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 _HOST = re.compile(r"[A-Za-z0-9_.:-]{1,253}")
+_MAIL_ADDRESS = re.compile(
+    r"[A-Za-z0-9_+-](?:[A-Za-z0-9_.+-]{0,62}[A-Za-z0-9_+-])?@(?=.{1,253}$)"
+    r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*"
+)
+_SERVER_NAME = re.compile(r"(\*\.)?[A-Za-z0-9_]([A-Za-z0-9_.-]{0,250}[A-Za-z0-9])?")
+_URL = re.compile(r"https?://[A-Za-z0-9._:\[\]-]{1,253}(/[A-Za-z0-9._~/-]*)?")
 _PATTERN = re.compile(r"(?=.)[0-9*#+XZN]{0,32}\.?")
 _PROXY = re.compile(r"sips?:(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)(?::[0-9]{1,5})?(?:;transport=(?:udp|tcp|tls))?")
 
@@ -55,6 +61,12 @@ class DigestAlgorithm(StrEnum):
 class Redirects(StrEnum):
     REFUSE = "refuse"
     FOLLOW = "follow"
+
+
+class MailSecurity(StrEnum):
+    STARTTLS = "starttls"
+    TLS = "tls"
+    NONE = "none"
 
 
 class CodecName(StrEnum):
@@ -89,6 +101,18 @@ def _host(value: str) -> str:
     return value.lower()
 
 
+def _server_name(value: str) -> str:
+    if not _SERVER_NAME.fullmatch(value):
+        raise ValueError("a server name is pbx.example.com or *.example.com")
+    return value.lower()
+
+
+def _url(value: str) -> str:
+    if not _URL.fullmatch(value):
+        raise ValueError("a public URL is written https://pbx.example.com or https://example.com/pbx")
+    return value.rstrip("/")
+
+
 def _proxy(value: str) -> str:
     if not _PROXY.fullmatch(value):
         raise ValueError("a proxy is written sip:host, sip:host:port or sip:host:port;transport=tcp")
@@ -107,10 +131,19 @@ def _pattern(value: str) -> str:
     return value
 
 
+def _mail_address(value: str) -> str:
+    if not _MAIL_ADDRESS.fullmatch(value):
+        raise ValueError("a mail address is written name@example.com")
+    return value
+
+
 Name = Annotated[str, AfterValidator(_name)]
 Host = Annotated[str, AfterValidator(_host)]
+ServerName = Annotated[str, AfterValidator(_server_name)]
+PublicUrl = Annotated[str, AfterValidator(_url)]
 Proxy = Annotated[str, AfterValidator(_proxy)]
 Pattern = Annotated[str, AfterValidator(_pattern)]
+MailAddress = Annotated[str, AfterValidator(_mail_address)]
 Label = Annotated[str, Field(max_length=128, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Secret = Annotated[SecretStr, Field(min_length=8, max_length=256)]
 Switch = Annotated[bool, Field(strict=True)]
@@ -122,6 +155,8 @@ Scope = Annotated[str, Field(pattern=r"^(\*|[a-z][a-z0-9_.:-]{0,62}(:\*)?)$")]
 SCOPES = (
     "calls:read",
     "calls:write",
+    "outbox:read",
+    "outbox:write",
     "phones:read",
     "phones:write",
     "records:read",
@@ -170,6 +205,7 @@ class Account(Section):
 class External(Section):
     ipv4: IPv4Field | None = Field(default=None, description="our IPv4 address as seen from outside local_nets")
     ipv6: IPv6Field | None = Field(default=None, description="our IPv6 address as seen from outside local_nets")
+    stun: Host | None = Field(default=None, description="STUN server, host:port, that `pbxd doctor` asks")
 
 
 class Digest(Section):
@@ -229,6 +265,14 @@ class Guard(Section):
         return self
 
 
+class ServerCertificate(Section):
+    names: tuple[ServerName, ...] = Field(
+        min_length=1, max_length=64, description="server names it is shown for; *.example.com is any name there"
+    )
+    certificate: PathField = Field(description="PEM chain")
+    private_key: PathField = Field(description="PEM key of the certificate")
+
+
 class Sip(Section):
     udp: tuple[AddressField, ...] = Field(
         default=_addresses("0.0.0.0:5060 [::]:5060"),
@@ -259,10 +303,10 @@ class Sip(Section):
     certificate: PathField | None = Field(
         default=None,
         description="PEM chain for TLS; null is self-signed, made at first start",
-        json_schema_extra=RESTART,
     )
-    private_key: PathField | None = Field(
-        default=None, description="PEM key of the certificate", json_schema_extra=RESTART
+    private_key: PathField | None = Field(default=None, description="PEM key of the certificate")
+    certificates: tuple[ServerCertificate, ...] = Field(
+        default=(), max_length=64, description="further certificates, each for server names of its own"
     )
     user_agent: Label = Field(
         default="pbxd", description="the User-Agent and Server we state", json_schema_extra=RESTART
@@ -342,6 +386,16 @@ class Http(Section):
         description="the control plane: API, health, metrics",
         json_schema_extra=RESTART,
     )
+    tls: tuple[AddressField, ...] = Field(
+        default=(),
+        max_length=16,
+        description="the same over HTTPS, with the certificates of sip",
+        json_schema_extra=RESTART,
+    )
+    public_url: PublicUrl | None = Field(default=None, description="how the world reaches the control plane")
+    trusted_proxies: tuple[NetworkField, ...] = Field(
+        default=(), max_length=64, description="proxies whose X-Forwarded-For and -Proto are believed"
+    )
 
 
 class FirstStart(Section):
@@ -409,6 +463,46 @@ class Key(Section):
     )
 
 
+class Mail(Section):
+    server: Host | None = Field(default=None, description="host name of the mail server; null sends no mail")
+    port: Annotated[int, Field(strict=True, ge=1, le=65_535)] = Field(default=587, description="its port")
+    security: MailSecurity = Field(default=MailSecurity.STARTTLS, description="how the way to it is protected")
+    username: Label | None = Field(default=None, description="its log-in; null does not log in")
+    password: SecretStr | None = Field(default=None, min_length=1, max_length=256, description="the password of it")
+    from_: MailAddress | None = Field(default=None, alias="from", description="whom mail is from")
+    authorities: PathField | None = Field(
+        default=None, description="PEM file of authorities to trust beside the system's"
+    )
+    timeout_s: Seconds = Field(default=30, le=600, description="for each step of the conversation")
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.server is not None and self.from_ is None:
+            raise ValueError("a mail server needs `from`: whom mail is from")
+        if (self.username is None) is not (self.password is None):
+            raise ValueError("username and password are given together or not at all")
+        if self.password is not None and self.security is MailSecurity.NONE:
+            raise ValueError("a password is not sent unprotected: say security starttls or tls")
+        return self
+
+
+class Outbox(Section):
+    retry_s: tuple[Seconds, ...] = Field(
+        default=(60, 300, 900, 3_600, 14_400),
+        min_length=1,
+        max_length=32,
+        description="pauses after each failure; the last one again and again",
+    )
+    max_age_s: Seconds = Field(default=172_800, description="what is older is given up")
+    per_destination: Count = Field(
+        default=2, le=64, description="deliveries at a time to one mail server or web server"
+    )
+    timeout_s: Seconds = Field(default=30, le=600, description="for a whole HTTP exchange")
+    max_waiting: Count = Field(default=10_000, le=100_000, description="deliveries that may wait; more are refused")
+    max_bytes: Count = Field(default=10_000_000, description="size of one delivery; larger ones are refused")
+    keep_s: Seconds = Field(default=604_800, description="how long what has ended can be looked at")
+
+
 class Store(Section):
     url: SecretStr | None = Field(
         default=None, description="SQLAlchemy URL; null is SQLite in data_dir", json_schema_extra=RESTART
@@ -442,6 +536,8 @@ class Config(Section):
     trunks: Trunks = Field(default={}, description="providers by name")
     routes: Routes = Field(default=(), description="which trunk takes which dialled number; the first match wins")
     keys: Keys = Field(default={}, description="API keys by name")
+    mail: Mail = Field(default=Mail(), description="how mail leaves the house")
+    outbox: Outbox = Field(default=Outbox(), description="mail and HTTP requests that must arrive")
     store: Store = Field(default=Store(), description="where records are kept")
 
     _sources: Mapping[str, Source] = PrivateAttr(default_factory=dict)

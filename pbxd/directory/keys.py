@@ -104,6 +104,23 @@ class Keys:
         self._by_hash[hash_key(secret)] = (hash_key(secret), _key(row))
         return secret
 
+    async def replace(self, account_id: str, name: str, scopes: Sequence[str], wall: float) -> str:
+        """Make the key `name` anew and return it, the only time it is seen; the one of before stops working at once.
+
+        Raises Conflict where the configuration declares it; StoreError.
+        """
+        mine = {key.name: (digest, key) for digest, key in self._by_hash.values() if key.account_id == account_id}
+        digest, before = mine.get(name, ("", None))
+        if before is None:
+            return await self.make(account_id, name, scopes, wall)
+        if before.declared:
+            raise Conflict(
+                f"the configuration declares the key {name}: change it there (keys.{name}.secret), and reload"
+            )
+        await self._store.commit([(self._store.delete_by_id(keys_table), {"key": before.id})])
+        del self._by_hash[digest]
+        return await self.make(account_id, name, scopes, wall)
+
 
 def _key(row: dict[str, Any]) -> ApiKey:
     return ApiKey(row["id"], row["account_id"], row["name"], frozenset(json.loads(row["scopes"])), row["declared"])

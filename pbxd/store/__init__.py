@@ -5,7 +5,7 @@ store       open, read, commit now           queue        writes that nobody wai
 migration   Alembic, loaded when needed      data_dir     the directory that must survive a restart
 """
 
-from pbxd.store.data_dir import DataDirectory
+from pbxd.store.data_dir import DataDirectory, DataDirectoryError
 from pbxd.store.store import Store, StoreError, sqlite_url
 
-__all__ = ["DataDirectory", "Store", "StoreError", "sqlite_url"]
+__all__ = ["DataDirectory", "DataDirectoryError", "Store", "StoreError", "sqlite_url"]

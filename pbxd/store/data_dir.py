@@ -36,7 +36,7 @@ class DataDirectory:
             if path.stat().st_uid != os.geteuid():
                 raise DataDirectoryError(f"{path} belongs to another user: change its owner, or name another data_dir")
             path.chmod(0o700)
-            return cls(path, _secret(path / "secret"), _lock(path))
+            return cls(path, _secret(path / "secret"), take_lock(path))
         except OSError as error:
             raise DataDirectoryError(f"the data directory {path} cannot be used: {error.strerror or error}") from error
 
@@ -49,7 +49,11 @@ class DataDirectory:
         return self.path / "pbxd.db"
 
 
-def _lock(path: Path) -> int:
+def take_lock(path: Path) -> int:
+    """Keep every other pbxd out of the data directory `path` until the descriptor that this gives is closed.
+
+    Raises DataDirectoryError where another one has it, OSError.
+    """
     descriptor = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -17,6 +17,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     Table,
     Text,
@@ -25,7 +26,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISION = "0001"  # the newest migration; a test proves it
+REVISION = "0002"  # the newest migration; a test proves it
 METADATA = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -233,6 +234,27 @@ call_legs = Table(
     Column("sip_status", Integer),
     Column("codec", Text),
     Column("quality", Text),  # JSON of LegQuality
+)
+
+outbox = Table(
+    "outbox",
+    METADATA,
+    _id(),
+    _account(strict=False),
+    Column("idempotency_key", Text, nullable=False),  # the id where the producer gave none
+    Column("kind", Text, nullable=False),
+    Column("destination", Text, nullable=False),
+    Column("summary", Text, nullable=False),
+    Column("address", Text, nullable=False),  # JSON: recipient, or method, URL and headers
+    Column("body", LargeBinary, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("due_at", Float, nullable=False),
+    Column("ended_at", Float, index=True),
+    Column("reason", Text),
+    UniqueConstraint("account_id", "idempotency_key"),
+    Index(None, "state", "id"),
 )
 
 meta = Table(

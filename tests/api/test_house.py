@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,11 @@ from pbxd.directory.model import PhoneEntry
 from pbxd.errors import Conflict
 from pbxd.events import Bus
 from pbxd.metrics import Metrics
+from pbxd.outbox import Outbox, Request, Rules
 from pbxd.services.cdr import CallRecords
 from pbxd.store import Store, sqlite_url
 from tests.api.client import Answer, Client, serving
+from tests.outbox.keeping import MemoryKeeper, ScriptedSender
 
 WALL = 1_790_000_100.0
 START = "2026-09-21T14:13:20Z"  # 1_790_000_000
@@ -119,7 +122,17 @@ def calls() -> CallsOnATable:
 
 
 @pytest.fixture
-async def client(records: CallRecords, calls: CallsOnATable) -> AsyncIterator[Client]:
+async def outbox() -> Outbox:
+    """Three requests that wait, of an outbox that was not started."""
+    outbox = Outbox(MemoryKeeper(), ScriptedSender(), None, Rules(), wall=lambda: WALL)
+    for number in range(3):
+        hook = Request(f"https://host{number}.example/secret-path", headers={"Authorization": "Bearer secret"})
+        await outbox.put_request("acc_1", hook, key=f"hook-{number}", summary=f"hook {number}")
+    return outbox
+
+
+@pytest.fixture
+async def client(records: CallRecords, calls: CallsOnATable, outbox: Outbox) -> AsyncIterator[Client]:
     phones = TwoPhones()
     house = House(
         calls=calls,
@@ -129,9 +142,21 @@ async def client(records: CallRecords, calls: CallsOnATable) -> AsyncIterator[Cl
         trunks=lambda: TRUNKS,
         settings=lambda: settings(Config()),
         wall=lambda: WALL,
+        outbox=outbox,
+        reset_admin=_new_admin_key,
     )
     async with serving(Server([Surface(HOUSE, house, Access(KEYS.get).identify)])) as (client, _):
         yield client
+
+
+async def _new_admin_key() -> tuple[str, str]:
+    return "admin", "pbxd_new"
+
+
+async def test_only_who_may_do_everything_makes_the_admin_key_anew(client: Client) -> None:
+    answer = await client.ask("POST", "/house/v1/keys/admin/reset", key="admin-key")
+    assert (answer.status, answer.json) == (200, {"name": "admin", "secret": "pbxd_new"})
+    assert _refusal(await client.ask("POST", "/house/v1/keys/admin/reset", key="reader-key")) == (403, "forbidden")
 
 
 def _refusal(answer: Answer) -> tuple[int, str]:
@@ -241,6 +266,45 @@ async def test_settings_say_where_they_come_from_and_keep_secrets(client: Client
     assert rows["sip.udp"]["description"] == "UDP listeners"
 
 
+async def test_the_outbox_is_listed_in_pages_and_by_state_without_secrets(client: Client) -> None:
+    first = await _get(client, "/outbox?limit=2")
+    assert len(first["deliveries"]) == 2
+    second = await _get(client, f"/outbox?limit=2&cursor={first['next']}")
+    deliveries = {row["summary"]: row for row in [*first["deliveries"], *second["deliveries"]]}
+    assert sorted(deliveries) == ["hook 0", "hook 1", "hook 2"]
+    one = deliveries["hook 1"]
+    assert (one["state"], one["kind"], one["attempts"], one["key"]) == ("waiting", "http", 0, "hook-1")
+    assert (one["destination"], one["due_at"], one["ended_at"]) == (
+        "https://host1.example:443",
+        "2026-09-21T14:15:00Z",
+        None,
+    )
+    assert await _get(client, f"/outbox/{one['id']}") == one
+    assert "secret" not in json.dumps([first, second])
+    assert (await _get(client, "/outbox?state=dead"))["deliveries"] == []
+
+
+async def test_a_delivery_is_hurried_and_cancelled(client: Client) -> None:
+    item_id = (await _get(client, "/outbox?limit=1"))["deliveries"][0]["id"]
+    hurried = await client.ask("POST", f"/house/v1/outbox/{item_id}/retry", key="admin-key")
+    assert (hurried.status, hurried.json["state"]) == (200, "waiting")
+    cancelled = await client.ask("POST", f"/house/v1/outbox/{item_id}/cancel", key="admin-key")
+    assert (cancelled.status, cancelled.json["state"], cancelled.json["due_at"]) == (200, "cancelled", None)
+    for what in ("cancel", "retry"):
+        again = await client.ask("POST", f"/house/v1/outbox/{item_id}/{what}", key="admin-key")
+        assert _refusal(again) == (409, "conflict")
+    unknown = await client.ask("POST", "/house/v1/outbox/out_none/cancel", key="admin-key")
+    assert _refusal(unknown) == (404, "not_found")
+
+
+async def test_a_mail_test_says_why_it_cannot_be(client: Client) -> None:
+    answer = await client.ask("POST", "/house/v1/mail/test", key="admin-key", json={"to": "ann@example.org"})
+    assert _refusal(answer) == (503, "unavailable")
+    assert answer.json["error"]["message"] == "no mail server is configured (mail.server)"
+    answer = await client.ask("POST", "/house/v1/mail/test", key="reader-key", json={"to": "ann@example.org"})
+    assert _refusal(answer) == (403, "forbidden")
+
+
 @pytest.mark.parametrize(
     ("method", "path", "key", "expected"),
     [
@@ -258,6 +322,9 @@ async def test_settings_say_where_they_come_from_and_keep_secrets(client: Client
         ("GET", "/house/v1/records?limit=501", "admin-key", (400, "bad_request")),
         ("GET", "/house/v1/records?result=lucky", "admin-key", (400, "bad_request")),
         ("GET", "/house/v1/records?since=yesterday", "admin-key", (400, "bad_request")),
+        ("GET", "/house/v1/outbox", "reader-key", (403, "forbidden")),
+        ("GET", "/house/v1/outbox/out_none", "admin-key", (404, "not_found")),
+        ("GET", "/house/v1/outbox?state=lost", "admin-key", (400, "bad_request")),
         ("GET", "/house/v1/records?sort=asc", "admin-key", (400, "bad_request")),
     ],
 )

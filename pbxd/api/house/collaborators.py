@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from pbxd.calls.record import CallRecord
 from pbxd.config import Setting
 from pbxd.directory.model import PhoneEntry
+from pbxd.outbox import Outbox
 from pbxd.services.cdr import CallRecords
 
 
@@ -81,4 +82,6 @@ class House:
     phones: Phones
     trunks: Callable[[], Sequence[TrunkRow]]
     settings: Callable[[], Sequence[Setting]]
+    reset_admin: Callable[[], Awaitable[tuple[str, str]]]  # (name, secret); raises Conflict where it is declared
     wall: Callable[[], float]
+    outbox: Outbox

@@ -16,6 +16,7 @@ from pbxd.api.house.views import (
     ErrorDetail,
     ErrorView,
     ExtensionPath,
+    KeySecretView,
     PhonePasswordView,
     PhonesView,
     PhoneView,
@@ -165,6 +166,16 @@ async def rotate_password(house: House, path: ExtensionPath) -> PhonePasswordVie
         raise NotFound("there is no such phone")
     password = await house.phones.rotate_password(phone.extension)
     return PhonePasswordView(extension=phone.extension, auth_username=phone.auth_username, password=password)
+
+
+@HOUSE.operation("POST", "/keys/admin/reset", tag="keys", scope="*", errors=(Conflict,))
+async def reset_admin_key(house: House) -> KeySecretView:
+    """Make the admin key anew, shown this once.
+
+    The old one stops to work at once. Only who may do everything may do this: a key with `*`, or the local user.
+    """
+    name, secret = await house.reset_admin()
+    return KeySecretView(name=name, secret=secret)
 
 
 @HOUSE.operation("GET", "/trunks", tag="trunks", scope="trunks:read")

@@ -9,6 +9,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from pbxd.calls.record import CallRecord, Direction, LegQuality, LegRecord, Result, Role
+from pbxd.outbox import Item, Kind, State
 from pbxd.services.cdr import MAX_PAGE
 
 Id = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
@@ -167,6 +168,11 @@ class PhonePasswordView(View):
     password: str = Field(description="shown this once; only a hash of it is kept")
 
 
+class KeySecretView(View):
+    name: str
+    secret: str = Field(description="shown this once; only a hash of it is kept")
+
+
 class TrunkView(View):
     name: str
     proxy: str | None
@@ -194,6 +200,59 @@ class SettingView(View):
 
 class SettingsView(View):
     settings: list[SettingView]
+
+
+class DeliveryView(View):
+    id: str
+    kind: Kind
+    key: str = Field(description="of idempotency: a second one with the same key is not sent")
+    destination: str = Field(description="`mail`, or the origin of the URL", examples=["https://example.com:443"])
+    summary: str = Field(description="what it is, in a few words")
+    state: State
+    attempts: int = Field(description="tries begun so far")
+    created_at: datetime
+    due_at: datetime | None = Field(description="the next try; null once it has ended")
+    ended_at: datetime | None
+    reason: str | None = Field(description="what became of the last try")
+
+    @classmethod
+    def of(cls, item: Item) -> Self:
+        return cls(
+            id=item.id,
+            kind=item.kind,
+            key=item.key,
+            destination=item.destination,
+            summary=item.summary,
+            state=item.state,
+            attempts=item.attempts,
+            created_at=moment(item.created_at),
+            due_at=None if item.state.ended else moment(item.due_at),
+            ended_at=moment_or_none(item.ended_at),
+            reason=item.reason,
+        )
+
+
+class OutboxView(View):
+    deliveries: list[DeliveryView]
+    next: str | None = Field(description="the cursor of the next page; null on the last one")
+
+
+class MailTestView(View):
+    reply: str = Field(description="what the mail server said when it took the mail", examples=["250 OK"])
+
+
+class DeliveryPath(Wish):
+    id: Id
+
+
+class OutboxQuery(Wish):
+    limit: int = Field(50, ge=1, le=MAX_PAGE, description="how many at most")
+    cursor: Id | None = Field(None, description="`next` of the page before")
+    state: State | None = Field(None, description="only those in this state")
+
+
+class MailTest(Wish):
+    to: Annotated[str, Field(min_length=3, max_length=254, description="who gets the test mail")]
 
 
 class CallPath(Wish):
