@@ -20,7 +20,7 @@ from pbxd.sip.matching import ServerKey, TransactionTable, merge_key, server_key
 from pbxd.sip.message import Request, Response, parse_message, response_to
 from pbxd.sip.timers import RFC, TimerHandle, Timers, Timetable
 from pbxd.sip.transaction import ClientTransaction, Core, ServerTransaction, TransactionUser
-from pbxd.sip.via import COOKIE, stamp, via_value, way_back
+from pbxd.sip.via import COOKIE, second_way_back, stamp, via_value, way_back
 
 
 class DropReason(Enum):
@@ -176,13 +176,13 @@ class Stack:
 
     def respond_statelessly(self, request: Request, response: Response, flow: Flow) -> None:
         """Answer a request that came over `flow` and has no transaction (RFC 3261 §8.2.7)."""
-        self.send(self.answered(response), way_back(request.via, flow), None)
+        self._send_both(self.answered(response), way_back(request.via, flow), second_way_back(request.via, flow))
 
     def challenge(self, transaction: ServerTransaction, response: Response) -> None:
         """Answer a request that nobody has vouched for and forget it (RFC 3261 §8.2.7): a challenge is sent once for
         each time it is asked for, so a forged source address gains nothing, and costs no memory."""
         response.headers.set("To", str(response.to.with_tag(self._stateless_tag(transaction.request))))
-        self.send(self.answered(response), transaction.destination, None)
+        self._send_both(self.answered(response), transaction.destination, transaction.second)
         transaction.abandon()
 
     def new_tag(self) -> str:
@@ -305,12 +305,17 @@ class Stack:
     ) -> None:
         """Without a transaction. RFC 3261 §8.2.7: the To tag must be the same each time."""
         tag = self._stateless_tag(request)
-        destination = way_back(request.via, flow)
+        destination, second = way_back(request.via, flow), second_way_back(request.via, flow)
         stamp(request, flow)
         response = response_to(request, status, reason, to_tag=tag)
         if header is not None:
             response.headers.add(*header)
-        self.send(self.answered(response), destination, None)
+        self._send_both(self.answered(response), destination, second)
+
+    def _send_both(self, data: bytes, destination: Destination, second: Destination | None) -> None:
+        self.send(data, destination, None)
+        if second is not None:
+            self.send(data, second, None)
 
     def _stateless_tag(self, request: Request) -> str:
         """The same each time the request comes."""

@@ -14,6 +14,7 @@ from pbxd.sip.exchange import Carrier, Exchange, Plan
 from pbxd.sip.flow import Destination, Flow, Transport
 from pbxd.sip.machine import INVITE_CLIENT, INVITE_SERVER, NON_INVITE_CLIENT, NON_INVITE_SERVER, Event, State
 from pbxd.sip.message import Request, Response, response_to
+from pbxd.sip.via import second_way_back
 
 NOWHERE = Destination(Transport.UDP, "", 0)
 """Where a request goes whose destination nobody could find."""
@@ -294,7 +295,7 @@ class ServerTransaction(Exchange):
     last request came from.
     """
 
-    __slots__ = ("_layer", "_request", "flow", "key", "merge_key", "to_tag", "user")
+    __slots__ = ("_layer", "_request", "flow", "key", "merge_key", "second", "to_tag", "user")
 
     def __init__(
         self,
@@ -315,6 +316,7 @@ class ServerTransaction(Exchange):
         self.merge_key = merge_key
         self.to_tag = to_tag
         self.user: object | None = None
+        self.second = second_way_back(request.via, flow)
 
     @property
     def request(self) -> Request:
@@ -363,6 +365,11 @@ class ServerTransaction(Exchange):
         timers = self._layer.timers
         seconds = timers.trying if self.method == "INVITE" else timers.reluctant_trying
         self._resend_after(seconds, Event.TIMER_TRYING, now)
+
+    def _send_again(self, message: object, now: float) -> None:
+        super()._send_again(message, now)
+        if self._data and self.second is not None:
+            self.carrier.send(self._data, self.second, None)
 
     def _send_response(self, response: Response, now: float) -> None:
         self._data = self._layer.answered(response)

@@ -36,6 +36,18 @@ def way_back(via: Via, flow: Flow) -> Destination:
     return Destination(transport, host, port, flow)
 
 
+def second_way_back(via: Via, flow: Flow) -> Destination | None:
+    """Where a response goes as well, or None.
+
+    Not what RFC 3261 §18.2.2 says: a request without rport gets its answer at the port of its Via and at the one it
+    came from. Some phones listen only at the first; a NAT lets through only what comes back to the second.
+    """
+    transport = flow.transport
+    if transport.reliable or "rport" in via.params or (via.port or transport.default_port) == flow.remote[1]:
+        return None
+    return Destination(transport, *flow.remote, flow)
+
+
 def via_value(transport: str, host: str, port: int, branch: str) -> str:
     """A Via of ours; it always asks for rport (RFC 3581 §3)."""
     return f"SIP/2.0/{transport} {format_host(host)}:{port};branch={branch};rport"

@@ -26,8 +26,12 @@ class Lonely:
         self.raises: Exception | None = None
 
     def ask(self, head: str, flow: Flow = OVER_UDP, now: float = 0.0) -> list[Outgoing]:
+        """What goes out, each message once: without rport it goes to two ports."""
         self.stack.receive(head.encode(), flow, now)
-        return self.stack.take_outgoing()
+        return self.taken()
+
+    def taken(self) -> list[Outgoing]:
+        return list({outgoing.data: outgoing for outgoing in reversed(self.stack.take_outgoing())}.values())[::-1]
 
     def on_request(self, transaction: ServerTransaction, request: Request, now: float) -> None:
         self.asked.append(transaction)

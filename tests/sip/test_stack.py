@@ -133,7 +133,7 @@ def test_a_bug_in_the_core_is_answered_500_and_goes_up() -> None:
     lonely.raises = ZeroDivisionError()
     with pytest.raises(ZeroDivisionError):
         lonely.ask(options(method="INVITE"))
-    assert [status_of(each) for each in lonely.stack.take_outgoing()] == [500]
+    assert [status_of(each) for each in lonely.taken()] == [500]
     lonely.stack.handle_timer(100.0)
     assert lonely.stack.idle
 
@@ -185,7 +185,7 @@ def test_a_core_can_answer_statelessly() -> None:
     request = parse_message(options().encode())
     assert isinstance(request, Request)
     lonely.stack.respond_statelessly(request, response_to(request, 200, to_tag="t"), OVER_UDP)
-    (answer,) = lonely.stack.take_outgoing()
+    (answer,) = lonely.taken()
     assert status_of(answer) == 200
     assert answer.destination.flow == OVER_UDP
     assert lonely.stack.idle
