@@ -24,7 +24,7 @@ enum {
 static const uint64_t NS_PER_SECOND = 1000000000u;
 static const uint64_t WINDOW = 10000000;  /* over which the rate is looked at */
 static const uint32_t BUSY_PACKETS = 60;  /* in a window: from 6,000 a second on, gathering saves more than it costs */
-static const uint64_t GATHER = 700000;    /* how long packets gather then: far below what an ear or a phone notices */
+static const uint64_t GATHER = 1000000;    /* how long packets gather then: far below what an ear or a phone notices */
 static const uint64_t PRESSED_GATHER = 100000; /* under a flood: what a turn takes must keep up with it */
 
 uint64_t shell_clock(void) {
