@@ -89,10 +89,6 @@ class Dial:
             leg.silence(now)
             leg.hangup(now, reason=reason)
 
-    def early_leg(self) -> Leg | None:
-        """The first branch with early media."""
-        return next((leg for leg in self._legs if leg.flowing), None)
-
     def _resolved(self, target: Target, now: Callable[[], float], found: Sequence[Destination]) -> None:
         self._invite(target, found, now())
 

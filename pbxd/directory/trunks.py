@@ -5,7 +5,6 @@ Sans-IO: the stack carries the messages and the timers, `resolve` finds the prov
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -22,8 +21,6 @@ from pbxd.sip.stack import Stack
 from pbxd.sip.timers import TimerHandle
 from pbxd.sip.transaction import ClientTransaction, Failure
 from pbxd.sip.uri import Uri
-
-log = logging.getLogger(__name__)
 
 FIRST_PAUSE_S = 30.0
 LAST_PAUSE_S = 600.0
