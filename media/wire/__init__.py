@@ -141,6 +141,14 @@ def _address(record: Any) -> tuple[str, int] | None:
     return (ip, record.port) if ip else None
 
 
+def _network(text: str) -> tuple[bytes, int]:
+    """An address or network as (IP literal, prefix length). Raises ValueError when it is none."""
+    parsed = ip_network(text, strict=False)
+    if isinstance(parsed, IPv6Network) and parsed.network_address.ipv4_mapped:
+        raise ValueError(f"{text}: write an IPv4 network as IPv4")
+    return str(parsed.network_address).encode(), parsed.prefixlen
+
+
 def _set_addresses(record: Any, plan: MediaPlan) -> None:
     if plan.remote is not None:
         record.remote_ip, record.remote_port = plan.remote[0].encode(), plan.remote[1]
@@ -264,25 +272,40 @@ class Wire:
         """Whether 127.0.0.0/8 and ::1 are beyond bans and buckets; they are at first."""
         _check(lib.wire_guard_loopback(self._wire, exempt), "guard")
 
-    def trust(self, network: str) -> None:
-        """Puts an address or network ("192.0.2.0/24") beyond bans and buckets. Raises ValueError when it is none."""
-        parsed = ip_network(network, strict=False)
-        text = str(parsed.network_address)
-        if isinstance(parsed, IPv6Network) and parsed.network_address.ipv4_mapped:
-            raise ValueError(f"{network}: write an IPv4 network as IPv4")
-        _check(lib.wire_guard_trust(self._wire, text.encode(), parsed.prefixlen), f"cannot trust {network}")
+    def set_slow_bucket(self, rate: float, burst: float) -> None:
+        """The same for sources that are slowed."""
+        _check(lib.wire_guard_slow_bucket(self._wire, rate, burst), "guard")
+
+    def trust(self, network: str, *, limited: bool = False) -> None:
+        """Puts an address or network ("192.0.2.0/24") beyond bans and buckets, or, `limited`, beyond bans alone.
+        Raises ValueError when it is none, WireError with ENOSPC when 256 are trusted."""
+        ip, prefix = _network(network)
+        _check(lib.wire_guard_trust(self._wire, ip, prefix, limited), f"cannot trust {network}")
 
     def distrust_all(self) -> None:
         """Forgets every trusted network."""
         _check(lib.wire_guard_distrust_all(self._wire), "guard")
 
-    def ban(self, ip: str) -> None:
-        """Drops everything from this address. Raises WireError: EINVAL when it is none, ENOSPC when 8192 are banned."""
-        _check(lib.wire_guard_ban(self._wire, ip.encode()), f"cannot ban {ip}")
+    def ban(self, network: str) -> None:
+        """Drops everything from this address or network. Raises ValueError when it is none, WireError: EINVAL for all
+        addresses there are, ENOSPC when 8192 are banned."""
+        _check(lib.wire_guard_ban(self._wire, *_network(network)), f"cannot ban {network}")
 
-    def unban(self, ip: str) -> None:
+    def unban(self, network: str) -> None:
         """Lifts a ban."""
-        _check(lib.wire_guard_unban(self._wire, ip.encode()), f"cannot unban {ip}")
+        _check(lib.wire_guard_unban(self._wire, *_network(network)), f"cannot unban {network}")
+
+    def ban_hits(self, network: str) -> int:
+        """How many datagrams the ban of this network has dropped; 0 when it is not banned."""
+        return int(lib.wire_guard_hits(self._wire, *_network(network)))
+
+    def slow(self, network: str) -> None:
+        """Gives each source in this address or network the slow bucket. Raises as `ban` does."""
+        _check(lib.wire_guard_slow(self._wire, *_network(network)), f"cannot slow {network}")
+
+    def unslow(self, network: str) -> None:
+        """Gives them the usual bucket again."""
+        _check(lib.wire_guard_unslow(self._wire, *_network(network)), f"cannot unslow {network}")
 
     # ---- legs
 

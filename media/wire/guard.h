@@ -22,28 +22,32 @@ struct bucket {
     double tokens;
 };
 
-struct network {
-    uint8_t ip[16];
-    uint8_t prefix; /* of the 128 bits of the mapped form */
+struct trusted {
+    struct network network;
+    bool limited; /* beyond bans, but its bucket counts */
 };
 
 struct guard {
-    double rate, burst; /* datagrams a second, and at once; rate 0: no limit */
+    double rate, burst;           /* datagrams a second, and at once; rate 0: no limit */
+    double slow_rate, slow_burst; /* the same for who is slowed */
     bool loopback_exempt;
     uint32_t trusted_count;
     uint64_t secret; /* so that nobody can aim at one set */
-    struct network trusted[GUARD_TRUSTED_MAX];
-    struct bans bans;
+    struct trusted trusted[GUARD_TRUSTED_MAX];
+    uint64_t hits[BANS_MAX]; /* datagrams dropped, by the number of the ban */
+    struct bans bans, slowed;
     struct bucket newcomers;
     struct bucket buckets[GUARD_SETS][GUARD_WAYS];
 };
 
 void guard_init(struct guard *guard, uint64_t secret);
 
-/* Trusted networks pass always. An IPv6 source has its bucket by /64, which is what one customer gets. */
+/* Trusted networks pass always, and are never slowed; those that are limited have a bucket all the same. An IPv6 source has its bucket by /64, which is what one customer gets. */
 enum guard_verdict guard_judge(struct guard *guard, const struct addr *source, uint64_t now);
 
-bool guard_trust(struct guard *guard, const struct addr *ip, unsigned prefix); /* false: the table is full */
+bool guard_trust(struct guard *guard, const struct addr *ip, unsigned prefix, bool limited); /* false: no room */
 void guard_distrust_all(struct guard *guard);
+/* `number`, below BANS_MAX, is nobody else's; its hits begin at 0. */
+void guard_ban(struct guard *guard, const struct network *network, uint16_t number);
 
 #endif

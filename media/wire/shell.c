@@ -178,20 +178,30 @@ void shell_apply(struct wire *wire, const struct command *command, uint64_t now)
         wire->guard.rate = command->bucket.rate;
         wire->guard.burst = command->bucket.burst;
         break;
+    case COMMAND_SLOW_BUCKET:
+        wire->guard.slow_rate = command->bucket.rate;
+        wire->guard.slow_burst = command->bucket.burst;
+        break;
     case COMMAND_LOOPBACK:
         wire->guard.loopback_exempt = command->flag;
         break;
     case COMMAND_TRUST:
-        guard_trust(&wire->guard, &command->network.ip, command->network.prefix);
+        guard_trust(&wire->guard, &command->trust.ip, command->trust.prefix, command->trust.limited);
         break;
     case COMMAND_DISTRUST_ALL:
         guard_distrust_all(&wire->guard);
         break;
     case COMMAND_BAN:
-        bans_add(&wire->guard.bans, &command->network.ip);
+        guard_ban(&wire->guard, &command->ban.network, command->ban.number);
         break;
     case COMMAND_UNBAN:
-        bans_remove(&wire->guard.bans, &command->network.ip);
+        bans_remove(&wire->guard.bans, &command->ban.network);
+        break;
+    case COMMAND_SLOW:
+        bans_add(&wire->guard.slowed, &command->ban.network, 0);
+        break;
+    case COMMAND_UNSLOW:
+        bans_remove(&wire->guard.slowed, &command->ban.network);
         break;
     default:
         apply_to_leg(wire, command, now);

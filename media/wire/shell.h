@@ -28,6 +28,9 @@ enum command_kind {
     COMMAND_DISTRUST_ALL,
     COMMAND_BAN,
     COMMAND_UNBAN,
+    COMMAND_SLOW,
+    COMMAND_UNSLOW,
+    COMMAND_SLOW_BUCKET,
 };
 
 struct command {
@@ -51,7 +54,12 @@ struct command {
         struct {
             struct addr ip;
             uint32_t prefix;
-        } network;
+            bool limited;
+        } trust;
+        struct {
+            struct network network;
+            uint16_t number;
+        } ban;
         int flag;
     };
 };
@@ -103,7 +111,8 @@ struct wire {
     bool datagram_held;
     int sip_send_fds[SIP_SOCKETS_MAX];
     uint32_t generations, trusted;
-    struct bans bans; /* the same as the guard's */
+    struct bans bans, slowed; /* the same as the guard's */
+    uint16_t free_numbers[BANS_MAX]; /* of bans; BANS_MAX - bans.count of them */
 };
 
 uint64_t shell_clock(void);              /* CLOCK_MONOTONIC, ns */

@@ -80,6 +80,9 @@ static int furnish(struct wire *wire, const char *legs_path, uint32_t legs, uint
     wire->core.wall = wall_offset();
     guard_init(&wire->guard, random_number());
     bans_init(&wire->bans, random_number());
+    bans_init(&wire->slowed, random_number());
+    for (uint16_t number = 0; number < BANS_MAX; number++)
+        wire->free_numbers[number] = number;
     int refused = shell_register(wire, wire->kick_fd);
     if (!refused)
         shell_watch(wire, wire->kick_fd, WATCH_KICK, 0);
@@ -165,59 +168,6 @@ int wire_event_fd(const struct wire *wire) {
 
 int wire_media_fd(const struct wire *wire) {
     return wire->media_fd;
-}
-
-/* ---- guard */
-
-int wire_guard_bucket(struct wire *wire, double rate, double burst) {
-    return shell_submit(wire, &(struct command){.kind = COMMAND_BUCKET, .bucket = {rate, burst}});
-}
-
-int wire_guard_loopback(struct wire *wire, int exempt) {
-    return shell_submit(wire, &(struct command){.kind = COMMAND_LOOPBACK, .flag = exempt});
-}
-
-int wire_guard_trust(struct wire *wire, const char *ip, uint32_t prefix) {
-    struct command command = {.kind = COMMAND_TRUST};
-    if (!addr_parse(&command.network.ip, ip, 0))
-        return EINVAL;
-    command.network.prefix = prefix + (addr_is_ipv4(&command.network.ip) && !strchr(ip, ':') ? 96 : 0);
-    if (command.network.prefix > 128)
-        return EINVAL;
-    if (wire->trusted == GUARD_TRUSTED_MAX)
-        return ENOSPC;
-    int error = shell_submit(wire, &command);
-    wire->trusted += !error;
-    return error;
-}
-
-int wire_guard_distrust_all(struct wire *wire) {
-    wire->trusted = 0;
-    return shell_submit(wire, &(struct command){.kind = COMMAND_DISTRUST_ALL});
-}
-
-int wire_guard_ban(struct wire *wire, const char *ip) {
-    struct command command = {.kind = COMMAND_BAN};
-    if (!addr_parse(&command.network.ip, ip, 0))
-        return EINVAL;
-    if (bans_hold(&wire->bans, &command.network.ip))
-        return 0;
-    if (!bans_add(&wire->bans, &command.network.ip))
-        return ENOSPC;
-    int error = shell_submit(wire, &command);
-    if (error)
-        bans_remove(&wire->bans, &command.network.ip);
-    return error;
-}
-
-int wire_guard_unban(struct wire *wire, const char *ip) {
-    struct command command = {.kind = COMMAND_UNBAN};
-    if (!addr_parse(&command.network.ip, ip, 0))
-        return EINVAL;
-    int error = shell_submit(wire, &command);
-    if (!error)
-        bans_remove(&wire->bans, &command.network.ip);
-    return error;
 }
 
 /* ---- counters */

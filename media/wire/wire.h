@@ -44,10 +44,16 @@ void wire_sip_end(struct wire *wire);   /* signals again when some are left */
 
 int wire_guard_bucket(struct wire *wire, double rate, double burst);
 int wire_guard_loopback(struct wire *wire, int exempt);
-int wire_guard_trust(struct wire *wire, const char *ip, uint32_t prefix); /* prefix counts in the family of `ip` */
+int wire_guard_slow_bucket(struct wire *wire, double rate, double burst);
+/* A prefix counts in the family of `ip`. Limited: beyond bans, not beyond the bucket. */
+int wire_guard_trust(struct wire *wire, const char *ip, uint32_t prefix, int limited);
 int wire_guard_distrust_all(struct wire *wire);
-int wire_guard_ban(struct wire *wire, const char *ip); /* ENOSPC: as many are banned as there is room for */
-int wire_guard_unban(struct wire *wire, const char *ip);
+/* ENOSPC: as many are banned, or slowed, as there is room for; EINVAL: that is no network, or all of them */
+int wire_guard_ban(struct wire *wire, const char *ip, uint32_t prefix);
+int wire_guard_unban(struct wire *wire, const char *ip, uint32_t prefix);
+int wire_guard_slow(struct wire *wire, const char *ip, uint32_t prefix);
+int wire_guard_unslow(struct wire *wire, const char *ip, uint32_t prefix);
+uint64_t wire_guard_hits(const struct wire *wire, const char *ip, uint32_t prefix); /* datagrams a ban has dropped */
 
 /* ---- legs */
 

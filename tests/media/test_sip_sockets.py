@@ -205,8 +205,40 @@ def test_the_guard_refuses_nonsense(wire: Wire) -> None:
     for text in ("300.1.1.1", "host", "192.0.2.0/40", "::ffff:1.2.3.4/128"):
         with pytest.raises(ValueError, match=r"host|300|40|IPv4"):
             wire.trust(text)
+        with pytest.raises(ValueError, match=r"host|300|40|IPv4"):
+            wire.ban(text)
     with pytest.raises(WireError):
-        wire.ban("host")
+        wire.ban("::/0")
+
+
+def test_networks_are_banned_and_their_hits_counted(wire: Wire, sender: MakeSocket) -> None:
+    index = wire.sip_open("127.0.0.1", 0)
+    phone, neighbour, marker = sender("127.0.0.9"), sender("127.0.0.17"), sender("127.0.0.1")
+    wire.exempt_loopback(False)
+    wire.trust("127.0.0.1", limited=True)
+    wire.ban("127.0.0.0/28")
+    assert passing(wire, index, phone, marker, 30) == 0
+    assert passing(wire, index, neighbour, marker, 30) == 30
+    assert (wire.ban_hits("127.0.0.0/28"), wire.ban_hits("127.0.0.0/29")) == (30, 0)
+    wire.ban("127.0.0.17")
+    assert passing(wire, index, neighbour, marker, 5) == 0
+    assert (wire.ban_hits("127.0.0.0/28"), wire.ban_hits("127.0.0.17")) == (30, 5)
+    wire.unban("127.0.0.0/28")
+    assert passing(wire, index, phone, marker, 30) == 30
+    assert wire.ban_hits("127.0.0.0/28") == 0
+
+
+def test_a_slow_road_is_narrower(wire: Wire, sender: MakeSocket) -> None:
+    index = wire.sip_open("127.0.0.1", 0)
+    phone, marker = sender("127.0.0.9"), sender("127.0.0.1")
+    wire.exempt_loopback(False)
+    wire.trust("127.0.0.1")
+    wire.set_slow_bucket(0.001, 5)
+    wire.slow("127.0.0.9")
+    assert passing(wire, index, phone, marker, 30) == 5
+    wire.unslow("127.0.0.9")
+    assert passing(wire, index, phone, marker, 30) == 30
+    assert wire.drops()["sip_rate"] == 25
 
 
 def test_stopping_twice_and_starting_never() -> None:

@@ -123,10 +123,17 @@ static void guard_turn(struct script *s) {
     uint8_t what = next(s);
     guard.rate = what & 15;
     guard.burst = what >> 4;
+    struct network network = network_of(&from, next(s) % (BAN_HOST + 1));
+    struct bans *bans = what & 4 ? &guard.bans : &guard.slowed;
+    guard.slow_rate = guard.slow_burst = what & 15;
     if (what & 1)
-        bans_add(&guard.bans, &from);
+        bans_add(bans, &network, next16(s) % BANS_MAX);
     else if (what & 2)
-        bans_remove(&guard.bans, &from);
+        bans_remove(bans, &network);
+    else if (what & 8)
+        guard_trust(&guard, &from, network.prefix, what & 16);
+    if (guard.trusted_count == GUARD_TRUSTED_MAX)
+        guard_distrust_all(&guard);
     CHECK(guard_judge(&guard, &from, now) <= GUARD_RATE);
     CHECK(guard.bans.count <= BANS_MAX);
 }

@@ -86,8 +86,17 @@ static int drain(void) {
 static void guard(int round) {
     char ip[32];
     snprintf(ip, sizeof ip, "192.0.2.%d", round % 200);
-    CHECK_IS(wire_guard_ban(wire, ip), 0);
-    CHECK_IS(wire_guard_unban(wire, ip), 0);
+    uint32_t prefix = round % 3 ? 32 : 30;
+    CHECK_IS(wire_guard_ban(wire, ip, prefix), 0);
+    CHECK_IS(wire_guard_slow(wire, ip, 24), 0);
+    CHECK(wire_guard_hits(wire, ip, prefix) < UINT32_MAX);
+    CHECK_IS(wire_guard_unban(wire, ip, prefix), 0);
+    CHECK_IS(wire_guard_unslow(wire, ip, 24), 0);
+    CHECK_IS(wire_guard_slow_bucket(wire, 5, 10), 0);
+    bool banned = round % 8 == 0; /* the phone itself, now and then */
+    CHECK_IS(banned ? wire_guard_ban(wire, "127.0.0.1", 32) : wire_guard_unban(wire, "127.0.0.1", 32), 0);
+    CHECK(wire_guard_hits(wire, "127.0.0.1", 32) < UINT32_MAX);
+    CHECK_IS(wire_guard_loopback(wire, round % 16 > 7), 0);
     CHECK_IS(wire_guard_bucket(wire, round % 2 ? 0 : 1e6, 1e6), 0);
 }
 

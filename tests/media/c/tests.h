@@ -44,6 +44,8 @@
     X(test_bans_against_a_plain_set) \
     X(test_the_ban_table_is_bounded) \
     X(test_buckets) \
+    X(test_networks_are_banned_in_their_family) \
+    X(test_who_is_slowed_has_a_smaller_bucket) \
     X(test_invented_sources_find_an_end) \
     X(test_trust_counts_in_its_family) \
     X(test_every_pair_of_packet_times) \
