@@ -34,10 +34,11 @@ class Challenge:
 
     status: int
     headers: tuple[tuple[str, str], ...]
+    phrase: str | None = None
 
     def response(self, request: Request) -> Response:
         """The answer to `request`."""
-        response = response_to(request, self.status)
+        response = response_to(request, self.status, self.phrase)
         for name, value in self.headers:
             response.headers.add(name, value)
         return response
@@ -53,9 +54,9 @@ def peer_of(
         account = directory.account(trunk.account_id) or directory.default_account
         return Peer(account, caller_of(request, extension=None, name=None, trusted=True), trunk=trunk)
     account = directory.account_for_host(request.from_.uri.host)
-    verdict = authenticator.check(request, account, flow.remote[0], now)
+    verdict = authenticator.check(request, account, flow, now)
     if verdict.outcome is not Outcome.PASS or verdict.device is None:
-        return Challenge(verdict.status, verdict.headers)
+        return Challenge(verdict.status, verdict.headers, verdict.phrase)
     device = verdict.device
     if not claims_nobody(request) and not directory.owns(account, device, request.from_.uri.user or ""):
         raise Denied("From is not the authenticated phone's own")

@@ -27,9 +27,9 @@ class Registration:
             self._answer(transaction, 400, now)
             return
         account = self._facilities.directory.account_for_host(to.host)
-        verdict = self._authenticator.check(request, account, transaction.flow.remote[0], now)
+        verdict = self._authenticator.check(request, account, transaction.flow, now)
         if verdict.outcome is not Outcome.PASS or verdict.device is None:
-            challenge = Challenge(verdict.status, verdict.headers)
+            challenge = Challenge(verdict.status, verdict.headers, verdict.phrase)
             self._facilities.stack.challenge(transaction, challenge.response(request))
             return
         aor = self._facilities.directory.aor(account, to.user or "")

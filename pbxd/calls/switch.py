@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 
 Headers = Sequence[tuple[str, str]]
 SERVED_SCHEMES = frozenset({"sip", "sips", "tel"})
+_AUTHENTICATED = frozenset({"INVITE", "REGISTER", "MESSAGE"})
 
 
 class Switch:
@@ -71,6 +72,7 @@ class Switch:
         try:
             self._serve(transaction, request, now)
         except ParseError as error:
+            self._facilities.stack.unreadable(transaction.flow)
             self._reply(transaction, error.status, now, reason=error.reason)
         except Overloaded as error:
             self._reply(transaction, 503, now, headers=[("Retry-After", str(error.retry_after_s))])
@@ -115,17 +117,24 @@ class Switch:
         if self._facilities.sessions.receive(transaction, request, now):
             return
         method = self._methods.get(request.method)
+        objection = self._objection(request)
+        if method is None or objection or request.method not in _AUTHENTICATED:
+            self._authenticator.stranger(request, transaction.flow, now)
         if method is None:
             self._reply(transaction, 501, now, headers=[("Allow", self._allow())])
-            return
+        elif objection:
+            self._reply(transaction, objection[0], now, headers=objection[1])
+        else:
+            method(transaction, request, now)
+
+    def _objection(self, request: Request) -> tuple[int, Headers] | None:
+        """What is wrong with it whoever sent it."""
         if request.max_forwards == 0 and request.method not in ("OPTIONS", "REGISTER"):
-            self._reply(transaction, 483, now)
-            return
+            return 483, ()
         unsupported = (request.require | request.proxy_require) - set(self._facilities.session.supported)
         if unsupported and request.method != "CANCEL":
-            self._reply(transaction, 420, now, headers=[("Unsupported", ", ".join(sorted(unsupported)))])
-            return
-        method(transaction, request, now)
+            return 420, [("Unsupported", ", ".join(sorted(unsupported)))]
+        return None
 
     def _allow(self) -> str:
         return ", ".join(self._facilities.session.allow)

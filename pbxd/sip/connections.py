@@ -346,6 +346,12 @@ class Connections:
                 connection.pinged = now
                 self.keep_alive(connection.flow)
 
+    def part_with(self, barred: Callable[[str], bool]) -> None:
+        """Close the connections with addresses that may not connect any more."""
+        for connection in list(self._by_number.values()):
+            if connection.closing is None and barred(connection.flow.remote[0]):
+                connection.close(Closing.REFUSED)
+
     def stop_listening(self) -> None:
         loop = asyncio.get_running_loop()
         for listener in self._listeners:

@@ -317,6 +317,7 @@ class NonceCheck(Enum):
     STALE = "stale"  # ours, but too old: challenge again with stale=true
     REPLAYED = "replayed"  # this count was used before
     FORGED = "forged"  # not ours
+    ELSEWHERE = "elsewhere"  # ours, but given to another address
 
 
 @dataclass(slots=True)
@@ -329,7 +330,8 @@ class _Use:
 class NonceBook:
     """Makes nonces that need no memory until they are used, and remembers which counts of a nonce were used.
 
-    A nonce is time and serial number under an HMAC of `secret` (RFC 7616 §5.4). Counts may come out of order within
+    A nonce is time and serial number under an HMAC of `secret` (RFC 7616 §5.4), and the mark of the address it was
+    given to: an answer to it proves that its sender can be reached there. Counts may come out of order within
     a window of 64 (UDP). At most `capacity` used nonces are kept; one that had to be forgotten early, and any issued
     before it, counts as stale. Call `check` only after `verify` said yes: then no stranger can fill the book, and
     stale=true goes only to who knows the password (RFC 7616 §3.3).
@@ -350,13 +352,28 @@ class NonceBook:
     def __len__(self) -> int:
         return len(self._uses)
 
-    def new(self, now: float) -> str:
-        """A nonce never given out before. `now` is monotonic seconds."""
+    def new(self, now: float, source: str = "") -> str:
+        """A nonce never given out before, for the address `source`. `now` is monotonic seconds."""
         stamp = int(now * 1000).to_bytes(8, "big") + (next(self._serial) & 0xFFFFFFFF).to_bytes(4, "big")
-        return b64encode(stamp + self._mac(stamp)).decode()
+        marked = stamp + self._mark(stamp, source)
+        return b64encode(marked + self._mac(marked)).decode()
 
-    def _mac(self, stamp: bytes) -> bytes:
-        return hmac.digest(self._secret, stamp, "sha256")[:15]
+    def _mac(self, marked: bytes) -> bytes:
+        return hmac.digest(self._secret, marked, "sha256")[:15]
+
+    def _mark(self, stamp: bytes, source: str) -> bytes:
+        return hmac.digest(self._secret, stamp + source.encode(), "sha256")[:9]
+
+    def look(self, nonce: str, source: str, now: float) -> NonceCheck:
+        """What a nonce that comes from the address `source` is worth by itself: never REPLAYED. Remembers nothing."""
+        issued_ms = self._issued(nonce)
+        if issued_ms is None:
+            return NonceCheck.FORGED
+        if not 0 <= int(now * 1000) - issued_ms <= self._lifetime_ms:
+            return NonceCheck.STALE
+        raw = b64decode(nonce)
+        at_home = hmac.compare_digest(self._mark(raw[:12], source), raw[12:21])
+        return NonceCheck.FRESH if at_home else NonceCheck.ELSEWHERE
 
     def check(self, credentials: Credentials, now: float) -> NonceCheck:
         """Judges the nonce and count of credentials whose response is right, and marks the count as used.
@@ -377,7 +394,7 @@ class NonceBook:
             self._make_room(now)
             self._uses[credentials.nonce] = _Use(issued_ms, number, 1)
             return NonceCheck.FRESH
-        return NonceCheck.FRESH if self._mark(use, number) else NonceCheck.REPLAYED
+        return NonceCheck.FRESH if self._count(use, number) else NonceCheck.REPLAYED
 
     def _issued(self, nonce: str) -> int | None:
         """When one of our nonces was made, in ms; None for any other text."""
@@ -385,11 +402,11 @@ class NonceBook:
             raw = b64decode(nonce, validate=True)
         except ValueError:
             return None
-        if len(raw) != 27 or not hmac.compare_digest(self._mac(raw[:12]), raw[12:]):
+        if len(raw) != 36 or not hmac.compare_digest(self._mac(raw[:21]), raw[21:]):
             return None
         return int.from_bytes(raw[:8], "big")
 
-    def _mark(self, use: _Use, number: int) -> bool:
+    def _count(self, use: _Use, number: int) -> bool:
         ahead = number - use.top
         if ahead > 0:
             use.seen = (use.seen << ahead | 1) & (1 << self.WINDOW) - 1 if ahead < self.WINDOW else 1

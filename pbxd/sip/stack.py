@@ -62,6 +62,7 @@ class Stack:
         "core",
         "counters",
         "limits",
+        "on_unreadable",
         "timers",
         "timetable",
         "user_agent",
@@ -81,6 +82,8 @@ class Stack:
         self.timers = timers
         self.limits = limits or Limits()
         self.user_agent = user_agent
+        self.on_unreadable: Callable[[Flow], None] | None = None
+        """Called for each message that could not be read, with the flow it came over."""
         self.counters: dict[DropReason, int] = dict.fromkeys(DropReason, 0)
         self._via = via
         self._rng = rng
@@ -112,6 +115,7 @@ class Stack:
 
     def receive_error(self, error: ParseError, flow: Flow) -> None:
         """One message that could not be parsed, from a stream."""
+        self.unreadable(flow)
         request = error.request
         if request is None:
             self.drop(DropReason.MALFORMED_RESPONSE)
@@ -211,6 +215,11 @@ class Stack:
     def schedule(self, at: float, callback: Callable[..., object], *arguments: Any) -> TimerHandle:
         """Call `callback(*arguments, now)` at `at`."""
         return self.timetable.schedule(at, callback, *arguments)
+
+    def unreadable(self, flow: Flow) -> None:
+        """Say that a message of this flow could not be read, or not to its end."""
+        if self.on_unreadable is not None:
+            self.on_unreadable(flow)
 
     def drop(self, reason: DropReason) -> None:
         """Count a message that is not acted on."""

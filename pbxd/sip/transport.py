@@ -107,12 +107,14 @@ class Transports:
         *,
         admit: Callable[[str], bool] | None = None,
     ) -> None:
-        """`admit` says whether an IP literal may connect. Set `machine` before `start`."""
+        """`admit` says whether an IP literal may connect, or be heard where the sockets let it through. Set `machine`
+        before `start`."""
         self.machine: Machine
         self.addresses = Addresses(_kernel_source, external=settings.external, local_nets=settings.local_nets)
         self.connections = Connections(self, self.addresses, settings.streams, settings.tls_contexts, admit)
         self.overload = Overload(settings.queue_delay_limit_s)
         self.losses = dict.fromkeys(Loss, 0)
+        self._admit = admit
         self._sockets = sockets
         self._settings = settings
         self._lost_hooks: list[Callable[[Flow, float], None]] = []
@@ -194,11 +196,13 @@ class Transports:
         now = time.monotonic()
         datagrams = self._sockets.sip_receive(_BATCH)
         self.overload.observe(OverloadReason.QUEUE_DELAY, now - datagrams[0][3] if datagrams else 0.0, now)
-        receive = self.machine.receive
+        receive, admit = self.machine.receive, self._admit
         self._sockets.hold()
         try:
             for data, index, remote, _, local_ip in datagrams:
                 try:
+                    if admit is not None and not admit(remote[0]):
+                        continue
                     receive(data, self._flow(index, remote, local_ip), now)
                 except Exception:
                     self.losses[Loss.FAULT] += 1

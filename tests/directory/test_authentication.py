@@ -11,11 +11,13 @@ from pbxd.directory.accounts import Directory
 from pbxd.directory.authentication import Authenticator, Outcome, Reason, Verdict
 from pbxd.events import Bus
 from pbxd.sip.digest import Challenge, Credentials, NonceBook, answer, verify
+from pbxd.sip.flow import Flow, Transport
 from pbxd.sip.message import Request
 from tests.directory.requests import request
 
 NOW = 1000.0
 SECRET = b"s" * 32
+FLOW = Flow(Transport.UDP, ("192.0.2.1", 5060), ("192.0.2.7", 5062), socket=1)
 ALGORITHMS = ("SHA-256", "MD5")
 
 
@@ -30,7 +32,7 @@ Check = Callable[..., Verdict]
 @pytest.fixture
 def check(authenticator: Authenticator, directory: Directory) -> Check:
     def checked(asked: Request, now: float = NOW, *, proxy: bool = False) -> Verdict:
-        return authenticator.check(asked, directory.default_account, "192.0.2.7", now, proxy=proxy)
+        return authenticator.check(asked, directory.default_account, FLOW, now, proxy=proxy)
 
     return checked
 
@@ -129,13 +131,33 @@ def test_a_count_passes_once(check: Check) -> None:
     assert check(answered(credentials(challenges(replayed)[0]))).outcome is Outcome.PASS
 
 
-def test_an_old_nonce_is_stale_to_who_knows_the_password(check: Check) -> None:
+def test_an_old_nonce_is_stale_whatever_was_answered_to_it(check: Check) -> None:
     challenge = challenges(check(request()))[0]
-    late = NOW + 301
-    stale = check(answered(credentials(challenge)), late)
-    assert (stale.reason, [each.stale for each in challenges(stale)]) == (Reason.STALE, [True, True])
-    wrong = check(answered(credentials(challenge, password="guess")), late)
-    assert (wrong.reason, [each.stale for each in challenges(wrong)]) == (Reason.WRONG, [False, False])
+    for password in ("lab-1001", "guess"):
+        verdict = check(answered(credentials(challenge, password=password)), NOW + 301)
+        assert (verdict.reason, [each.stale for each in challenges(verdict)]) == (Reason.STALE, [True, True])
+
+
+def test_a_nonce_that_went_elsewhere_or_is_made_up_tells_nothing_of_the_password(
+    authenticator: Authenticator, directory: Directory, check: Check
+) -> None:
+    """Whoever cannot be reached at the address he names could guess for ever without being held to account."""
+    elsewhere = Flow(Transport.UDP, FLOW.local, ("192.0.2.8", 5062), socket=1)
+    challenge = challenges(check(request()))[0]
+    made_up = Challenge("lab.example", "bm90IG91cnM=", "SHA-256")
+    for told, reason in ((challenge, Reason.ELSEWHERE), (made_up, Reason.FORGED)):
+        seen = []
+        for password in ("lab-1001", "guess"):
+            asked = answered(credentials(told, password=password))
+            verdict = authenticator.check(asked, directory.default_account, elsewhere, NOW)
+            assert (verdict.outcome, verdict.reason) == (Outcome.CHALLENGE, reason)
+            assert all(each.stale for each in challenges(verdict))
+            seen.append(_shape(verdict))
+        assert seen[0] == seen[1]
+    assert authenticator.failures[Reason.WRONG] == 0
+    moved = authenticator.check(request(), directory.default_account, elsewhere, NOW)
+    asked = answered(credentials(challenges(moved)[0]))
+    assert authenticator.check(asked, directory.default_account, elsewhere, NOW).outcome is Outcome.PASS
 
 
 def test_a_nonce_that_is_not_ours_is_forged(check: Check) -> None:
