@@ -35,6 +35,7 @@ from pbxd.directory.first_start import ADMIN_KEY_NAME, Card, first_start
 from pbxd.directory.keys import EVERYTHING, Keys
 from pbxd.directory.model import Aor, PhoneEntry, Trunk
 from pbxd.directory.trunks import TrunkState, TrunkStatus
+from pbxd.entrance import measure as measure_entrance
 from pbxd.events import Bus
 from pbxd.logs import Logs, get_logger
 from pbxd.metrics import HistogramReading, LoopLag, Metrics
@@ -199,8 +200,10 @@ class App:
             trunks=partial(_trunks, self),
             settings=lambda: settings(self.config),
             outbox=self.deliveries.outbox,
+            door=self.telephony.entrance,
             reset_admin=self._reset_admin,
             wall=time.time,
+            now=time.monotonic,
         )
         health = Health(__version__, time.monotonic(), lambda: self._serving, {"store": self._store_trouble})
         access = Access(self._find_key)
@@ -223,6 +226,7 @@ class App:
     def _measure(self) -> None:
         metrics, store = self.metrics, self.store
         _measure_telephony(metrics, self.telephony)
+        measure_entrance(metrics, self.telephony.entrance)
         metrics.counters(
             "calls_ended", "Calls that have ended, by whose doing", ["result"], lambda: self.records.results
         )

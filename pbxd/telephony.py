@@ -26,8 +26,11 @@ from pbxd.certificates import Identity, client_context, given, self_signed
 from pbxd.config.schema import Config, Redirects
 from pbxd.directory.accounts import Directory
 from pbxd.directory.authentication import Authenticator
+from pbxd.directory.bans import Banned
+from pbxd.directory.model import Trunk
 from pbxd.directory.registrar import Registrar
 from pbxd.directory.trunks import Surroundings, TrunkRegistrations
+from pbxd.entrance import Entrance
 from pbxd.events import Bus
 from pbxd.sip.connection import StreamSettings, TlsContexts
 from pbxd.sip.digest import NonceBook
@@ -65,7 +68,10 @@ class Telephony:
         rng = random.SystemRandom()
         self.wire = Wire(legs=LEGS_MAX)
         self.media = Media(self.wire, _port_pool(config))
-        self.transports = Transports(self.wire, _transport_settings(config, self.tls))
+        self.registrar = Registrar(store, bus, config.sip.registrar)
+        self.entrance = Entrance(config, self.wire, store, directory, self.registrar, bus, self.wall)
+        doorman = self.entrance.doorman
+        self.transports = Transports(self.wire, _transport_settings(config, self.tls), admit=doorman.admit)
         self.stack = Stack(
             via=self.transports.addresses.sent_by,
             user_agent=config.sip.user_agent,
@@ -73,14 +79,15 @@ class Telephony:
             limits=Limits(server_transactions=config.sip.max_transactions),
         )
         self.transports.machine = self.stack
+        self.stack.on_unreadable = lambda flow: doorman.unreadable(flow, self.now())
+        bus.subscribe(Banned, self._part_with_banned)
         self.resolver = Resolver(self.transports.means, rng)
-        self.registrar = Registrar(store, bus, config.sip.registrar)
         self.trunks = TrunkRegistrations(
             Surroundings(
                 self.stack,
                 self._resolve_in_time,
                 self.transports.addresses.sent_by,
-                directory.trust_registered,
+                self._trust_registered,
                 bus,
                 rng,
             )
@@ -102,7 +109,7 @@ class Telephony:
             wall=self.wall,
         )
         nonces = NonceBook(data.secret, config.sip.digest.nonce_lifetime_s)
-        self.authenticator = Authenticator(directory, nonces, data.secret, _algorithms(config), bus)
+        self.authenticator = Authenticator(directory, nonces, data.secret, _algorithms(config), bus, doorman)
         self.switch = Switch(self.facilities, self.authenticator, self.admission, self.now)
         self.stack.core = self.switch
         self._apply(config)
@@ -126,6 +133,7 @@ class Telephony:
         await self.registrar.load(now, self.wall(now))
         self.wire.start()
         try:
+            await self.entrance.load(now)
             await self.transports.start()
         except BaseException:
             self.wire.close()
@@ -160,6 +168,7 @@ class Telephony:
         asyncio.get_running_loop().remove_reader(self.wire.media_fd)
         await self.resolver.close()
         await self.transports.stop()
+        self.entrance.bans.save()
         self.media.close()
         self.wire.close()
 
@@ -222,16 +231,16 @@ class Telephony:
         )
         self.media.ports.rest_s = config.rtp.quarantine_s
         self.transports.addresses.advertise(_external(config), map(str, config.sip.local_nets))
-        self._guard(config)
+        self.entrance.apply(config, self.now())
 
-    def _guard(self, config: Config) -> None:
-        guard = config.sip.guard
-        self.wire.set_bucket(guard.rate, guard.burst)
-        self.wire.exempt_loopback(False)
-        self.wire.distrust_all()
-        trunk_sources = [str(net) for trunk in config.trunks.values() for net in trunk.sources]
-        for network in (*map(str, guard.trusted), *trunk_sources):
-            self.wire.trust(network)
+    def _trust_registered(self, trunk: Trunk, addresses: frozenset[str]) -> None:
+        self._directory.trust_registered(trunk, addresses)
+        self.entrance.refresh(self.now())
+
+    def _part_with_banned(self, _event: Banned) -> None:
+        """Not at once: it may be a message of one of these connections that led to the ban."""
+        connections = self.transports.connections
+        asyncio.get_running_loop().call_soon(connections.part_with, self.entrance.doorman.barred)
 
     def _own_names(self) -> list[str]:
         return [socket.gethostname(), *(domain for account in self._directory.accounts() for domain in account.domains)]
@@ -242,6 +251,7 @@ class Telephony:
                 log.warning("%s cannot be found: %s", uri.host, result)
                 callback([])
             else:
+                self.entrance.resolved(uri.host, (destination.host for destination in result))
                 callback(result)
             self.transports.flush()
 
@@ -266,6 +276,7 @@ class Telephony:
         self._housekeeping = asyncio.get_running_loop().call_later(HOUSEKEEPING_S, self._keep_house)
         now = self.now()
         self.registrar.expire(now)
+        self.entrance.tick(now)
         if self.tls and now - self._looked_at >= CERTIFICATES_S:
             self._looked_at = now
             self.tls.watch()

@@ -278,7 +278,7 @@ class Wire:
 
     def trust(self, network: str, *, limited: bool = False) -> None:
         """Puts an address or network ("192.0.2.0/24") beyond bans and buckets, or, `limited`, beyond bans alone.
-        Raises ValueError when it is none, WireError with ENOSPC when 256 are trusted."""
+        Raises ValueError when it is none, WireError with ENOSPC when 512 are trusted."""
         ip, prefix = _network(network)
         _check(lib.wire_guard_trust(self._wire, ip, prefix, limited), f"cannot trust {network}")
 

@@ -5,7 +5,7 @@
 #include "bans.h"
 
 enum {
-    GUARD_TRUSTED_MAX = 256,
+    GUARD_TRUSTED_MAX = 512,
     GUARD_SETS = 2048, /* buckets lie in sets; within a set the one that rested longest makes room */
     GUARD_WAYS = 8,
     /* Sources that have no bucket share one: a second, and at once. Whoever invents a source for each datagram finds its

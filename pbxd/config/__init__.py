@@ -2,7 +2,7 @@
 
 values   addresses, port ranges, number ranges: the scalars of the file
 section  what groups of settings are made of: scalars with their rules
-schema   every setting with its default and its meaning (frozen pydantic models)
+schema   every setting with its default and its meaning (frozen pydantic models); security: those of the door
 tree     YAML text -> plain values and the line of each
 load     defaults < file < --set, checked as one -> Config
 explain  what pydantic found, in words for people

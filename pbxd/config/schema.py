@@ -28,6 +28,7 @@ from pbxd.config.section import (
     ServerName,
     Switch,
 )
+from pbxd.config.security import Security
 from pbxd.config.values import (
     Address,
     AddressField,
@@ -104,6 +105,8 @@ SCOPES = (
     "records:read",
     "registrations:read",
     "registrations:write",
+    "security:read",
+    "security:write",
     "settings:read",
     "trunks:read",
 )
@@ -461,6 +464,7 @@ class Config(Section):
     log: Log = Field(default=Log(), description="what is written down of the daemon itself")
     account: Account = Field(default=Account(), description="the default account")
     sip: Sip = Field(default=Sip(), description="signalling")
+    security: Security = Field(default=Security(), description="who is slowed, and who is banned")
     rtp: Rtp = Field(default=Rtp(), description="sound on the network")
     codecs: Codecs = Field(default=Codecs(), description="sound in the packet")
     calls: Calls = Field(default=Calls(), description="limits of calls")

@@ -10,7 +10,7 @@ from typing import Self
 from sqlalchemy import select
 
 from pbxd.config.schema import Config
-from pbxd.directory.binding import same_host
+from pbxd.directory.binding import is_ip, same_host
 from pbxd.directory.declared import TABLES, declare, registers
 from pbxd.directory.model import (
     Account,
@@ -130,6 +130,17 @@ class Directory:
             return True
         proxies = (trunk.proxy for trunk in self._snapshot.trunks.values() if trunk.proxy is not None)
         return any(same_host(Uri.parse(proxy).host, address) for proxy in proxies)
+
+    def is_proxy(self, host: str) -> bool:
+        """Whether a trunk is called at this host, a name or an IP literal."""
+        proxies = (trunk.proxy for trunk in self._snapshot.trunks.values() if trunk.proxy is not None)
+        return any(Uri.parse(proxy).host == host for proxy in proxies)
+
+    def provider_addresses(self) -> list[str]:
+        """The addresses (IP literals) of the proxies that are given as such, and where trunks are registered."""
+        proxies = [Uri.parse(trunk.proxy).host for trunk in self._snapshot.trunks.values() if trunk.proxy is not None]
+        registered = [address for addresses in self._registered.values() for address in addresses]
+        return list(dict.fromkeys([*filter(is_ip, proxies), *registered]))
 
     def trust_registered(self, trunk: Trunk, addresses: frozenset[str]) -> None:
         """Trust `addresses` to be this trunk's provider while we are registered there; none ends that."""

@@ -9,6 +9,8 @@ from typing import Any
 from pbxd.calls.admission import CallRefused
 from pbxd.calls.record import CallChanged, Change
 from pbxd.directory.authentication import AuthenticationFailed
+from pbxd.directory.bans import HOUSE, Banned, Unbanned
+from pbxd.directory.doorman import PhoneMisconfigured, Slowed
 from pbxd.directory.registrar import PhoneRegistered, PhoneUnregistered
 from pbxd.directory.trunks import TrunkChanged, TrunkState
 from pbxd.events import Bus
@@ -29,6 +31,10 @@ def listen(bus: Bus) -> None:
     bus.subscribe(TrunkChanged, _trunk)
     bus.subscribe(CallRefused, _Seldom(_refused))
     bus.subscribe(AuthenticationFailed, _Seldom(_unproven))
+    bus.subscribe(Banned, _banned)
+    bus.subscribe(Unbanned, _unbanned)
+    bus.subscribe(Slowed, _slowed)
+    bus.subscribe(PhoneMisconfigured, _misconfigured)
 
 
 class _Seldom:
@@ -98,3 +104,35 @@ def _trunk(event: TrunkChanged) -> None:
     status = event.status
     write = log.info if status.state in (TrunkState.REGISTERED, TrunkState.TRYING, TrunkState.OFF) else log.warning
     write("trunk changed", trunk=status.trunk.name, state=status.state, reason=status.reason)
+
+
+def _banned(event: Banned) -> None:
+    ban = event.ban
+    log.warning(
+        "source banned",
+        ban=ban.id,
+        network=ban.name,
+        reason=ban.reason,
+        evidence=ban.evidence or None,
+        seconds=None if ban.until is None else round(ban.until - ban.since),
+        offence=ban.offence if ban.made_by == HOUSE else None,
+        by=ban.made_by,
+    )
+
+
+def _unbanned(event: Unbanned) -> None:
+    ban = event.ban
+    log.info("source no longer banned", ban=ban.id, network=ban.name, by=ban.ended_by, hits=ban.hits)
+
+
+def _slowed(event: Slowed) -> None:
+    log.warning("source slowed", network=event.name, reason=event.cause.text, evidence=event.evidence)
+
+
+def _misconfigured(event: PhoneMisconfigured) -> None:
+    log.warning(
+        "a phone has a wrong password and is refused",
+        source=event.source,
+        username=event.username,
+        failures=event.failures,
+    )

@@ -26,7 +26,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISION = "0002"  # the newest migration; a test proves it
+REVISION = "0004"  # the newest migration; a test proves it
 METADATA = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -255,6 +255,35 @@ outbox = Table(
     Column("reason", Text),
     UniqueConstraint("account_id", "idempotency_key"),
     Index(None, "state", "id"),
+)
+
+bans = Table(
+    "bans",
+    METADATA,
+    _id(),
+    _account(strict=False),
+    Column("network", Text, nullable=False),
+    Column("cause", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("evidence", Text, nullable=False),
+    Column("made_by", Text, nullable=False),
+    Column("since", Float, nullable=False),
+    Column("until", Float),  # null: for good
+    Column("offence", Integer, nullable=False),
+    Column("hits", BigInteger, nullable=False),
+    Column("ended_at", Float, index=True),
+    Column("ended_by", Text),
+)
+
+allowed_networks = Table(
+    "allowed_networks",
+    METADATA,
+    _id(),
+    _account(strict=False),
+    Column("network", Text, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("made_by", Text, nullable=False),
+    Column("created_at", Float, nullable=False),
 )
 
 meta = Table(

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from pbxd.api.access import Access
 from pbxd.api.contract import Identity
 from pbxd.api.health import Health, health_routes
-from pbxd.api.house import HOUSE, House, RegisteredContact, TrunkRow
+from pbxd.api.house import HOUSE, Door, House, RegisteredContact, TrunkRow
 from pbxd.api.server import Server
 from pbxd.api.surface import Surface
 from pbxd.calls.record import CallChanged, CallRecord, Change, Direction, LegQuality, LegRecord, Result, Role
@@ -28,6 +28,7 @@ from tests.api.client import Answer, Client, serving
 from tests.outbox.keeping import MemoryKeeper, ScriptedSender
 
 WALL = 1_790_000_100.0
+NOW = 50.0
 START = "2026-09-21T14:13:20Z"  # 1_790_000_000
 KEYS = {
     "admin-key": Identity("admin", "acc_1", frozenset({"*"})),
@@ -144,6 +145,8 @@ async def client(records: CallRecords, calls: CallsOnATable, outbox: Outbox) -> 
         wall=lambda: WALL,
         outbox=outbox,
         reset_admin=_new_admin_key,
+        now=lambda: NOW,
+        door=cast(Door, None),  # has tests of its own
     )
     async with serving(Server([Surface(HOUSE, house, Access(KEYS.get).identify)])) as (client, _):
         yield client

@@ -190,18 +190,21 @@ class House:
         """The bindings of phones."""
         return self._list("/house/v1/registrations")
 
-    def _order(self, method: str, path: str) -> None:
-        request = urllib.request.Request(self.http + path, headers={"X-API-Key": ADMIN_KEY}, method=method)
-        with urllib.request.urlopen(request, timeout=5):
-            return
+    def order(self, method: str, path: str, body: Json | None = None) -> Any:
+        """Any other operation of the house API; what it answers."""
+        headers = {"X-API-Key": ADMIN_KEY} | ({"Content-Type": "application/json"} if body is not None else {})
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.http + path, data, headers, method=method)
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            return json.load(answer)
 
     def forget(self, extension: str) -> None:
         """Remove the bindings of a user."""
-        self._order("DELETE", f"/house/v1/registrations/{extension}")
+        self.order("DELETE", f"/house/v1/registrations/{extension}")
 
     def hang_up(self, call_id: str) -> None:
         """End a call from the house's side."""
-        self._order("POST", f"/house/v1/calls/{call_id}/hangup")
+        self.order("POST", f"/house/v1/calls/{call_id}/hangup")
 
     def is_running(self) -> bool:
         """Whether the process lives."""

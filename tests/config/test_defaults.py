@@ -125,3 +125,4 @@ def test_the_lab_is_what_outside_checks_rely_on() -> None:
     assert lab.keys["lab-admin"].secret.get_secret_value() == "lab-admin"
     assert lab.keys["lab-admin"].scopes == ("*",)
     assert list(map(str, lab.sip.guard.trusted)) == ["127.0.0.1/32", "::1/128"]
+    assert list(map(str, lab.security.allow)) == ["127.0.0.0/26"]

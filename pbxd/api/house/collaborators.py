@@ -8,6 +8,10 @@ from typing import Protocol
 
 from pbxd.calls.record import CallRecord
 from pbxd.config import Setting
+from pbxd.directory.allowlist import Allowed, Allowlist
+from pbxd.directory.bans import Ban, Bans
+from pbxd.directory.doorman import Slowed
+from pbxd.directory.evidence import Misconfigured
 from pbxd.directory.model import PhoneEntry
 from pbxd.outbox import Outbox
 from pbxd.services.cdr import CallRecords
@@ -72,9 +76,35 @@ class TrunkRow:
     reason: str | None = None
 
 
+class Door(Protocol):
+    """Who may come in. `by` is who orders it; times are monotonic."""
+
+    @property
+    def bans(self) -> Bans: ...
+
+    @property
+    def allowlist(self) -> Allowlist: ...
+
+    def ban(self, network: str, duration_s: float | None, reason: str, by: str, now: float) -> Ban:
+        """Without a duration for good. Raises Invalid, Conflict."""
+
+    def lift(self, wanted: str, by: str, now: float) -> Ban:
+        """End a ban, by its id or network. Raises NotFound."""
+
+    def allow(self, network: str, note: str, by: str, now: float) -> Allowed:
+        """Raises Invalid, Conflict."""
+
+    def disallow(self, network: str, by: str, now: float) -> Allowed:
+        """Raises Invalid, NotFound, Conflict."""
+
+    def slowed(self) -> list[Slowed]: ...
+
+    def misconfigured(self) -> list[Misconfigured]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class House:
-    """The collaborators. `wall` is the time in seconds since the epoch."""
+    """The collaborators. `wall` is the time in seconds since the epoch, `now` monotonic."""
 
     calls: LiveCalls
     records: CallRecords
@@ -84,4 +114,6 @@ class House:
     settings: Callable[[], Sequence[Setting]]
     reset_admin: Callable[[], Awaitable[tuple[str, str]]]  # (name, secret); raises Conflict where it is declared
     wall: Callable[[], float]
+    now: Callable[[], float]
     outbox: Outbox
+    door: Door
