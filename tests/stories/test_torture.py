@@ -67,7 +67,11 @@ def is_about(message: RawMessage, data: bytes) -> bool:
 def torturer(worker_house: House) -> Iterator[Torturer]:
     """One sender for all: some messages share branch and Call-ID, and answers go to where the first came from."""
     with ExitStack() as stack:
-        yield Torturer(worker_house, stack)
+        torturer = Torturer(worker_house, stack)
+        worker_house.order(
+            "POST", "/house/v1/security/allowed", {"network": torturer.sips[0].address, "note": "tortures us by order"}
+        )
+        yield torturer
 
 
 def test_all_are_here() -> None:
