@@ -1,6 +1,6 @@
 """What pbxd costs and how fast it is, measured on the daemon as it is shipped, from outside.
 
-    python -m tests.bench [packets] [calls] [memory] [starts] [registrations] [--runs 3]
+    python -m tests.bench [packets] [calls] [memory] [starts] [registrations] [junk] [--runs 3]
 
 prints one table: each figure beside its bar. A round runs every chosen part once; the median of the rounds counts, so
 that what the machine does meanwhile meets all parts alike. Never part of the tests: a figure from a busy machine proves
@@ -11,6 +11,7 @@ nothing.
     memory          resident memory with 300 calls up, and after
     starts          from exec until a REGISTER is answered
     registrations   10,000 phones held and refreshed
+    junk            200 bridged calls and new ones beside 100,000 junk datagrams a second (junk.c)
 
     daemon.py       one pbxd: its life, its CPU time, its memory, its metrics
     generators.py   the C programs that make load

@@ -25,7 +25,7 @@ class Programs:
 
     @classmethod
     def compile(cls, place: Path) -> Self:
-        for name in ("relay", "load", "sip_load"):
+        for name in ("relay", "load", "sip_load", "junk"):
             subprocess.run(["gcc", "-O2", "-o", str(place / name), str(HERE / f"{name}.c")], check=True)
         return cls(place)
 
@@ -35,10 +35,13 @@ class Programs:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What came back of the RTP sent; latencies in microseconds, through the relay and the kernel twice."""
+    """What came back of the RTP sent; latencies in microseconds, through the relay and the kernel twice. `worst_lost`
+    is what the worst stream missed of `each_sent`."""
 
     sent: int
     received: int
+    worst_lost: int
+    each_sent: int
     p50_us: int
     p99_us: int
     max_us: int

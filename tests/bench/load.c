@@ -21,7 +21,7 @@ static const uint64_t PERIOD = 20000000, SECOND = 1000000000, TURN = 100000;
 struct stream {
     int fd;
     uint16_t seq;
-    uint32_t timestamp;
+    uint32_t timestamp, sent, received;
 };
 
 static uint32_t histogram[BUCKETS];
@@ -69,6 +69,7 @@ static void say(struct stream *stream, int index, int peer_port) {
     memcpy(packet + HEADER, &now, sizeof now);
     sendto(stream->fd, packet, sizeof packet, 0, (struct sockaddr *)&to, sizeof to);
     sent += now >= measured_from;
+    stream->sent += now >= measured_from;
 }
 
 static uint64_t stamp_of(struct msghdr *message) {
@@ -95,6 +96,7 @@ static void hear(struct stream *stream) {
     uint64_t at = stamp_of(&message), took = at > said ? at - said : 0;
     uint64_t us = took / 1000;
     received++;
+    stream->received++;
     histogram[us < BUCKETS ? us : BUCKETS - 1]++;
     if (took > slowest)
         slowest = took;
@@ -136,8 +138,16 @@ int main(int count, char **words) {
             say(&all[said % (uint64_t)streams], (int)(said % (uint64_t)streams), peer_port);
         hear_all(all, epoll, events);
     }
-    printf("{\"sent\": %llu, \"received\": %llu, \"p50_us\": %u, \"p99_us\": %u, \"max_us\": %llu}\n",
-           (unsigned long long)sent, (unsigned long long)received, quantile(0.5), quantile(0.99),
+    /* what stream i says is heard by its partner; each counts what is missing of what the other said */
+    uint32_t worst = 0;
+    for (int i = 0; i < streams; i++) {
+        uint32_t said_to = all[i ^ 1].sent, heard = all[i].received;
+        if ((i ^ 1) < streams && said_to > heard && said_to - heard > worst)
+            worst = said_to - heard;
+    }
+    printf("{\"sent\": %llu, \"received\": %llu, \"worst_lost\": %u, \"each_sent\": %u, \"p50_us\": %u, "
+           "\"p99_us\": %u, \"max_us\": %llu}\n",
+           (unsigned long long)sent, (unsigned long long)received, worst, all[0].sent, quantile(0.5), quantile(0.99),
            (unsigned long long)(slowest / 1000));
     return 0;
 }
