@@ -99,7 +99,7 @@ static bool plan_from(struct plan *to, const struct wire_plan *from) {
     to->sends = from->sends != 0;
     to->receives = from->receives != 0;
     to->rtcp_mux = from->rtcp_mux != 0;
-    return from->codec < CODEC_COUNT && from->ptime_ms <= PTIME_MAX_MS && from->payload_type < 128 &&
+    return from->codec < CODEC_COUNT && codec_operations(from->codec) && from->ptime_ms <= PTIME_MAX_MS && from->payload_type < 128 &&
            from->receive_payload_type < 128;
 }
 
@@ -111,7 +111,7 @@ int wire_leg_plan(struct wire *wire, const struct wire_leg *leg, const struct wi
 
 int wire_leg_mode(struct wire *wire, const struct wire_leg *leg, uint32_t mode, const struct wire_leg *peer) {
     struct command command = command_for(COMMAND_LEG_MODE, leg);
-    if (!mode_settable(mode))
+    if (!mode_settable(mode) || mode == MODE_MIX) /* which is for wire_room_join to set */
         return ENOTSUP;
     if (leg->index >= wire->table.capacity || (mode == MODE_RELAY && (!peer || peer->index >= wire->table.capacity)))
         return EINVAL;
@@ -130,6 +130,29 @@ int wire_leg_close(struct wire *wire, const struct wire_leg *leg) {
 
 uint32_t wire_legs_open(const struct wire *wire) {
     return atomic_load(&wire->legs_open);
+}
+
+/* What a voice holds is freed by this thread alone, so that it may be looked at here whatever the wire thread does. */
+static void fill_hearing(const struct wire *wire, uint32_t index, struct wire_statistics *out) {
+    struct hearing_statistics heard;
+    const struct voice *voice = __atomic_load_n(&wire->core.voices[index], __ATOMIC_ACQUIRE);
+    if (!voice)
+        return;
+    shell_copy_words((uint64_t *)&heard, (const uint64_t *)&voice->hearing->statistics,
+                     sizeof heard / sizeof(uint64_t));
+    out->in_room = 1;
+    out->late = heard.late;
+    out->early = heard.early;
+    out->duplicate = heard.duplicate;
+    out->reordered = heard.reordered;
+    out->concealed = heard.concealed;
+    out->stretched = heard.stretched;
+    out->compressed = heard.compressed;
+    out->resets = heard.resets;
+    out->delay_ms = heard.delay_ms;
+    out->delay_min_ms = heard.delay_min_ms;
+    out->delay_max_ms = heard.delay_max_ms;
+    out->level = heard.level;
 }
 
 int wire_leg_statistics(struct wire *wire, const struct wire_leg *leg, struct wire_statistics *out) {
@@ -160,6 +183,7 @@ int wire_leg_statistics(struct wire *wire, const struct wire_leg *leg, struct wi
     };
     if (copy.latch.source.set)
         addr_format(&copy.latch.source, out->source_ip);
+    fill_hearing(wire, leg->index, out);
     return 0;
 }
 
@@ -178,6 +202,7 @@ uint32_t wire_leg_drops(struct wire *wire, const struct wire_leg *leg, uint32_t 
 
 void wire_events_begin(struct wire *wire) {
     uint64_t count;
+    rooms_reap(wire);
     (void)!read(wire->media_fd, &count, sizeof count);
     atomic_exchange(&wire->media_notified, false); /* as in wire_sip_begin */
 }
@@ -192,6 +217,7 @@ int wire_event_next(struct wire *wire, struct wire_event *out) {
         .kind = event.kind,
         .a = event.a,
         .b = event.b,
+        .c = event.c,
         .at = event.at,
         .port = event.address.port,
     };

@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+enum { SAMPLES_PER_MS = 8 };
 static const uint64_t NS_PER_SAMPLE = 125000;
 static const uint64_t ON_TIME = 2000000;        /* a paced packet this late keeps its grid; later ones set a new one */
 static const uint64_t TAIL_PATIENCE = 60000000; /* beyond the packets due, for the jitter of the source's network */
@@ -209,7 +210,7 @@ static void echo_hear(struct core *core, struct leg *leg, enum packet_kind kind,
 
 static void relay_hear(struct core *core, struct leg *leg, enum packet_kind kind, struct rtp *rtp, uint64_t now) {
     struct leg *to = core_peer(core, leg);
-    if (to)
+    if (to && to->mode != MODE_MIX) /* who is in a room hears the room alone */
         forward(core, leg, to, kind, rtp, true, now);
     else
         core_drop(core, leg, DROP_no_peer);

@@ -14,6 +14,7 @@ struct sender {
     uint64_t octets;
     uint64_t packets;
     uint64_t feed;       /* who feeds it: leg and epoch; 0: nobody yet */
+    uint32_t clock;      /* timestamps a second */
     uint32_t ssrc;
     uint32_t timestamp;  /* the highest sent */
     uint32_t span;       /* samples in the newest audio packet */
@@ -45,6 +46,11 @@ void sender_release(struct sender *s);
 /* Where `rtp`, coming from `feed`, goes on the line. */
 void sender_place(struct sender *s, uint64_t feed, const struct rtp *rtp, bool event, uint64_t now,
                   struct stamp *stamp);
+
+/* A feed that numbers for itself takes the line: its packets follow each other, marker on the first. Returns the
+ * timestamp of its first sample. */
+uint32_t sender_take(struct sender *s, uint64_t feed, uint64_t now);
+struct stamp sender_next(const struct sender *s, uint32_t timestamp);
 
 /* A packet was sent as stamped; `span` is its samples, 0 for one that is not audio. */
 void sender_sent(struct sender *s, const struct stamp *stamp, uint32_t span, uint32_t octets, uint64_t now);

@@ -60,7 +60,19 @@
     X(test_a_report_of_another_source_is_not_answered) \
     X(test_silence_is_told_once_and_not_on_hold) \
     X(test_loss_over_the_wrap) \
-    X(test_jitter_as_in_rfc_3550)
+    X(test_jitter_as_in_rfc_3550) \
+    X(test_a_room_mixes_all_but_oneself) \
+    X(test_masks_of_a_room) \
+    X(test_a_room_of_two_passes_samples_untouched) \
+    X(test_a_member_is_sent_a_continuous_line) \
+    X(test_the_line_goes_on_from_relay_to_room_and_back) \
+    X(test_hold_in_a_room) \
+    X(test_a_room_that_was_late) \
+    X(test_rooms_tick_at_moments_of_their_own) \
+    X(test_only_who_speaks_is_mixed_in_a_gated_room) \
+    X(test_the_sum_is_limited_softly) \
+    X(test_a_leg_that_is_closed_in_a_room) \
+    X(test_moving_from_room_to_room)
 
 #define X(name) void name(void);
 TESTS(X)
