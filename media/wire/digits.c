@@ -3,8 +3,8 @@
 enum {
     SHORTEST = 2, /* ticks */
     LONGEST = 250,
-    PAUSE_EVENT = 2, /* after the repeated end, which lasts two more */
-    PAUSE_TONE = 4,
+    PAUSE_EVENT = 1, /* after the repeated end, which lasts two more */
+    PAUSE_TONE = 3,
 };
 
 bool digits_say(struct digits *d, uint8_t code, uint32_t duration_ms) {
