@@ -11,6 +11,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, PrivateAttr, SecretStr, model_validator
 
+from pbxd.config.destinations import Conference, Extension
 from pbxd.config.section import (
     RESTART,
     Count,
@@ -37,6 +38,7 @@ from pbxd.config.values import (
     Number,
     NumberRange,
     NumberRangeField,
+    Numbers,
     PathField,
     PortRange,
     PortRangeField,
@@ -345,17 +347,6 @@ class Phone(Section):
     name: Label = Field(default="", description="the caller name it shows")
 
 
-class Extension(Section):
-    echo: Switch = Field(default=False, description="says back what it hears")
-    user: Number | None = Field(default=None, description="rings the phones of this user")
-
-    @model_validator(mode="after")
-    def _one_kind(self) -> Self:
-        if self.echo is (self.user is not None):
-            raise ValueError("an extension is either echo: true or user: NUMBER")
-        return self
-
-
 class TrunkRegister(Section):
     username: Label = Field(description="auth username at the provider")
     password: SecretStr = Field(description="its password", min_length=1, max_length=256)
@@ -447,6 +438,7 @@ class Store(Section):
 Phones = Annotated[dict[Number, Phone], Field(max_length=10_000)]
 Extensions = Annotated[dict[Number, Extension], Field(max_length=10_000)]
 Trunks = Annotated[dict[Name, Trunk], Field(max_length=1_000)]
+Conferences = Annotated[dict[Numbers, Conference], Field(max_length=1_000)]
 Routes = Annotated[tuple[Route, ...], Field(max_length=1_000)]
 Keys = Annotated[dict[Name, Key], Field(max_length=1_000)]
 
@@ -468,6 +460,7 @@ class Config(Section):
     first_start: FirstStart = Field(default=FirstStart(), description="what an empty house is given")
     phones: Phones = Field(default={}, description="declared phones by number: user, device and extension in one")
     extensions: Extensions = Field(default={"600": Extension(echo=True)}, description="declared extensions by number")
+    conferences: Conferences = Field(default={}, description="conference rooms by number or range of numbers")
     trunks: Trunks = Field(default={}, description="providers by name")
     routes: Routes = Field(default=(), description="which trunk takes which dialled number; the first match wins")
     keys: Keys = Field(default={}, description="API keys by name")

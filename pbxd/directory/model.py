@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network
+from typing import Any
 
 Network = IPv4Network | IPv6Network
 
@@ -52,11 +54,16 @@ class Device:
 class ExtensionKind(StrEnum):
     USER = "user"
     ECHO = "echo"
+    DIGITS = "digits"
+    PLAY = "play"
+    CALLER = "caller"
+    CONFERENCE = "conference"
 
 
 @dataclass(frozen=True, slots=True)
 class Extension:
-    """An internal number and what it leads to; `user` is a user's name for `USER`, else None."""
+    """An internal number and what it leads to; `user` is a user's name for `USER`, else None. `options` are those of
+    its kind, as the configuration says them."""
 
     id: str
     account_id: str
@@ -64,6 +71,7 @@ class Extension:
     kind: ExtensionKind
     user: str | None = None
     declared: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,7 +80,8 @@ class Snapshot:
         for row in rows["extensions"]:
             kind = ExtensionKind(row["kind"])
             user = names[row["user_id"]] if row["user_id"] is not None else None
-            extension = Extension(row["id"], row["account_id"], row["number"], kind, user, row["declared"])
+            options = json.loads(row["options"])
+            extension = Extension(row["id"], row["account_id"], row["number"], kind, user, row["declared"], options)
             self.extensions[extension.account_id, extension.number] = extension
             if user is not None:
                 numbers.setdefault((extension.account_id, user), set()).add(extension.number)

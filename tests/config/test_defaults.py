@@ -10,14 +10,15 @@ import yaml
 from pydantic import BaseModel
 
 from pbxd.config import Config, SourceKind, diff, load, settings
-from pbxd.config.schema import Extension, Key, Phone, Route, Trunk, TrunkRegister
+from pbxd.config.destinations import Extension
+from pbxd.config.schema import Key, Phone, Route, Trunk, TrunkRegister
 
 ETC = Path(__file__).parent.parent.parent / "etc"
 
 
 def stated(value: object, prefix: str = "") -> Iterator[str]:
     """Every dotted key of the file down to values; what is inside `extensions` and the like is data, not a key."""
-    if not isinstance(value, dict) or prefix in ("phones.", "extensions.", "trunks.", "keys."):
+    if not isinstance(value, dict) or prefix in ("phones.", "extensions.", "conferences.", "trunks.", "keys."):
         yield prefix.rstrip(".")
         return
     if not value:
