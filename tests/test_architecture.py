@@ -55,6 +55,7 @@ SHELLS = {
     "pbxd.sip.connections",
     "pbxd.sip.resolve",
     "media.convert",  # files from outside are decoded in a process of their own
+    "media.recorder",  # a thread writes files
     "media.speech",  # a voice is a program
 }
 OUTSIDE = {"asyncio", "socket", "time", "select", "selectors", "threading", "subprocess", "ssl"}
