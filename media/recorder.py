@@ -16,6 +16,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from media.rooms import TapFrame
 from media.sound import Samples
 from media.wav import WavWriter
 
@@ -28,14 +29,14 @@ Ticks = npt.NDArray[np.uint64]
 
 
 class Channel(Protocol):
-    """A tap as the recorder sees it. `read` gives what came since the last time: numbers of ticks of 20 ms and their
-    samples, shape (n, samples a tick)."""
+    """A tap as the recorder sees it, whose thread is the only one that reads it."""
 
-    overruns: int
+    @property
+    def overruns(self) -> int:
+        """Frames lost because nobody read."""
 
-    def read(self) -> tuple[Ticks, Samples]: ...
-
-    def close(self) -> None: ...
+    def read(self) -> list[TapFrame]:
+        """Up to a second of what came since the last time; empty when there is nothing."""
 
 
 class RecordingEnd(Enum):
@@ -57,10 +58,10 @@ class _Buffered:
     samples: Samples
 
     def take_in(self) -> None:
-        ticks, samples = self.tap.read()
-        if len(ticks):
-            self.ticks = np.concatenate([self.ticks, ticks])
-            self.samples = np.concatenate([self.samples, samples])
+        while frames := self.tap.read():
+            pcm = np.frombuffer(b"".join(frame.pcm for frame in frames), np.int16)
+            self.ticks = np.concatenate([self.ticks, np.array([frame.tick for frame in frames], np.uint64)])
+            self.samples = np.concatenate([self.samples, pcm.reshape(len(frames), -1)])
 
 
 class Recording:
@@ -116,9 +117,7 @@ class Recording:
             self.finish(RecordingEnd.TOO_LONG)
 
     def finish(self, end: RecordingEnd) -> None:
-        """Closes taps and file and tells. In the recorder's thread only."""
-        for channel in self._channels:
-            channel.tap.close()
+        """Closes the file and tells; the taps are for `on_end` to close. In the recorder's thread only."""
         try:
             self._writer.close()
         except OSError:

@@ -16,19 +16,24 @@ from dataclasses import dataclass
 
 from media.plan import Codec
 from media.ports import PortPool
+from media.script import Prompt
 from media.session import Media, MediaEventKind
 from media.wire import Wire
+from pbxd.acoustics import Workers, reader_of
 from pbxd.calls.admission import Admission
 from pbxd.calls.facilities import CallLimits, Facilities
 from pbxd.calls.negotiate import Policy
-from pbxd.calls.switch import Switch
+from pbxd.calls.studio import Studio, clip_of
+from pbxd.calls.switch import MakeAct, Switch
 from pbxd.certificates import Identity, client_context, given, self_signed
 from pbxd.config.schema import Config, Redirects
 from pbxd.directory.accounts import Directory
 from pbxd.directory.authentication import Authenticator
+from pbxd.directory.model import ExtensionKind
 from pbxd.directory.registrar import Registrar
 from pbxd.directory.trunks import Surroundings, TrunkRegistrations
 from pbxd.events import Bus
+from pbxd.services.announcements import Announcement, ReadBack, caller_announcement
 from pbxd.sip.connection import StreamSettings, TlsContexts
 from pbxd.sip.digest import NonceBook
 from pbxd.sip.flow import Destination, Flow
@@ -90,6 +95,8 @@ class Telephony:
             setup_rate=config.calls.setup_rate,
             overloaded=lambda: self.transports.overloaded is not None,
         )
+        self._workers = Workers()
+        self.studio = Studio(reader_of(config, data), clip_of, self._workers)
         self.facilities = Facilities(
             stack=self.stack,
             sessions=SessionTable(self.stack),
@@ -99,11 +106,13 @@ class Telephony:
             resolver=_Lookups(self._resolve),
             network=_Addresses(self.transports, config),
             bus=bus,
+            studio=self.studio,
+            clock=self.now,
             wall=self.wall,
         )
         nonces = NonceBook(data.secret, config.sip.digest.nonce_lifetime_s)
         self.authenticator = Authenticator(directory, nonces, data.secret, _algorithms(config), bus)
-        self.switch = Switch(self.facilities, self.authenticator, self.admission, self.now)
+        self.switch = Switch(self.facilities, self.authenticator, self.admission, self._acts())
         self.stack.core = self.switch
         self._apply(config)
 
@@ -158,6 +167,7 @@ class Telephony:
         if self._housekeeping is not None:
             self._housekeeping.cancel()
         asyncio.get_running_loop().remove_reader(self.wire.media_fd)
+        self._workers.close()
         await self.resolver.close()
         await self.transports.stop()
         self.media.close()
@@ -177,6 +187,8 @@ class Telephony:
             self.tls.take(self._identity(config), _named(config))
         self._config = config
         self._apply(config)
+        self.studio.reader = reader_of(config, self._data)
+        self.studio.forget()
         self.trunks.apply(self._directory.trunks(self._directory.default_account), self.now())
         self.transports.flush()
 
@@ -220,6 +232,7 @@ class Telephony:
             min_se=config.sip.session_timer.min_se_s,
             resolve=self._resolve,
         )
+        self.facilities.language = config.sound.language
         self.media.ports.rest_s = config.rtp.quarantine_s
         self.transports.addresses.advertise(_external(config), map(str, config.sip.local_nets))
         self._guard(config)
@@ -232,6 +245,16 @@ class Telephony:
         trunk_sources = [str(net) for trunk in config.trunks.values() for net in trunk.sources]
         for network in (*map(str, guard.trusted), *trunk_sources):
             self.wire.trust(network)
+
+    def _acts(self) -> dict[ExtensionKind, MakeAct]:
+        """What the house does at numbers of its own."""
+        return {
+            ExtensionKind.DIGITS: lambda _extension, _record: ReadBack(),
+            ExtensionKind.PLAY: lambda extension, _record: Announcement(Prompt(str(extension.options["play"]))),
+            ExtensionKind.CALLER: lambda _extension, record: caller_announcement(
+                record.caller, self.facilities.language
+            ),
+        }
 
     def _own_names(self) -> list[str]:
         return [socket.gethostname(), *(domain for account in self._directory.accounts() for domain in account.domains)]
@@ -256,10 +279,13 @@ class Telephony:
     def _media_events(self) -> None:
         now = self.now()
         for event in self.media.events():
+            hearer = self.facilities.hearers.get(event.session.key)
+            if hearer is None:
+                continue
             if event.kind is MediaEventKind.SILENT:
-                hearer = self.facilities.hearers.get(event.session.key)
-                if hearer is not None:
-                    hearer.fell_silent(now)
+                hearer.fell_silent(now)
+            elif event.kind is MediaEventKind.DTMF and event.digit:
+                hearer.pressed(event.digit, event.duration_ms, now)
         self.transports.flush()
 
     def _keep_house(self) -> None:

@@ -18,8 +18,10 @@ from pbxd.calls import causes
 from pbxd.calls.bridge import RELAYED_REQUESTS, Bridge
 from pbxd.calls.dial import Dial, Refused, Target, redirect_contacts
 from pbxd.calls.facilities import Facilities
+from pbxd.calls.info import Pressed, pressed_in
 from pbxd.calls.leg import Leg, whose_doing
 from pbxd.calls.record import CallChanged, CallRecord, Change, Result
+from pbxd.calls.stage import Act, Stage
 from pbxd.sip.message import Request
 from pbxd.sip.session import EndCause, Ending
 from pbxd.sip.symbol import Symbol
@@ -107,6 +109,7 @@ class Call:
         self.caller: Leg | None = None
         self.callee: Leg | None = None
         self.bridge: Bridge | None = None
+        self.stage: Stage | None = None
         self._held = False
 
     def __repr__(self) -> str:
@@ -129,7 +132,20 @@ class Call:
         """Answers, and sends back what is heard."""
         assert self.caller is not None  # noqa: S101 - `start` came first
         self.caller.media.echo()
-        self.state = self._next(CallEvent.ANSWERED) or self.state
+        self.answer_by_house(now)
+
+    def perform(self, act: Act, now: float) -> None:
+        """The house itself answers, when `act` wants it to."""
+        assert self.caller is not None  # noqa: S101 - `start` came first
+        self.stage = Stage(self._facilities, self, self.caller, act, self._facilities.language)
+        act.begin(self.stage, now)
+
+    def answer_by_house(self, now: float) -> None:
+        """Answers the caller of a stage; again is harmless."""
+        state = self._next(CallEvent.ANSWERED)
+        if state is None or self.caller is None:
+            return
+        self.state = state
         self.record.answered_at = self._facilities.wall(now)
         self.caller.answer(now)
         if self.state is CallState.TALKING:
@@ -205,8 +221,16 @@ class Call:
             CallEvent.FELL_SILENT, End(result, 408, causes.RECOVERY_ON_TIMER, f"no sound from the {who}", "house"), now
         )
 
+    def leg_pressed(self, leg: Leg, pressed: Pressed, now: float) -> None:
+        if self.stage is not None and leg is self.stage.leg:
+            self.stage.press(pressed.digit, now)
+
     def leg_requested(self, leg: Leg, transaction: ServerTransaction, request: Request, now: float) -> None:
-        if request.method in RELAYED_REQUESTS and self.bridge is not None:
+        pressed = pressed_in(request) if request.method == "INFO" else None
+        if pressed is not None and self.stage is not None:
+            leg.session.respond(transaction, 200, now)
+            self.leg_pressed(leg, pressed, now)
+        elif request.method in RELAYED_REQUESTS and self.bridge is not None:
             self.bridge.pass_on(leg, transaction, request, now)
         else:
             leg.session.respond(transaction, _STATUS_IN_DIALOG.get(request.method, 501), now)
@@ -272,6 +296,8 @@ class Call:
         record.ended_at = self._facilities.wall(now)
         record.result, record.sip_status, record.q850 = end.result, end.status, end.q850
         record.reason, record.ended_by = end.reason, end.by
+        if self.stage is not None:
+            self.stage.close(now)
         for leg in (self.caller, self.callee):
             if leg is not None:
                 leg.silence(now)
@@ -283,7 +309,7 @@ class Call:
         self._say(Change.ENDED)
         self._on_over(self)
         # What the call and its legs know of each other goes, so that they need not wait for the garbage collector
-        self.caller = self.callee = self.bridge = self._dial = None
+        self.caller = self.callee = self.bridge = self.stage = self._dial = None
 
     def _say(self, change: Change) -> None:
         self._facilities.bus.publish(CallChanged(change, self.record))

@@ -11,6 +11,7 @@ from typing import Protocol
 from media.session import OutOfPorts
 from pbxd.calls.causes import COMPLETED_ELSEWHERE
 from pbxd.calls.facilities import Facilities
+from pbxd.calls.info import Pressed
 from pbxd.calls.leg import Headers, Leg, LegOwner
 from pbxd.calls.negotiate import Policy
 from pbxd.calls.record import CallRecord, LegRecord, Role
@@ -150,6 +151,9 @@ class Dial:
 
     def leg_fell_silent(self, leg: Leg, now: float) -> None:
         """A phone that only rings need not speak."""
+
+    def leg_pressed(self, leg: Leg, pressed: Pressed, now: float) -> None:
+        """Digits of a phone that only rings mean nothing."""
 
     def leg_requested(self, leg: Leg, transaction: ServerTransaction, request: Request, now: float) -> None:
         self._owner.leg_requested(leg, transaction, request, now)

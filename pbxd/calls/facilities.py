@@ -10,6 +10,7 @@ from typing import Protocol
 from media.session import Media, MediaSession
 from media.wire import WireError
 from pbxd.calls.negotiate import Policy
+from pbxd.calls.studio import Studio
 from pbxd.directory.accounts import Directory
 from pbxd.directory.registrar import Registrar
 from pbxd.events import Bus
@@ -45,6 +46,9 @@ class Hearer(Protocol):
     def fell_silent(self, now: float) -> None:
         """Nothing came for `Policy.silence_s`, though something should have."""
 
+    def pressed(self, digit: str, duration_ms: int, now: float) -> None:
+        """A digit was heard: 0-9 * # A-D."""
+
 
 @dataclass(frozen=True, slots=True)
 class CallLimits:
@@ -57,9 +61,9 @@ class CallLimits:
 
 @dataclass(slots=True)
 class Facilities:
-    """The house as a call sees it. `wall` turns monotonic seconds into seconds since the epoch. A reload replaces
-    `limits`, `policy` and `session`; a call keeps what it began with. `hearers` are
-    told what wire noticed, by the key of their media."""
+    """The house as a call sees it. `clock` tells monotonic seconds, `wall` turns them into seconds since the epoch. A
+    reload replaces `limits`, `policy`, `session` and `language`; a call keeps what it began with. `hearers` are told
+    what wire noticed, by the key of their media."""
 
     stack: Stack
     sessions: SessionTable
@@ -69,10 +73,13 @@ class Facilities:
     resolver: Resolver
     network: Network
     bus: Bus
+    studio: Studio
+    clock: Callable[[], float]
     wall: Callable[[float], float]
     limits: CallLimits = field(default_factory=CallLimits)
     policy: Policy = field(default_factory=Policy)
     session: SessionSettings = field(default_factory=SessionSettings)
+    language: str = "en-us"
     hearers: dict[tuple[int, int], Hearer] = field(default_factory=dict)
 
     def contact(self, user: str | None, peer: Destination) -> Uri:

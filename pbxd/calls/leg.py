@@ -14,6 +14,7 @@ from media.plan import Codec, MediaPlan
 from media.session import MediaSession
 from media.wire import WireError
 from pbxd.calls.facilities import Facilities
+from pbxd.calls.info import Pressed
 from pbxd.calls.negotiate import Endpoint, Negotiation, OfferedAudio, Policy, offered_audio
 from pbxd.calls.record import LegQuality, LegRecord
 from pbxd.sip.dialog import destination_of
@@ -47,6 +48,9 @@ class LegOwner(Protocol):
 
     def leg_fell_silent(self, leg: Leg, now: float) -> None:
         """No packet came of the leg for the RTP timeout."""
+
+    def leg_pressed(self, leg: Leg, pressed: Pressed, now: float) -> None:
+        """The far side pressed a digit: as a telephone event, or in its sound where that is listened to."""
 
     def leg_requested(self, leg: Leg, transaction: ServerTransaction, request: Request, now: float) -> None:
         """A request in the dialog: INFO, MESSAGE, REFER..."""
@@ -257,6 +261,10 @@ class Leg:
     def fell_silent(self, now: float) -> None:
         """Wire waited in vain."""
         self.owner.leg_fell_silent(self, now)
+
+    def pressed(self, digit: str, duration_ms: int, now: float) -> None:
+        """Wire heard a digit."""
+        self.owner.leg_pressed(self, Pressed(digit, duration_ms), now)
 
     # ---- SessionUser
 

@@ -29,6 +29,7 @@ from pbxd.config.section import (
     ServerName,
     Switch,
 )
+from pbxd.config.sound import Sound
 from pbxd.config.values import (
     Address,
     AddressField,
@@ -455,6 +456,7 @@ class Config(Section):
     sip: Sip = Field(default=Sip(), description="signalling")
     rtp: Rtp = Field(default=Rtp(), description="sound on the network")
     codecs: Codecs = Field(default=Codecs(), description="sound in the packet")
+    sound: Sound = Field(default=Sound(), description="what the house sounds like")
     calls: Calls = Field(default=Calls(), description="limits of calls")
     http: Http = Field(default=Http(), description="the control plane")
     first_start: FirstStart = Field(default=FirstStart(), description="what an empty house is given")

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from media import wav
-from media.recorder import LAGGARD_TICKS, Recorder, Recording, RecordingEnd, Ticks
-from media.sound import Samples
+from media.recorder import LAGGARD_TICKS, Recorder, Recording, RecordingEnd
+from media.rooms import TapFrame
 
 FRAME = 160
+READ = 50
 
 
 class FakeTap:
@@ -20,18 +21,14 @@ class FakeTap:
 
     def __init__(self) -> None:
         self.overruns = 0
-        self.closed = False
         self._ticks: list[int] = []
 
     def hear(self, *ticks: int) -> None:
         self._ticks += ticks
 
-    def read(self) -> tuple[Ticks, Samples]:
-        ticks, self._ticks = np.array(self._ticks, np.uint64), []
-        return ticks, np.repeat(ticks.astype(np.int16)[:, None], FRAME, axis=1)
-
-    def close(self) -> None:
-        self.closed = True
+    def read(self) -> list[TapFrame]:
+        ticks, self._ticks = self._ticks[:READ], self._ticks[READ:]
+        return [TapFrame(tick, np.full(FRAME, tick, np.int16).tobytes()) for tick in ticks]
 
 
 def frames(path: Path) -> list[list[int]]:
@@ -65,7 +62,6 @@ def test_two_channels_lie_side_by_side(tmp_path: Path) -> None:
     stand.recording.turn()
     assert frames(tmp_path / "call.wav") == [[5, 5], [6, 6], [7, 7], [8, 8]]
     assert stand.ended == [RecordingEnd.STOPPED]
-    assert all(tap.closed for tap in stand.taps)
 
 
 def test_what_one_channel_misses_is_silence(tmp_path: Path) -> None:
