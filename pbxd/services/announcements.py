@@ -35,7 +35,7 @@ class ReadBack:
             said = language(self._stage.language).digits(digits)
             self._ask((Prompt("you-pressed", (("digits", said),)),), now)
         elif outcome is Gathered.TIMEOUT:
-            goodbye = [Prompt("goodbye"), BREATH]
+            goodbye = (Prompt("goodbye"), BREATH)
             self._stage.play(goodbye, lambda _whole, later: self._stage.hangup(later, "no more digits"))
         else:
             self._ask((Prompt("press-digits"),), now)
