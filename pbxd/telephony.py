@@ -34,6 +34,7 @@ from pbxd.directory.registrar import Registrar
 from pbxd.directory.trunks import Surroundings, TrunkRegistrations
 from pbxd.events import Bus
 from pbxd.services.announcements import Announcement, ReadBack, caller_announcement
+from pbxd.services.conferences import ConferenceRules, Conferences
 from pbxd.sip.connection import StreamSettings, TlsContexts
 from pbxd.sip.digest import NonceBook
 from pbxd.sip.flow import Destination, Flow
@@ -110,6 +111,7 @@ class Telephony:
             clock=self.now,
             wall=self.wall,
         )
+        self.conferences = Conferences(self.facilities, lambda: self._config.sound.music or data.path / "music")
         nonces = NonceBook(data.secret, config.sip.digest.nonce_lifetime_s)
         self.authenticator = Authenticator(directory, nonces, data.secret, _algorithms(config), bus)
         self.switch = Switch(self.facilities, self.authenticator, self.admission, self._acts())
@@ -251,6 +253,9 @@ class Telephony:
         return {
             ExtensionKind.DIGITS: lambda _extension, _record: ReadBack(),
             ExtensionKind.PLAY: lambda extension, _record: Announcement(Prompt(str(extension.options["play"]))),
+            ExtensionKind.CONFERENCE: lambda extension, _record: self.conferences.act(
+                extension.account_id, extension.number, ConferenceRules.of(extension.options)
+            ),
             ExtensionKind.CALLER: lambda _extension, record: caller_announcement(
                 record.caller, self.facilities.language
             ),
@@ -286,6 +291,8 @@ class Telephony:
                 hearer.fell_silent(now)
             elif event.kind is MediaEventKind.DTMF and event.digit:
                 hearer.pressed(event.digit, event.duration_ms, now)
+            elif event.kind is MediaEventKind.TALKING:
+                hearer.talks(event.talking)
         self.transports.flush()
 
     def _keep_house(self) -> None:

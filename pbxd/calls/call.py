@@ -225,6 +225,10 @@ class Call:
         if self.stage is not None and leg is self.stage.leg:
             self.stage.press(pressed.digit, now)
 
+    def leg_talks(self, leg: Leg, talking: bool) -> None:
+        if self.stage is not None and leg is self.stage.leg:
+            self.stage.talk(talking)
+
     def leg_requested(self, leg: Leg, transaction: ServerTransaction, request: Request, now: float) -> None:
         pressed = pressed_in(request) if request.method == "INFO" else None
         if pressed is not None and self.stage is not None:

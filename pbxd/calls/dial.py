@@ -155,6 +155,9 @@ class Dial:
     def leg_pressed(self, leg: Leg, pressed: Pressed, now: float) -> None:
         """Digits of a phone that only rings mean nothing."""
 
+    def leg_talks(self, leg: Leg, talking: bool) -> None:
+        """Nobody listens to a phone that rings."""
+
     def leg_requested(self, leg: Leg, transaction: ServerTransaction, request: Request, now: float) -> None:
         self._owner.leg_requested(leg, transaction, request, now)
 

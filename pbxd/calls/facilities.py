@@ -46,6 +46,9 @@ class Hearer(Protocol):
     def fell_silent(self, now: float) -> None:
         """Nothing came for `Policy.silence_s`, though something should have."""
 
+    def talks(self, talking: bool) -> None:
+        """It began to speak, or stopped."""
+
     def pressed(self, digit: str, duration_ms: int, now: float) -> None:
         """A digit was heard: 0-9 * # A-D."""
 

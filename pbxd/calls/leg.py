@@ -52,6 +52,9 @@ class LegOwner(Protocol):
     def leg_pressed(self, leg: Leg, pressed: Pressed, now: float) -> None:
         """The far side pressed a digit: as a telephone event, or in its sound where that is listened to."""
 
+    def leg_talks(self, leg: Leg, talking: bool) -> None:
+        """The far side began to speak, or stopped; told in rooms only."""
+
     def leg_requested(self, leg: Leg, transaction: ServerTransaction, request: Request, now: float) -> None:
         """A request in the dialog: INFO, MESSAGE, REFER..."""
 
@@ -265,6 +268,10 @@ class Leg:
     def pressed(self, digit: str, duration_ms: int, now: float) -> None:
         """Wire heard a digit."""
         self.owner.leg_pressed(self, Pressed(digit, duration_ms), now)
+
+    def talks(self, talking: bool) -> None:
+        """Wire heard it begin or stop to speak."""
+        self.owner.leg_talks(self, talking)
 
     # ---- SessionUser
 

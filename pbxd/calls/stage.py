@@ -38,6 +38,9 @@ class Act(Protocol):
     def digit(self, digit: str, now: float) -> None:
         """A digit that nobody on the stage was gathering."""
 
+    def talking(self, talks: bool) -> None:
+        """The caller began to speak, or stopped."""
+
     def leave(self, now: float) -> None:
         """The caller has gone, or the call was ended. Once, always last."""
 
@@ -83,10 +86,10 @@ class Stage:
     @property
     def room(self) -> Room:
         """The room that the leg is in: its own, until it is led into another."""
-        if self._room is None:
-            self._room = self._facilities.media.open_room()
-            self._room.join(self.leg.media)
-        return self._room
+        elsewhere = self.leg.media.room
+        if elsewhere is not None and not elsewhere.closed:
+            return elsewhere
+        return self._own_room()
 
     # ---- what an act does
 
@@ -172,14 +175,13 @@ class Stage:
         """Moves the leg into a room of somebody else's, with what it has heard."""
         self.hush()
         room.join(self.leg.media, membership)
-        if self._room is not None and self._room is not room:
-            self._room.close()
-        self._room = None
+        self._give_up_own_room()
 
     def lead_back(self) -> None:
         """Takes the leg out of another's room, into one of its own."""
+        self.hush()
         if not self.closed:
-            self.room  # noqa: B018 - made when it is asked for
+            self._own_room()
 
     # ---- what happens on it
 
@@ -193,6 +195,11 @@ class Stage:
         self.hush()
         self._gather.press(digit, now)
         self._follow_gather(now)
+
+    def talk(self, talks: bool) -> None:
+        """Wire heard the far side begin or stop to speak."""
+        if not self.closed:
+            self._act.talking(talks)
 
     def keep_ahead(self, digit: str) -> None:
         """Keeps a digit for the next gathering: for an act that has no use for it now."""
@@ -209,11 +216,21 @@ class Stage:
             timer.cancel()
         self._timers.clear()
         self._act.leave(now)
+        self._give_up_own_room()
+
+    # ---- inside
+
+    def _own_room(self) -> Room:
+        if self._room is None:
+            self._room = self._facilities.media.open_room()
+        if self.leg.media.room is not self._room:
+            self._room.join(self.leg.media)
+        return self._room
+
+    def _give_up_own_room(self) -> None:
         if self._room is not None:
             self._room.close()
             self._room = None
-
-    # ---- inside
 
     def _played(self, number: int, done: PlayDone | None, *, whole: bool) -> None:
         if number == self._play and not self.closed:

@@ -24,6 +24,9 @@ class ReadBack:
         self._stage.keep_ahead(digit)
         self._ask((), now)
 
+    def talking(self, talks: bool) -> None:
+        """Speech changes nothing here."""
+
     def leave(self, now: float) -> None:
         """Nothing is left to do."""
 
@@ -53,6 +56,9 @@ class Announcement:
 
     def digit(self, digit: str, now: float) -> None:
         """Digits change nothing here."""
+
+    def talking(self, talks: bool) -> None:
+        """Nor does speech."""
 
     def leave(self, now: float) -> None:
         """Nothing is left to do."""

@@ -150,3 +150,13 @@ def understood(sound: Samples, recording: Samples, *, rate: int = RATE, chunk_s:
             after += round(found.at_ms * rate / 1000)
             within = 3 * size  # a word may come twice
     return heard / len(loud)
+
+
+def level_of_tone(samples: Samples, hz: float, *, rate: int = RATE) -> float:
+    """The level of one frequency in dB of full scale; -120 where there is nothing at all."""
+    if not len(samples):
+        return -120.0
+    window = np.hanning(len(samples))
+    time = np.arange(len(samples)) / rate
+    amplitude = 2 * abs(np.sum(window * samples * np.exp(-2j * np.pi * hz * time))) / np.sum(window)
+    return 20 * math.log10(max(amplitude / FULL_SCALE, 1e-6))
