@@ -11,6 +11,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, PrivateAttr, SecretStr, model_validator
 
+from pbxd.config.acoustics import Sound
 from pbxd.config.destinations import Conference, Extension
 from pbxd.config.section import (
     RESTART,
@@ -29,7 +30,6 @@ from pbxd.config.section import (
     ServerName,
     Switch,
 )
-from pbxd.config.sound import Sound
 from pbxd.config.values import (
     Address,
     AddressField,
