@@ -60,7 +60,24 @@
     X(test_a_report_of_another_source_is_not_answered) \
     X(test_silence_is_told_once_and_not_on_hold) \
     X(test_loss_over_the_wrap) \
-    X(test_jitter_as_in_rfc_3550)
+    X(test_jitter_as_in_rfc_3550) \
+    X(test_every_codec_has_its_place) \
+    X(test_each_codec_takes_every_packet_time) \
+    X(test_payloads_of_the_wrong_size) \
+    X(test_g711_as_a_codec) \
+    X(test_l16_is_the_sound_itself) \
+    X(test_g722_against_the_vectors) \
+    X(test_g722_in_pieces_is_the_same) \
+    X(test_g722_of_rubbish) \
+    X(test_opus_is_heard) \
+    X(test_opus_says_nothing_in_silence) \
+    X(test_opus_finds_what_was_lost_in_the_next_packet) \
+    X(test_opus_of_another_clock_and_two_channels) \
+    X(test_opus_of_rubbish) \
+    X(test_a_tone_survives_the_other_rate) \
+    X(test_what_has_no_place_at_8_khz_goes) \
+    X(test_resampling_in_pieces_is_the_same) \
+    X(test_the_loudest_sound_is_resampled_without_a_wrap)
 
 #define X(name) void name(void);
 TESTS(X)
