@@ -36,7 +36,7 @@ static void report(struct core *core, const struct leg *leg, enum event_kind kin
 
 static void report_dtmf(struct core *core, const struct leg *leg, struct heard_event heard, uint64_t now) {
     if (heard.report)
-        report(core, leg, EVENT_DTMF, heard.code, heard.duration, now);
+        report(core, leg, EVENT_DTMF, heard.code, heard.duration * 1000u / plan_dtmf_clock(&leg->plan), now);
 }
 
 /* ---- where it sends */
@@ -132,6 +132,7 @@ void core_open(struct core *core, uint32_t index, uint32_t generation, uint64_t 
     leg->mode = MODE_IDLE;
     leg->listening = now;
     sender_init(&leg->sender, random);
+    receiver_set_clock(&leg->receiver, NARROW_RATE);
     rtcp_init(&leg->rtcp, random * 0x9e3779b97f4a7c15u);
 }
 
@@ -151,6 +152,9 @@ void core_plan(struct core *core, uint32_t index, const struct plan *plan, uint6
         leg->rtcp.due = rtcp_next_due(&leg->rtcp, now, true);
     leg->plan = *plan;
     leg->planned = true;
+    uint32_t clock = codec_operations((enum codec)plan->codec)->clock;
+    sender_set_clock(&leg->sender, clock, now);
+    receiver_set_clock(&leg->receiver, clock);
     leg->silent = false;
     core_schedule(core, index);
 }

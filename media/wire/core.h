@@ -14,7 +14,7 @@ enum event_kind {
     EVENT_FIRST_PACKET, /* the first valid packet of this leg */
     EVENT_SILENT,       /* nothing came for the plan's silence time */
     EVENT_RESUMED,      /* packets came again after EVENT_SILENT */
-    EVENT_DTMF,         /* `a`: event code (RFC 4733 §3.2), `b`: duration in samples */
+    EVENT_DTMF,         /* `a`: event code (RFC 4733 §3.2), `b`: duration in ms */
     EVENT_COUNT
 };
 

@@ -4,8 +4,6 @@
 
 #include "codec.h"
 
-#include <stdbool.h>
-
 /* Fills the tables of g711_convert; call once before it. */
 void g711_init(void);
 

@@ -36,7 +36,7 @@ void test_every_codec_has_its_place(void) {
         CHECK_IS(operations->rate, wanted[codec].rate);
         CHECK_IS(operations->decoder_size > 0, operations->decoder_init != NULL);
         CHECK_IS(operations->encoder_size > 0, operations->encoder_init != NULL);
-        CHECK_IS(codec_cuttable((enum codec)codec), g711_is((enum codec)codec));
+        CHECK_IS(codec_cuttable((enum codec)codec), codec <= CODEC_G722);
     }
 }
 

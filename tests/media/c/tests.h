@@ -61,6 +61,14 @@
     X(test_silence_is_told_once_and_not_on_hold) \
     X(test_loss_over_the_wrap) \
     X(test_jitter_as_in_rfc_3550) \
+    X(test_jitter_of_another_clock) \
+    X(test_opus_is_relayed_as_it_comes) \
+    X(test_samples_of_two_octets_are_relayed_as_they_come) \
+    X(test_g722_is_cut_to_the_packet_time) \
+    X(test_reports_count_in_the_codecs_clock) \
+    X(test_a_line_goes_on_when_the_codec_changes) \
+    X(test_digits_last_as_long_by_any_clock) \
+    X(test_two_codecs_are_not_relayed) \
     X(test_every_codec_has_its_place) \
     X(test_each_codec_takes_every_packet_time) \
     X(test_payloads_of_the_wrong_size) \
