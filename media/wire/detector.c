@@ -91,7 +91,7 @@ static struct detected go_on(struct detector *d, int8_t found, bool concealed) {
         d->unknown++;
     } else if (++d->misses >= MISSES_TO_END) {
         uint32_t sound = d->samples - (d->misses + d->unknown) * d->block / 2;
-        detected = (struct detected){(uint8_t)d->digit, sound / (d->rate / 8000), true};
+        detected = (struct detected){(uint8_t)d->digit, sound / (d->rate / 1000), true};
         d->digit = d->candidate = -1;
         d->hits = d->unknown = 0;
     }

@@ -27,7 +27,7 @@ struct detector {
 
 struct detected {
     uint8_t code;
-    uint32_t duration; /* samples at 8000 a second */
+    uint32_t ms;
     bool ended;        /* a whole digit was heard */
 };
 

@@ -21,6 +21,12 @@ class Bridge:
     def connect(self) -> None:
         """From now on each hears the other; again is harmless."""
         self.caller.media.relay(self.callee.media)
+        self._agree()
+
+    def _agree(self) -> None:
+        """Each side may change to what the other can follow."""
+        self.caller.prepare_for(self.callee)
+        self.callee.prepare_for(self.caller)
 
     def other(self, leg: Leg) -> Leg:
         return self.callee if leg is self.caller else self.caller
@@ -31,8 +37,10 @@ class Bridge:
         return not (self.caller.remote_direction.receives and self.callee.remote_direction.receives)
 
     def mirror(self, leg: Leg, now: float) -> None:
-        """Lets the other side know what `leg` now wants: a hold reaches the phone that is held."""
-        self.other(leg).follow(leg.remote_direction, now)
+        """Lets the other side know what `leg` now wants: a hold reaches the phone that is held, and another codec is
+        offered to it."""
+        self._agree()
+        self.other(leg).follow(leg.remote_direction, leg.plan.codec if leg.plan is not None else None, now)
 
     def pass_on(self, leg: Leg, transaction: ServerTransaction, request: Request, now: float) -> None:
         """Carries a request inside the dialog to the other side and its answer back; without their headers."""

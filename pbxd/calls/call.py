@@ -138,10 +138,9 @@ class Call:
     def ring(self, targets: Sequence[Target], clock: Callable[[], float]) -> None:
         """Rings all targets at once."""
         assert self.caller is not None  # noqa: S101 - `start` came first
-        policy = self._facilities.policy.like(self.caller.offered)
         self._later(self._facilities.limits.ring_timeout_s, CallEvent.NOBODY_ANSWERED, clock())
         self._clock = clock
-        self._dial = Dial(self._facilities, self, self.record, targets, policy)
+        self._dial = Dial(self._facilities, self, self.record, targets, self.caller.offered)
         self._dial.start(clock)
 
     def refuse(self, end: End, now: float) -> None:
@@ -163,8 +162,8 @@ class Call:
         if (state := self._next(CallEvent.PROGRESSED)) is None or self.caller is None:
             return
         first, self.state = self.state is CallState.SETUP, state
-        if leg.flowing:
-            self.caller.prefer = leg.plan.codec if leg.plan else None
+        if leg.flowing and self.caller.can_join(leg):
+            self.caller.prepare_for(leg)
             self.caller.ring_with_media(status, now)
             Bridge(self.caller, leg).connect()
         else:
@@ -176,10 +175,14 @@ class Call:
     def leg_answered(self, leg: Leg, now: float) -> None:
         if leg is self.caller or (state := self._next(CallEvent.ANSWERED)) is None or self.caller is None:
             return
-        self.state = state
         self.callee = leg
+        if not self.caller.can_join(leg):
+            reason = "the two sides have no codec in common"
+            self._end(CallEvent.REFUSED, End(Result.UPSTREAM, 488, causes.q850_of(488), reason, "house"), now)
+            return
+        self.state = state
         self.bridge = Bridge(self.caller, leg)
-        self.caller.prefer = leg.plan.codec if leg.plan else None
+        self.caller.prepare_for(leg)
         self.record.answered_at = self._facilities.wall(now)
         self._stop_timers()
         self._later(self._facilities.limits.max_duration_s, CallEvent.TOO_LONG, now)
@@ -230,8 +233,7 @@ class Call:
             targets = self._redirected(refused)
             if targets and self.caller is not None:
                 self._redirects += 1
-                policy = self._facilities.policy.like(self.caller.offered)
-                self._dial = Dial(self._facilities, self, self.record, targets, policy)
+                self._dial = Dial(self._facilities, self, self.record, targets, self.caller.offered)
                 self._dial.start(self._clock)
                 return
         ending = refused.ending

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, model_validator
+from pydantic import AfterValidator, Field, PrivateAttr, SecretStr, model_validator
 
+from pbxd.config.section import RESTART, Count, Seconds, SecondsOrNever, Section, Switch
+from pbxd.config.sound import Codecs, OwnCodecs
 from pbxd.config.values import (
     Address,
     AddressField,
@@ -67,11 +69,6 @@ class MailSecurity(StrEnum):
     STARTTLS = "starttls"
     TLS = "tls"
     NONE = "none"
-
-
-class CodecName(StrEnum):
-    PCMU = "PCMU"
-    PCMA = "PCMA"
 
 
 class SourceKind(StrEnum):
@@ -146,10 +143,6 @@ Pattern = Annotated[str, AfterValidator(_pattern)]
 MailAddress = Annotated[str, AfterValidator(_mail_address)]
 Label = Annotated[str, Field(max_length=128, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Secret = Annotated[SecretStr, Field(min_length=8, max_length=256)]
-Switch = Annotated[bool, Field(strict=True)]
-Count = Annotated[int, Field(strict=True, ge=1, le=10_000_000)]
-Seconds = Annotated[int, Field(strict=True, ge=1, le=31_536_000)]
-SecondsOrNever = Annotated[int, Field(strict=True, ge=0, le=31_536_000)]
 Scope = Annotated[str, Field(pattern=r"^(\*|[a-z][a-z0-9_.:-]{0,62}(:\*)?)$")]
 # What a key may be allowed; `*` is everything, `calls:*` all of calls. The contracts of the API say what each opens.
 SCOPES = (
@@ -165,7 +158,6 @@ SCOPES = (
     "settings:read",
     "trunks:read",
 )
-RESTART: dict[str, Any] = {"restart": True}
 
 
 def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
@@ -174,12 +166,6 @@ def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
 
 def _addresses(text: str) -> tuple[Address, ...]:
     return tuple(Address.parse(part) for part in text.split())
-
-
-class Section(BaseModel):
-    """A mapping of the file: every key is known, and nothing changes after it was read."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Log(Section):
@@ -359,18 +345,6 @@ class Rtp(Section):
     )
 
 
-class Codecs(Section):
-    allow: tuple[CodecName, ...] = Field(
-        default=(CodecName.PCMU, CodecName.PCMA),
-        min_length=1,
-        max_length=8,
-        description="codecs in order of preference",
-    )
-    ptime_ms: Count = Field(
-        default=20, multiple_of=10, le=60, description="length of sound in one packet, as we ask for it"
-    )
-
-
 class Calls(Section):
     max: Count = Field(default=1_000, description="calls at a time; above that 503")
     setup_rate: Count = Field(default=300, description="new calls a second; above that 503")
@@ -408,6 +382,7 @@ class FirstStart(Section):
 class Phone(Section):
     password: Secret = Field(description="its digest password, 8 characters at least")
     name: Label = Field(default="", description="the caller name it shows")
+    codecs: OwnCodecs = Field(default=None, description="its own codecs in order of preference; null is the house's")
 
 
 class Extension(Section):
@@ -435,6 +410,7 @@ class Trunk(Section):
     register_: TrunkRegister | None = Field(default=None, alias="register", description="register out to the proxy")
     max_calls: Count | None = Field(default=None, description="calls at a time over this trunk; null is no limit")
     transit: Switch = Field(default=False, description="whether calls that come from it may leave again by a route")
+    codecs: OwnCodecs = Field(default=None, description="its own codecs in order of preference; null is the house's")
 
     @model_validator(mode="after")
     def _reachable(self) -> Self:
