@@ -14,6 +14,7 @@ enum { DETECTOR_TONES = 8 };
 struct goertzel {
     float last[DETECTOR_TONES], before[DETECTOR_TONES], energy;
     uint32_t count;
+    bool concealed; /* some of it was never heard */
 };
 
 struct detector {

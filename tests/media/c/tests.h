@@ -97,7 +97,16 @@
     X(test_a_tone_survives_the_other_rate) \
     X(test_what_has_no_place_at_8_khz_goes) \
     X(test_resampling_in_pieces_is_the_same) \
-    X(test_the_loudest_sound_is_resampled_without_a_wrap)
+    X(test_the_loudest_sound_is_resampled_without_a_wrap) \
+    X(test_ten_thousand_digits_by_events) \
+    X(test_ten_thousand_digits_by_tones) \
+    X(test_events_become_tones_where_none_are_taken) \
+    X(test_tones_stay_tones_where_nobody_takes_events) \
+    X(test_digits_stay_out_of_a_conference) \
+    X(test_a_queue_of_digits_is_bounded) \
+    X(test_what_is_no_digit) \
+    X(test_a_long_press_is_one_digit) \
+    X(test_a_straggler_of_a_digit)
 
 #define X(name) void name(void);
 TESTS(X)
