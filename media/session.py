@@ -6,12 +6,21 @@ import errno
 from dataclasses import dataclass
 
 from media import quality
-from media.plan import MediaPlan
+from media.plan import MediaPlan, relayable
 from media.ports import OutOfPorts, PortPool
 from media.rooms import Room
 from media.wire import Latch, Leg, LegStatistics, MediaEventKind, Mode, RoomEvent, Wire, WireError
 
-__all__ = ["Latch", "Media", "MediaEvent", "MediaEventKind", "MediaSession", "MediaStatistics", "OutOfPorts"]
+__all__ = [
+    "Latch",
+    "Media",
+    "MediaEvent",
+    "MediaEventKind",
+    "MediaSession",
+    "MediaStatistics",
+    "OutOfPorts",
+    "relayable",
+]
 
 PORTS_TRIED = 128  # pairs of the range that somebody else on this machine may have taken
 

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from media.plan import Codec
+from media.plan import CodecSettings
 from media.ports import PortPool
 from media.script import Prompt
 from media.session import Media, MediaEventKind
@@ -22,11 +22,12 @@ from media.wire import Wire
 from pbxd.acoustics import Workers, reader_of
 from pbxd.calls.admission import Admission
 from pbxd.calls.facilities import CallLimits, Facilities
-from pbxd.calls.negotiate import Policy
+from pbxd.calls.policy import Policy
 from pbxd.calls.studio import Studio, clip_of
 from pbxd.calls.switch import MakeAct, Switch
 from pbxd.certificates import Identity, client_context, given, self_signed
 from pbxd.config.schema import Config, Redirects
+from pbxd.config.sound import codecs_named
 from pbxd.directory.accounts import Directory
 from pbxd.directory.authentication import Authenticator
 from pbxd.directory.model import ExtensionKind
@@ -224,9 +225,11 @@ class Telephony:
             follow_redirects=config.sip.redirects is Redirects.FOLLOW,
         )
         self.facilities.policy = Policy(
-            codecs=tuple(Codec[codec.value] for codec in config.codecs.allow),
+            codecs=codecs_named(config.codecs.allow),
             ptime_ms=config.codecs.ptime_ms,
+            converts=True,
             silence_s=config.calls.rtp_timeout_s,
+            opus=CodecSettings(**config.codecs.opus.model_dump()),
         )
         self.facilities.session = SessionSettings(
             reliable=Reliability.WHEN_SUPPORTED if config.sip.reliable_provisional else Reliability.WHEN_REQUIRED,

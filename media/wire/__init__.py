@@ -33,7 +33,7 @@ __all__ = [
     "WireError",
 ]
 
-_CODECS: Final = {Codec.PCMU: 0, Codec.PCMA: 1}
+_CODECS: Final = {codec: number for number, codec in enumerate(Codec)}
 _NO_PAYLOAD_TYPE: Final = 255
 _LATCH_SOURCES_MAX: Final = 4
 DROP_NAMES: Final = tuple(ffi.string(lib.wire_drop_name(drop)).decode() for drop in range(lib.wire_drop_count()))
@@ -164,6 +164,10 @@ def _plan_record(plan: MediaPlan) -> Any:
     record.dtmf_receive = _NO_PAYLOAD_TYPE if plan.dtmf_receive is None else plan.dtmf_receive
     record.ptime_ms = plan.ptime_ms
     record.silence_ms = round(plan.silence_s * 1000)
+    record.dtmf_clock = plan.dtmf_clock
+    settings = plan.codec_settings
+    record.bitrate, record.complexity = settings.bitrate, settings.complexity
+    record.fec, record.dtx, record.expected_loss = settings.fec, settings.dtx, settings.expected_loss
     record.cn, record.rtcp_mux = plan.cn, plan.rtcp_mux
     record.sends, record.receives = plan.sends, plan.receives
     return record
@@ -327,13 +331,13 @@ class Wire:
             sent_octets=numbers.sent_octets,
             expected=numbers.expected,
             lost=numbers.lost,
-            jitter_ms=numbers.jitter / 8,
-            jitter_max_ms=numbers.jitter_max / 8,
+            jitter_ms=numbers.jitter / 1000,
+            jitter_max_ms=numbers.jitter_max / 1000,
             round_trip_ms=numbers.round_trip / 65.536 if numbers.round_trip else None,
             round_trip_max_ms=numbers.round_trip_max / 65.536 if numbers.round_trip_max else None,
             remote_lost=numbers.remote_lost if reported else None,
             remote_loss=numbers.remote_fraction / 256 if reported else None,
-            remote_jitter_ms=numbers.remote_jitter / 8 if reported else None,
+            remote_jitter_ms=numbers.remote_jitter / 1000 if reported else None,
             since_heard_s=numbers.since_heard if numbers.since_heard >= 0 else None,
             latch=Latch(numbers.latched),
             source=(source, numbers.source_port) if source else None,

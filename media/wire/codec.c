@@ -1,11 +1,15 @@
 #include "codec.h"
 
 #include "g711.h"
+#include "g722.h"
 #include "l16.h"
+#include "opus_codec.h"
 
 static const struct codec_operations *const table[CODEC_COUNT] = {
     [CODEC_PCMU] = &pcmu_codec,
     [CODEC_PCMA] = &pcma_codec,
+    [CODEC_G722] = &g722_codec,
+    [CODEC_OPUS] = &opus_codec,
     [CODEC_L16] = &l16_codec,
     [CODEC_L16_WIDE] = &l16_wide_codec,
 };

@@ -2,6 +2,7 @@
 #ifndef PBXD_WIRE_CODEC_H
 #define PBXD_WIRE_CODEC_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -10,6 +11,7 @@ enum codec { CODEC_PCMU, CODEC_PCMA, CODEC_G722, CODEC_OPUS, CODEC_L16, CODEC_L1
 enum {
     NARROW_RATE = 8000, /* the two rates of sound inside */
     WIDE_RATE = 16000,
+    SAMPLES_PER_MS = NARROW_RATE / 1000,
     CODEC_CLOCK_MAX = 48000,
     CODEC_SAMPLES_MAX = WIDE_RATE / 1000 * 120, /* in the longest packet (RFC 6716 §2.1.4) */
 };
@@ -48,9 +50,9 @@ const struct codec_operations *codec_operations(enum codec codec);
 /* What the payload's sound takes on the RTP clock; 0: malformed. */
 uint32_t codec_ticks(enum codec codec, const uint8_t *payload, size_t length);
 
-/* Whether the payload is a row of samples that may be cut anywhere: as many octets as there are ticks. */
-static inline int codec_cuttable(enum codec codec) {
-    return codec == CODEC_PCMU || codec == CODEC_PCMA;
+/* Whether a payload is a row of octets that may be cut anywhere, one for each tick of an 8000 Hz clock. */
+static inline bool codec_cuttable(enum codec codec) {
+    return codec == CODEC_PCMU || codec == CODEC_PCMA || codec == CODEC_G722;
 }
 
 #endif

@@ -51,11 +51,11 @@ void core_report(struct core *core, const struct leg *leg, enum event_kind kind,
 static void report_dtmf(struct core *core, const struct leg *leg, struct heard_event heard, uint64_t now) {
     if (!heard.report)
         return;
-    uint32_t duration = (uint32_t)((uint64_t)heard.duration * NARROW_RATE / leg->sender.clock);
-    core_report(core, leg, EVENT_DTMF, heard.code, duration, now);
+    uint32_t ms = (uint32_t)((uint64_t)heard.duration * 1000 / plan_dtmf_clock(&leg->plan));
+    core_report(core, leg, EVENT_DTMF, heard.code, ms, now);
     const struct voice *voice = core->voices[core_index(core, leg)];
     if (voice)
-        room_pass_digit(core, voice, heard.code, duration);
+        room_pass_digit(core, voice, heard.code, ms);
 }
 
 /* ---- where it sends */
@@ -159,6 +159,7 @@ void core_open(struct core *core, uint32_t index, uint32_t generation, uint64_t 
     leg->mode = MODE_IDLE;
     leg->listening = now;
     sender_init(&leg->sender, random);
+    receiver_set_clock(&leg->receiver, NARROW_RATE);
     rtcp_init(&leg->rtcp, random * 0x9e3779b97f4a7c15u);
 }
 
@@ -178,8 +179,10 @@ void core_plan(struct core *core, uint32_t index, const struct plan *plan, uint6
         leg->rtcp.due = rtcp_next_due(&leg->rtcp, now, true);
     leg->plan = *plan;
     leg->planned = true;
+    uint32_t clock = codec_operations((enum codec)plan->codec)->clock;
+    sender_set_clock(&leg->sender, clock, now);
+    receiver_set_clock(&leg->receiver, clock);
     leg->silent = false;
-    leg->sender.clock = codec_operations(plan->codec)->clock;
     if (core->voices[index])
         voice_settle(core, core->voices[index], false, now);
     core_schedule(core, index);

@@ -15,7 +15,7 @@ enum event_kind {
     EVENT_FIRST_PACKET, /* the first valid packet of this leg */
     EVENT_SILENT,       /* nothing came for the plan's silence time */
     EVENT_RESUMED,      /* packets came again after EVENT_SILENT */
-    EVENT_DTMF,         /* `a`: event code (RFC 4733 §3.2), `b`: duration in samples at 8000 a second */
+    EVENT_DTMF,         /* `a`: event code (RFC 4733 §3.2), `b`: duration in ms */
     EVENT_TALKING,      /* of a leg in a room: `a` is 1 when it began to talk, 0 when it paused */
     EVENT_PLAYED,       /* of a room: player `a` is gone, because of `b` (enum played), after `c` ms */
     EVENT_STREAM_LOW,   /* of a room: the stream of player `a` holds only `b` samples */

@@ -67,7 +67,7 @@ static int8_t judge(const struct detector *d, const struct goertzel *g) {
 }
 
 static void begin_or_forget(struct detector *d, int8_t found, bool concealed) {
-    if (found < 0 && concealed && d->candidate >= 0 && d->unknown < UNKNOWN_MAX) {
+    if (found != d->candidate && concealed && d->candidate >= 0 && d->unknown < UNKNOWN_MAX) {
         d->unknown++;
         return;
     }
@@ -91,7 +91,7 @@ static struct detected go_on(struct detector *d, int8_t found, bool concealed) {
         d->unknown++;
     } else if (++d->misses >= MISSES_TO_END) {
         uint32_t sound = d->samples - (d->misses + d->unknown) * d->block / 2;
-        detected = (struct detected){(uint8_t)d->digit, sound / (d->rate / 8000), true};
+        detected = (struct detected){(uint8_t)d->digit, sound / (d->rate / 1000), true};
         d->digit = d->candidate = -1;
         d->hits = d->unknown = 0;
     }
@@ -126,15 +126,17 @@ struct detected detector_hear(struct detector *d, const int16_t *pcm, size_t sam
         for (int i = 0; i < 2; i++) {
             struct goertzel *g = &d->blocks[i];
             run(d, g, pcm, part);
+            g->concealed |= concealed;
             if (g->count < d->block)
                 continue;
             int8_t found = judge(d, g);
+            bool unsure = g->concealed;
             restart(g);
             if (d->digit < 0) {
-                begin_or_forget(d, found, concealed);
+                begin_or_forget(d, found, unsure);
                 continue;
             }
-            struct detected one = go_on(d, found, concealed);
+            struct detected one = go_on(d, found, unsure);
             if (one.ended)
                 detected = one;
         }

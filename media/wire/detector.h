@@ -14,6 +14,7 @@ enum { DETECTOR_TONES = 8 };
 struct goertzel {
     float last[DETECTOR_TONES], before[DETECTOR_TONES], energy;
     uint32_t count;
+    bool concealed; /* some of it was never heard */
 };
 
 struct detector {
@@ -27,7 +28,7 @@ struct detector {
 
 struct detected {
     uint8_t code;
-    uint32_t duration; /* samples at 8000 a second */
+    uint32_t ms;
     bool ended;        /* a whole digit was heard */
 };
 

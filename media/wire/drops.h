@@ -21,6 +21,7 @@
     X(no_remote)            /* the leg it is relayed to does not know where to send */                                 \
     X(event_not_negotiated) /* a telephone event, and the other side takes none */                                     \
     X(comfort_noise)        /* comfort noise, and the other side takes none */                                         \
+    X(other_codec)          /* of a codec that the other side does not have: only a room converts it */                \
     X(late)                 /* came after its place in the outgoing stream was passed */                               \
     X(empty)                /* no payload */                                                                           \
     X(rtcp_malformed)       /* a compound that RFC 3550 §A.2 refuses */                                                \

@@ -73,6 +73,6 @@ def event_of(record: Any) -> LegEvent | RoomEvent:
         at=at,
         address=(ip, record.port) if ip else None,
         digit=DTMF[record.a] if is_digit else "",
-        duration_ms=record.b // 8,
+        duration_ms=record.b,
         talking=kind is MediaEventKind.TALKING and bool(record.a),
     )

@@ -59,7 +59,7 @@ void g711_init(void) {
 }
 
 void g711_convert(enum codec from, enum codec to, uint8_t *data, size_t length) {
-    if (from == to)
+    if (from == to || !g711_is(from) || !g711_is(to))
         return;
     const uint8_t *table = conversion[from];
     for (size_t i = 0; i < length; i++)

@@ -4,8 +4,6 @@
 
 #include "codec.h"
 
-#include <stdbool.h>
-
 /* Fills the tables of g711_convert; call once before it. */
 void g711_init(void);
 
@@ -20,7 +18,8 @@ static inline enum codec g711_other(enum codec codec) {
 int16_t g711_decode(enum codec codec, uint8_t code);
 uint8_t g711_encode(enum codec codec, int16_t sample);
 
-/* Re-codes `length` bytes in place, between the two laws. The same codec on both sides costs nothing.
+/* Re-codes `length` bytes in place, between the two laws. The same codec on both sides costs nothing,
+ * and other codecs are left as they are.
  * Not what G.711 tables 3 and 4 say: they move some codes at segment boundaries by a step, for a better value after
  * several conversions in a row; this goes through the linear value once, which is the nearest within a segment. */
 void g711_convert(enum codec from, enum codec to, uint8_t *data, size_t length);

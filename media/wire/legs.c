@@ -95,12 +95,21 @@ static bool plan_from(struct plan *to, const struct wire_plan *from) {
     to->other_payload_type = from->other_payload_type;
     to->dtmf_send = from->dtmf_send;
     to->dtmf_receive = from->dtmf_receive;
+    to->dtmf_clock = from->dtmf_clock;
+    to->settings = (struct codec_settings){
+        .bitrate = from->bitrate,
+        .complexity = from->complexity,
+        .fec = from->fec != 0,
+        .dtx = from->dtx != 0,
+        .expected_loss = from->expected_loss,
+    };
     to->cn = from->cn != 0;
     to->sends = from->sends != 0;
     to->receives = from->receives != 0;
     to->rtcp_mux = from->rtcp_mux != 0;
-    return from->codec < CODEC_COUNT && codec_operations(from->codec) && from->ptime_ms <= PTIME_MAX_MS && from->payload_type < 128 &&
-           from->receive_payload_type < 128;
+    return from->codec < CODEC_COUNT && from->ptime_ms <= PTIME_MAX_MS && from->payload_type < 128 &&
+           from->receive_payload_type < 128 && from->dtmf_clock <= CODEC_CLOCK_MAX && from->complexity <= 10 &&
+           (from->other_payload_type == PT_NONE || g711_is((enum codec)from->codec));
 }
 
 int wire_leg_plan(struct wire *wire, const struct wire_leg *leg, const struct wire_plan *plan) {
@@ -155,6 +164,11 @@ static void fill_hearing(const struct wire *wire, uint32_t index, struct wire_st
     out->level = heard.level;
 }
 
+static uint32_t microseconds(uint32_t ticks, uint32_t clock) {
+    uint64_t value = (uint64_t)ticks * 1000000 / clock;
+    return value < UINT32_MAX ? (uint32_t)value : UINT32_MAX;
+}
+
 int wire_leg_statistics(struct wire *wire, const struct wire_leg *leg, struct wire_statistics *out) {
     struct leg copy;
     if (!shell_copy_leg(wire, leg, &copy))
@@ -167,11 +181,11 @@ int wire_leg_statistics(struct wire *wire, const struct wire_leg *leg, struct wi
         .sent_octets = copy.sender.octets,
         .expected = receiver_expected(&copy.receiver),
         .lost = receiver_lost(&copy.receiver),
-        .jitter = copy.receiver.jitter >> 4,
-        .jitter_max = copy.receiver.jitter_max >> 4,
+        .jitter = microseconds(copy.receiver.jitter, 16 * copy.receiver.clock),
+        .jitter_max = microseconds(copy.receiver.jitter_max, 16 * copy.receiver.clock),
         .round_trip = copy.rtcp.round_trip,
         .round_trip_max = copy.rtcp.round_trip_max,
-        .remote_jitter = copy.rtcp.remote_jitter,
+        .remote_jitter = microseconds(copy.rtcp.remote_jitter, copy.sender.clock),
         .remote_reports = copy.rtcp.remote_reports,
         .remote_lost = copy.rtcp.remote_lost,
         .remote_fraction = copy.rtcp.remote_fraction,

@@ -135,12 +135,16 @@ void line_say(struct core *core, struct voice *voice, const int16_t *pcm, struct
     send_coded(core, voice, coding->packet, coding->length, samples, now);
 }
 
+void line_pause(struct voice *voice) {
+    voice->line.timestamp += clock_of(voice, voice_samples(voice));
+}
+
 /*  0                   1                   2                   3
  * |     event     |E|R| volume    |          duration             |   RFC 4733 §2.3 */
 void line_event(struct core *core, struct voice *voice, const struct digit_step *step, uint64_t now) {
     struct leg *leg = voice_leg(core, voice);
     uint8_t packet[RTP_HEADER + 4], *payload = packet + RTP_HEADER;
-    uint32_t tick = clock_of(voice, voice_samples(voice)), duration = step->ticks * tick;
+    uint32_t duration = step->ticks * DIGIT_TICK_MS * (plan_dtmf_clock(&leg->plan) / MS_PER_SECOND);
     if (step->first) {
         flush(core, voice, frame_of(voice, leg), now);
         voice->digits.timestamp = voice->line.timestamp;
@@ -151,9 +155,5 @@ void line_event(struct core *core, struct voice *voice, const struct digit_step 
     write16(payload + 2, (uint16_t)(duration < UINT16_MAX ? duration : UINT16_MAX));
     send_packet(core, voice, packet, leg->plan.dtmf_send, sizeof packet - RTP_HEADER, voice->digits.timestamp, 0, now);
     leg->sender.marker_due = true; /* on the audio that comes after it */
-    voice->line.timestamp += tick;
-}
-
-void line_pause(struct voice *voice) {
-    voice->line.timestamp += clock_of(voice, voice_samples(voice));
+    line_pause(voice);
 }

@@ -88,7 +88,7 @@ struct player *player_new(struct clip *const *clips, uint32_t count, struct stre
     player->gain = player->target = FULL_GAIN;
     player->fade = FULL_GAIN;
     player->low_told = true; /* until it was full once */
-    resampler_init(&player->resampler);
+    resample_init(&player->resampler);
     if (stream)
         atomic_fetch_add(&stream->references, 1);
     for (uint32_t i = 0; i < count; i++) {

@@ -225,13 +225,13 @@ bool room_gags(const struct core *core, const struct room *room, const struct vo
     return false;
 }
 
-void room_pass_digit(struct core *core, const struct voice *from, uint8_t code, uint32_t duration) {
+void room_pass_digit(struct core *core, const struct voice *from, uint8_t code, uint32_t ms) {
     const struct room *room = from->room;
     if (!(room->flags & ROOM_PASSES_DIGITS) || code >= DTMF_CODES || from->membership.muted)
         return;
     for (uint32_t i = 0; i < room->count; i++) {
         struct voice *to = room->members[i];
-        if (hears(to, from) && !digits_say(&to->digits, code, duration / (NARROW_RATE / 1000)))
+        if (hears(to, from) && !digits_say(&to->digits, code, ms))
             core_drop(core, voice_leg(core, to), DROP_digit_overflow);
     }
 }

@@ -50,7 +50,7 @@ void room_tap(struct core *core, struct room *room, struct voice *of, struct tap
 void room_untap(struct core *core, struct room *room, uint32_t tap);
 
 /* A digit that `from` pressed, on its way to the others. */
-void room_pass_digit(struct core *core, const struct voice *from, uint8_t code, uint32_t duration);
+void room_pass_digit(struct core *core, const struct voice *from, uint8_t code, uint32_t ms);
 
 void room_step(struct core *core, struct room *room, uint64_t now); /* when its tick is due; tick.c */
 

@@ -52,6 +52,12 @@ static inline int32_t ts_ahead(uint32_t a, uint32_t b) {
     return (int32_t)(a - b);
 }
 
+/* `ns` in ticks of an RTP clock, on its circle. */
+static inline uint32_t ticks_of(uint64_t ns, uint32_t clock) {
+    static const uint64_t second = 1000000000;
+    return (uint32_t)(ns / second * clock + ns % second * clock / second);
+}
+
 /* RFC 7983 §7 by the first byte, RFC 5761 §4 by the second. `length` is at least 1. */
 enum protocol rtp_demultiplex(const uint8_t *data, size_t length);
 

@@ -1,15 +1,16 @@
 #include "sender.h"
 
-enum { FLOOR_PACKETS = 200, DEFAULT_CLOCK = 8000, DEFAULT_SPAN = 160 };
-static const uint64_t NS_PER_SECOND = 1000000000u;
+#include "codec.h"
+
+enum { FLOOR_PACKETS = 200, DEFAULT_SPAN_MS = 20 };
 
 void sender_init(struct sender *s, uint64_t random) {
     *s = (struct sender){
-        .clock = DEFAULT_CLOCK,
         .ssrc = (uint32_t)(random >> 32),
         .timestamp = (uint32_t)random,
         .highest = (uint16_t)(random >> 24),
-        .span = DEFAULT_SPAN,
+        .clock = NARROW_RATE,
+        .span = DEFAULT_SPAN_MS * SAMPLES_PER_MS,
     };
 }
 
@@ -17,16 +18,24 @@ void sender_release(struct sender *s) {
     s->feed = 0;
 }
 
-static uint64_t samples_since(const struct sender *s, uint64_t then, uint64_t now) {
-    uint64_t passed = now - then; /* whole seconds apart: a leg may have been silent for days */
-    return passed / NS_PER_SECOND * s->clock + passed % NS_PER_SECOND * s->clock / NS_PER_SECOND;
+static uint32_t ticks_since(const struct sender *s, uint64_t then, uint64_t now) {
+    return ticks_of(now - then, s->clock);
+}
+
+void sender_set_clock(struct sender *s, uint32_t clock, uint64_t now) {
+    if (s->clock == clock)
+        return;
+    s->timestamp = sender_clock(s, now);
+    s->clock_at = now;
+    s->span = (uint32_t)((uint64_t)s->span * clock / s->clock);
+    s->clock = clock;
 }
 
 /* The timestamp that comes next on the line: the time that passed, at least the newest packet's own length. */
 static uint32_t next_timestamp(const struct sender *s, uint64_t now) {
     if (!s->sent)
         return s->timestamp;
-    uint32_t passed = (uint32_t)samples_since(s, s->clock_at, now);
+    uint32_t passed = ticks_since(s, s->clock_at, now);
     return s->timestamp + (passed > s->span ? passed : s->span);
 }
 
@@ -41,11 +50,11 @@ static void anchor(struct sender *s, uint64_t feed, const struct rtp *rtp, uint6
     s->marker_due = true;
 }
 
-/* A source that set its clock back, or a second and more ahead of the time that passed, without a new SSRC: only the
- * timestamp is anchored again. */
+/* A source that set its clock back, or far ahead, without a new SSRC: only the timestamp is anchored again. */
 static void follow_clock(struct sender *s, const struct rtp *rtp, uint64_t now) {
     int32_t step = ts_ahead(rtp->timestamp, s->in_audio_ts);
-    if (step >= 0 && (uint64_t)step <= samples_since(s, s->in_audio_at, now) + s->clock)
+    uint64_t passed = ticks_since(s, s->in_audio_at, now);
+    if (step >= 0 && (uint64_t)step <= passed + s->clock) /* a second ahead of the time that passed: set, not counted */
         return;
     s->ts_offset = next_timestamp(s, now) - rtp->timestamp;
     s->marker_due = true;
@@ -125,5 +134,5 @@ void sender_realign(struct sender *s, uint16_t in_seq) {
 }
 
 uint32_t sender_clock(const struct sender *s, uint64_t now) {
-    return s->sent ? s->timestamp + (uint32_t)samples_since(s, s->clock_at, now) : s->timestamp;
+    return s->sent ? s->timestamp + ticks_since(s, s->clock_at, now) : s->timestamp;
 }

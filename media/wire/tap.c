@@ -25,7 +25,7 @@ struct tap *tap_new(enum tap_kind kind, uint32_t rate, uint32_t seconds) {
     tap->kind = kind;
     tap->rate = rate;
     atomic_init(&tap->references, 2);
-    resampler_init(&tap->resampler);
+    resample_init(&tap->resampler);
     return tap;
 }
 

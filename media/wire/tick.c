@@ -27,9 +27,9 @@ static void hear_member(struct core *core, struct room *room, struct voice *voic
     struct detected detected = voice_hear(core, voice, gag, now);
     if (!detected.ended)
         return;
-    core_report(core, voice_leg(core, voice), EVENT_DTMF, detected.code, detected.duration, now);
+    core_report(core, voice_leg(core, voice), EVENT_DTMF, detected.code, detected.ms, now);
     if (gag)
-        room_pass_digit(core, voice, detected.code, detected.duration);
+        room_pass_digit(core, voice, detected.code, detected.ms);
 }
 
 /* Who was heard a moment ago stays before who is but a little louder. */

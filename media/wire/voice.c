@@ -59,18 +59,21 @@ void voice_free(struct voice *voice) {
 
 void voice_settle(struct core *core, struct voice *voice, bool anew, uint64_t now) {
     const struct plan *plan = &voice_leg(core, voice)->plan;
-    if (!anew && voice->codec == plan->codec)
+    bool same = !anew && voice->codec == plan->codec;
+    if (same && memcmp(&voice->settings, &plan->settings, sizeof voice->settings) == 0)
         return;
     voice->codec = plan->codec;
-    voice->operations = codec_operations(plan->codec);
-    hearing_init(voice->hearing, voice->codec, NULL, now);
+    voice->operations = codec_operations(voice->codec);
+    voice->settings = plan->settings;
     if (voice->operations->encoder_init)
         voice->operations->encoder_init(voice->encoder, &voice->settings);
+    if (same)
+        return;
+    hearing_init(voice->hearing, voice->codec, NULL, now);
     detector_init(&voice->detector, voice->operations->rate);
     voice->line.fill = 0;
     voice->line.due = 0;
     voice->converted = false;
-    voice_leg(core, voice)->sender.feed = 0; /* the line is taken up again, by the new clock */
 }
 
 /* ---- what it hears */
@@ -152,7 +155,7 @@ void voice_offer(struct voice *voice, bool fades, bool both) {
     if (!both)
         return;
     if (!voice->converted)
-        resampler_init(&voice->resampler);
+        resample_init(&voice->resampler);
     voice->converted = true;
     if (voice_wide(voice))
         resample_down(&voice->resampler, voice->pcm, samples, voice->other);

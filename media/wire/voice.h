@@ -39,7 +39,7 @@ struct voice {
     struct membership membership;
     enum codec codec;
     const struct codec_operations *operations;
-    struct codec_settings settings;
+    struct codec_settings settings; /* of the encoder as it is */
     struct hearing *hearing; /* these two behind this structure */
     void *encoder;
     struct player *players;

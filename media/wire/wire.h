@@ -55,7 +55,8 @@ struct wire_plan {
     char remote_ip[64], rtcp_ip[64]; /* empty: none */
     char latch_from[4][64];
     uint16_t remote_port, rtcp_port, ptime_ms;
-    uint32_t silence_ms;
+    uint32_t silence_ms, dtmf_clock, bitrate;
+    uint8_t complexity, fec, dtx, expected_loss;
     uint8_t codec, payload_type, receive_payload_type, other_payload_type;
     uint8_t dtmf_send, dtmf_receive, cn, sends, receives, rtcp_mux;
 };
@@ -67,9 +68,9 @@ struct wire_leg {
 
 struct wire_statistics {
     uint64_t received, received_octets, sent, sent_octets, expected, lost;
-    uint32_t jitter, jitter_max;              /* 1/8000 s */
+    uint32_t jitter, jitter_max;              /* µs */
     uint32_t round_trip, round_trip_max;      /* 1/65536 s, 0: unknown */
-    uint32_t remote_jitter, remote_reports;   /* 1/8000 s */
+    uint32_t remote_jitter, remote_reports;   /* µs; how many */
     int32_t remote_lost;
     uint32_t remote_fraction;                 /* of 256 */
     uint32_t ssrc, remote_ssrc;

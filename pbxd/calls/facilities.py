@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from media.plan import Codec
 from media.session import Media, MediaSession
 from media.wire import WireError
-from pbxd.calls.negotiate import Policy
+from pbxd.calls.policy import Policy
 from pbxd.calls.studio import Studio
 from pbxd.directory.accounts import Directory
 from pbxd.directory.registrar import Registrar
@@ -91,6 +92,10 @@ class Facilities:
         if peer.transport is Transport.UDP:
             return Uri.sip(user, host, port)
         return Uri.sip(user, host, port, transport=peer.transport.value.lower())
+
+    def policy_for(self, codecs: tuple[Codec, ...]) -> Policy:
+        """The policy for a phone or trunk with codecs of its own; the house's when it has none."""
+        return replace(self.policy, codecs=codecs) if codecs else self.policy
 
     def open_media(self, peer: Destination) -> MediaSession:
         """Ports for a stream with `peer`. Raises `media.OutOfPorts`."""

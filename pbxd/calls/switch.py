@@ -272,6 +272,7 @@ class Switch:
 
     def _caller_leg(self, call: Call, peer: Peer, transaction: ServerTransaction, now: float) -> Leg | None:
         flow, wall = transaction.flow, self._facilities.wall(now)
+        policy = self._facilities.policy_for(peer.codecs)
         record = LegRecord(
             id=new_id("leg", wall),
             role=Role.CALLER,
@@ -281,7 +282,7 @@ class Switch:
             started_at=wall,
         )
         try:
-            return Leg.incoming(self._facilities, call, record, transaction, now)
+            return Leg.incoming(self._facilities, call, record, transaction, policy, now)
         except OutOfPorts:
             self._admit(transaction, Refusal.PORTS_FULL)
             return None

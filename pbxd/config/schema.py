@@ -30,6 +30,7 @@ from pbxd.config.section import (
     ServerName,
     Switch,
 )
+from pbxd.config.sound import Codecs, OwnCodecs
 from pbxd.config.values import (
     Address,
     AddressField,
@@ -73,11 +74,6 @@ class MailSecurity(StrEnum):
     STARTTLS = "starttls"
     TLS = "tls"
     NONE = "none"
-
-
-class CodecName(StrEnum):
-    PCMU = "PCMU"
-    PCMA = "PCMA"
 
 
 class SourceKind(StrEnum):
@@ -297,18 +293,6 @@ class Rtp(Section):
     )
 
 
-class Codecs(Section):
-    allow: tuple[CodecName, ...] = Field(
-        default=(CodecName.PCMU, CodecName.PCMA),
-        min_length=1,
-        max_length=8,
-        description="codecs in order of preference",
-    )
-    ptime_ms: Count = Field(
-        default=20, multiple_of=10, le=60, description="length of sound in one packet, as we ask for it"
-    )
-
-
 class Calls(Section):
     max: Count = Field(default=1_000, description="calls at a time; above that 503")
     setup_rate: Count = Field(default=300, description="new calls a second; above that 503")
@@ -346,6 +330,7 @@ class FirstStart(Section):
 class Phone(Section):
     password: Secret = Field(description="its digest password, 8 characters at least")
     name: Label = Field(default="", description="the caller name it shows")
+    codecs: OwnCodecs = Field(default=None, description="its own codecs in order of preference; null is the house's")
 
 
 class TrunkRegister(Section):
@@ -362,6 +347,7 @@ class Trunk(Section):
     register_: TrunkRegister | None = Field(default=None, alias="register", description="register out to the proxy")
     max_calls: Count | None = Field(default=None, description="calls at a time over this trunk; null is no limit")
     transit: Switch = Field(default=False, description="whether calls that come from it may leave again by a route")
+    codecs: OwnCodecs = Field(default=None, description="its own codecs in order of preference; null is the house's")
 
     @model_validator(mode="after")
     def _reachable(self) -> Self:

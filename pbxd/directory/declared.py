@@ -16,8 +16,9 @@ from sqlalchemy import Table
 
 from pbxd.config.destinations import Extension as DeclaredExtension
 from pbxd.config.schema import Config
+from pbxd.config.sound import codecs_named
 from pbxd.config.values import NumberRange
-from pbxd.directory.model import ExtensionKind, TrunkRegister
+from pbxd.directory.model import DeclaredCodecs, ExtensionKind, TrunkRegister
 from pbxd.directory.passwords import Hashes
 from pbxd.directory.snapshot import Row, Rows
 from pbxd.ids import new_id
@@ -169,6 +170,18 @@ def _providers(config: Config, account_id: str, own: dict[str, list[Row]], chang
         for position, route in enumerate(config.routes)
     }
     changes.match("routes", own["routes"], "position", routes)
+
+
+def codecs(config: Config, account_id: str) -> DeclaredCodecs:
+    """The codec lists of declared phones and trunks: they go with the file."""
+    return DeclaredCodecs(
+        phones={
+            (account_id, number): own for number, phone in config.phones.items() if (own := codecs_named(phone.codecs))
+        },
+        trunks={
+            (account_id, name): own for name, trunk in config.trunks.items() if (own := codecs_named(trunk.codecs))
+        },
+    )
 
 
 def registers(config: Config, account_id: str) -> dict[tuple[str, str], TrunkRegister]:

@@ -9,6 +9,8 @@ from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
+from media.plan import Codec
+
 Network = IPv4Network | IPv6Network
 
 
@@ -36,7 +38,8 @@ class User:
 @dataclass(frozen=True, slots=True)
 class Device:
     """The SIP credentials of a phone. HA1 is hex of H(username:realm:password) (RFC 7616 §3.4.2); the password itself
-    is known to nobody but the phone. `user` is the name of the user it belongs to."""
+    is known to nobody but the phone. `user` is the name of the user it belongs to. `codecs` is its own list in order of
+    preference, empty for the house's."""
 
     id: str
     account_id: str
@@ -46,6 +49,7 @@ class Device:
     ha1_sha256: str
     user: str
     declared: bool = False
+    codecs: tuple[Codec, ...] = ()
 
     def __repr__(self) -> str:
         return f"Device({self.auth_username!r} of {self.user!r})"
@@ -90,7 +94,7 @@ class TrunkRegister:
 @dataclass(frozen=True, slots=True)
 class Trunk:
     """A provider: called at `proxy` (text of a SIP URI), trusted by `sources` and, where set, `from_user`.
-    Its calls may leave again by a route only with `transit`."""
+    Its calls may leave again by a route only with `transit`. `codecs` is its own list, empty for the house's."""
 
     id: str
     account_id: str
@@ -102,6 +106,7 @@ class Trunk:
     max_calls: int | None = None
     transit: bool = False
     declared: bool = False
+    codecs: tuple[Codec, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +118,14 @@ class OutboundRoute:
     trunk: str
     strip: int = 0
     prepend: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredCodecs:
+    """The codec lists of declared phones (by their log-in) and trunks (by name), where they have one of their own."""
+
+    phones: Mapping[tuple[str, str], tuple[Codec, ...]] = field(default_factory=dict)
+    trunks: Mapping[tuple[str, str], tuple[Codec, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

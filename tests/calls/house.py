@@ -42,13 +42,16 @@ account: {slug: lab, realm: lab.test, domains: [lab.test]}
 phones:
   "1001": {password: lab-1001, name: Alice}
   "1002": {password: lab-1002, name: Bob}
+  "1012": {password: lab-1012, name: Olga, codecs: [opus]}
 extensions:
   "600": {echo: true}
 trunks:
   anyone: {sources: [10.0.0.0/24], from_user: bench, transit: true}
   out: {proxy: "sip:10.0.0.3", max_calls: 1}
+  wide: {proxy: "sip:10.0.0.3", codecs: [G722, PCMA]}
 routes:
   - {match: 8XXX, trunk: out}
+  - {match: 7XXX, trunk: wide}
 """
 
 

@@ -52,7 +52,7 @@ def sing(speaker: Speaker, session: MediaSession, hertz: float, seconds: float, 
     begun = time.monotonic()
     for number, start in enumerate(range(0, len(sound), 160)):
         select.select([], [], [], max(0.0, begun + number * 0.02 - time.monotonic()))
-        speaker.say(session, sound[start : start + 160], codec.static_payload_type)
+        speaker.say(session, sound[start : start + 160], codec.static_payload_type or 0)
 
 
 def collect(media: Media, done: Callable[[], bool]) -> list[MediaEvent]:

@@ -21,6 +21,10 @@ void band_join(struct stage *stage, struct room *room, uint32_t leg, struct memb
     room_join(&stage->core, room, leg, voice, &membership, stage->now);
 }
 
+/* States of the codecs, by leg: a stage has so many. */
+enum { STATE_MAX = 1 << 17 };
+static _Alignas(64) uint8_t encoders[STAGE_LEGS][STATE_MAX], decoder[STATE_MAX];
+
 static uint8_t payload_type_of(enum codec codec) {
     static const uint8_t types[] = {0, 8, 9, 111, 112, 113};
     return types[codec];
@@ -33,6 +37,10 @@ struct phone phone_open(struct stage *stage, uint32_t leg, enum codec codec) {
     stage_plan(stage, leg, &phone.plan);
     phone.source = source_of(&phone.plan);
     phone.due = stage->now + (leg * 3 + 1) * MS;
+    const struct codec_operations *operations = codec_operations(codec);
+    CHECK(operations->encoder_size <= STATE_MAX && operations->decoder_size <= STATE_MAX);
+    if (operations->encoder_init)
+        operations->encoder_init(encoders[leg], &phone.plan.settings);
     return phone;
 }
 
@@ -46,7 +54,7 @@ void phone_dial(struct phone *phone, const int16_t *pcm) {
     struct source *source = &phone->source;
     uint8_t payload[RTP_LENGTH_MAX];
     uint32_t samples = codec->rate / 1000 * phone->ms;
-    int length = codec->encode(NULL, pcm, samples, payload, sizeof payload);
+    int length = codec->encode(encoders[phone->leg], pcm, samples, payload, sizeof payload);
     CHECK(length > 0);
     stage_say(phone->stage, phone->leg, &source->from, source->payload_type, false, source->seq, source->timestamp,
               source->ssrc, payload, (size_t)length);
@@ -83,14 +91,16 @@ void band_play(struct stage *stage, struct phone **phones, size_t count, uint64_
 
 size_t ear_listen(const struct stage *stage, uint32_t leg, size_t from, int16_t *pcm, size_t capacity) {
     size_t samples = 0;
+    const struct codec_operations *codec = codec_operations(stage->legs[leg].plan.codec);
     CHECK(stage->emissions - from <= KEPT);
+    if (codec->decoder_init)
+        codec->decoder_init(decoder);
     for (size_t i = from; i < stage->emissions; i++) {
         const struct emitted *emitted = &stage->emitted[i % KEPT];
         const struct plan *plan = &stage->legs[leg].plan;
         if (emitted->leg != leg || emitted->rtp.payload_type != plan->payload_type)
             continue;
-        int got = codec_operations(plan->codec)
-                      ->decode(NULL, emitted->rtp.payload, emitted->rtp.length, pcm + samples, capacity - samples);
+        int got = codec->decode(decoder, emitted->rtp.payload, emitted->rtp.length, pcm + samples, capacity - samples);
         CHECK(got > 0);
         samples += (size_t)got;
     }

@@ -72,7 +72,41 @@
     X(test_only_who_speaks_is_mixed_in_a_gated_room) \
     X(test_the_sum_is_limited_softly) \
     X(test_a_leg_that_is_closed_in_a_room) \
-    X(test_moving_from_room_to_room)
+    X(test_moving_from_room_to_room) \
+    X(test_jitter_of_another_clock) \
+    X(test_opus_is_relayed_as_it_comes) \
+    X(test_samples_of_two_octets_are_relayed_as_they_come) \
+    X(test_g722_is_cut_to_the_packet_time) \
+    X(test_reports_count_in_the_codecs_clock) \
+    X(test_a_line_goes_on_when_the_codec_changes) \
+    X(test_digits_last_as_long_by_any_clock) \
+    X(test_two_codecs_are_not_relayed) \
+    X(test_every_codec_has_its_place) \
+    X(test_each_codec_takes_every_packet_time) \
+    X(test_payloads_of_the_wrong_size) \
+    X(test_g711_as_a_codec) \
+    X(test_l16_is_the_sound_itself) \
+    X(test_g722_against_the_vectors) \
+    X(test_g722_in_pieces_is_the_same) \
+    X(test_g722_of_rubbish) \
+    X(test_opus_is_heard) \
+    X(test_opus_says_nothing_in_silence) \
+    X(test_opus_finds_what_was_lost_in_the_next_packet) \
+    X(test_opus_of_another_clock_and_two_channels) \
+    X(test_opus_of_rubbish) \
+    X(test_a_tone_survives_the_other_rate) \
+    X(test_what_has_no_place_at_8_khz_goes) \
+    X(test_resampling_in_pieces_is_the_same) \
+    X(test_the_loudest_sound_is_resampled_without_a_wrap) \
+    X(test_ten_thousand_digits_by_events) \
+    X(test_ten_thousand_digits_by_tones) \
+    X(test_events_become_tones_where_none_are_taken) \
+    X(test_tones_stay_tones_where_nobody_takes_events) \
+    X(test_digits_stay_out_of_a_conference) \
+    X(test_a_queue_of_digits_is_bounded) \
+    X(test_what_is_no_digit) \
+    X(test_a_long_press_is_one_digit) \
+    X(test_a_straggler_of_a_digit)
 
 #define X(name) void name(void);
 TESTS(X)
