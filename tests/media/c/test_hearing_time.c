@@ -12,14 +12,17 @@ static uint32_t random_below(uint64_t *state, uint32_t limit) {
     return (uint32_t)(*state >> 32) % limit;
 }
 
-static uint8_t packet[FRAME];
+/* A second of voice, then one of hum. */
+static uint8_t *words(uint32_t sample) {
+    static uint8_t payloads[100][FRAME];
+    if (!payloads[0][0])
+        for (uint32_t i = 0; i < 100 * FRAME; i++)
+            payloads[i / FRAME][i % FRAME] = g711_encode(CODEC_PCMU, (int16_t)(tone(i) / (i / 8000 ? 300 : 1)));
+    return payloads[sample / FRAME % 100];
+}
 
-/* A second of voice, then one of hum; told by the packet's number. */
 static void speak(struct listener *l, uint64_t at) {
-    int loud = l->sample / 8000 % 2 ? 300 : 1;
-    for (uint32_t i = 0; i < FRAME; i++)
-        packet[i] = g711_encode(CODEC_PCMU, (int16_t)(tone(l->sample + i) / loud));
-    struct rtp rtp = {.payload = packet, .length = FRAME, .seq = l->seq, .timestamp = l->timestamp, .ssrc = l->ssrc};
+    struct rtp rtp = {.payload = words(l->sample), .length = FRAME, .seq = l->seq, .timestamp = l->timestamp, .ssrc = l->ssrc};
     hearing_put(l->hearing, &rtp, PACKET_AUDIO, at);
     listener_skip(l, 1);
 }
