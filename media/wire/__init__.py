@@ -80,13 +80,17 @@ class LatenessBucket:
 
 @dataclass(frozen=True, slots=True)
 class HearingStatistics:
-    """How a leg in a room is heard: packets that came too late, too early, twice or out of order, samples that were
-    made up, added or left out to keep pace, and the delay of its jitter buffer. `level` is in samples' units."""
+    """How a leg in a room is heard, as of a moment ago. `late`, `early`, `duplicate`, `reordered`, `malformed` and
+    `strange` (of another source) count packets; `concealed`, `stretched` and `compressed` samples that were made up for
+    what was lost, or put in and left out to keep pace; `resets` how often the stream began anew. The delay is that of the
+    jitter buffer: now, at its least, at its most, and where it is headed; `level` is in dB below full scale."""
 
     late: int
     early: int
     duplicate: int
     reordered: int
+    malformed: int
+    strange: int
     resets: int
     concealed: int
     stretched: int
@@ -94,6 +98,7 @@ class HearingStatistics:
     delay_ms: int
     delay_min_ms: int
     delay_max_ms: int
+    target_ms: int
     level: int
 
 
@@ -165,6 +170,8 @@ def _plan_record(plan: MediaPlan) -> Any:
     record.ptime_ms = plan.ptime_ms
     record.silence_ms = round(plan.silence_s * 1000)
     record.dtmf_clock = plan.dtmf_clock
+    record.jitter_min_ms, record.jitter_max_ms = plan.jitter_min_ms, plan.jitter_max_ms
+    record.jitter_start_ms = plan.jitter_start_ms
     settings = plan.codec_settings
     record.bitrate, record.complexity = settings.bitrate, settings.complexity
     record.fec, record.dtx, record.expected_loss = settings.fec, settings.dtx, settings.expected_loss

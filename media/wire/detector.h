@@ -14,7 +14,7 @@ enum { DETECTOR_TONES = 8 };
 struct goertzel {
     float last[DETECTOR_TONES], before[DETECTOR_TONES], energy;
     uint32_t count;
-    bool concealed; /* some of it was never heard */
+    bool unsure; /* some of it was never heard */
 };
 
 struct detector {
@@ -22,7 +22,9 @@ struct detector {
     struct goertzel blocks[2]; /* half a block apart */
     uint32_t rate, block;
     uint32_t hits, misses, unknown; /* half blocks in a row */
+    float energy;                   /* of the newest block that showed a pair */
     uint32_t samples;               /* since the digit began, at `rate` */
+    bool concealed;                 /* part of the sound before was */
     int8_t candidate, digit;        /* codes; -1: none */
 };
 
@@ -37,8 +39,11 @@ void detector_init(struct detector *d, uint32_t rate);
 /* `concealed`: part of it stands for what was lost. At most one digit ends within 20 ms. */
 struct detected detector_hear(struct detector *d, const int16_t *pcm, size_t samples, bool concealed);
 
-static inline bool detector_on(const struct detector *d) { /* a digit is being heard */
-    return d->digit >= 0;
+enum { HITS_TO_SUSPECT = 2 };
+
+/* A digit is being heard, or what may become one: by the time it is certain too much of it would have gone on. */
+static inline bool detector_on(const struct detector *d) {
+    return d->digit >= 0 || (d->candidate >= 0 && d->hits >= HITS_TO_SUSPECT);
 }
 
 /* Whether a silent leg needs to be listened to at all. */

@@ -76,7 +76,7 @@ static void step_player(struct core *core, const struct room *room, struct playe
     enum player_tick tick = player_step(player, wanted->rate[0], wanted->rate[1]);
     player->ended = tick == PLAYER_ENDED;
     if (tick == PLAYER_LOW)
-        room_report(core, room, EVENT_STREAM_LOW, player->id, stream_fill(player->stream), 0, now);
+        room_report(core, room, EVENT_STREAM_LOW, player->id, supply_fill(player->supply), 0, now);
 }
 
 /* Not before their last sound has been used. */

@@ -10,7 +10,10 @@ enum {
     FADE_IN_MS = 5,
     TALK_AFTER = 5,   /* 100 ms of voice are no cough, */
     PAUSE_AFTER = 40, /* and 800 ms without no pause within a sentence */
+    STATISTICS_TICKS = 8,
 };
+
+_Static_assert(sizeof(struct hearing_statistics) % sizeof(uint64_t) == 0, "copied word by word");
 
 /* ---- memory */
 
@@ -69,7 +72,8 @@ void voice_settle(struct core *core, struct voice *voice, bool anew, uint64_t no
         voice->operations->encoder_init(voice->encoder, &voice->settings);
     if (same)
         return;
-    hearing_init(voice->hearing, voice->codec, NULL, now);
+    struct hearing_settings settings = {plan->jitter_min_ms, plan->jitter_max_ms, plan->jitter_start_ms, false};
+    hearing_init(voice->hearing, voice->codec, &settings, now);
     detector_init(&voice->detector, voice->operations->rate);
     voice->line.fill = 0;
     voice->line.due = 0;
@@ -130,6 +134,8 @@ struct detected voice_hear(struct core *core, struct voice *voice, bool gags, ui
     size_t samples = voice_samples(voice);
     const struct membership *membership = &voice->membership;
     int flags = hearing_pull(voice->hearing, voice->pcm, samples, now);
+    if (voice->ticks++ % STATISTICS_TICKS == 0)
+        hearing_statistics(voice->hearing, &voice->statistics);
     voice->sounds = !(flags & HEARD_NOTHING);
     if (voice->sounds && membership->gain != FULL_GAIN)
         scale(voice->pcm, samples, 0, membership->gain, 0);

@@ -47,6 +47,8 @@ struct voice {
     struct digits digits;
     struct resampler resampler;
     struct line line;
+    struct hearing_statistics statistics; /* as they were a moment ago, for Python to copy */
+    uint32_t ticks;                       /* heard */
 
     /* this tick */
     bool sounds;     /* there is something to hear of it */
