@@ -1,6 +1,6 @@
 """Two answered legs that hear each other: sound by wire, holds and digits in signalling by this.
 
-They are relayed while that is enough: one codec, digits of one kind, nobody else who listens. Otherwise they meet in a
+They are relayed while that is enough: one codec, no digit to be said in tones, nobody else who listens. Otherwise they meet in a
 room, which converts; what they hear goes on without a gap when one becomes the other.
 """
 
@@ -58,9 +58,19 @@ class Bridge:
         other = self.other(leg)
         if other.plan is None or other.plan.dtmf_send is None:
             return False
-        self._mixed += 1  # this phone will press more
-        self._meet().digit(other.media, pressed.digit, pressed.duration_ms)
+        self._say(other, pressed)
         return True
+
+    def heard_digit(self, leg: Leg, pressed: Pressed) -> None:
+        """Wire heard a digit of `leg`. A relay passes telephone events on; to a side that takes none it is said in tones,
+        in a room, which does so by itself from then on."""
+        other = self.other(leg)
+        if self._room is None and other.plan is not None and other.plan.dtmf_send is None:
+            self._say(other, pressed)
+
+    def _say(self, to: Leg, pressed: Pressed) -> None:
+        self._mixed += 1  # there will be more
+        self._meet().digit(to.media, pressed.digit, pressed.duration_ms)
 
     def _meet(self) -> Room:
         if self._room is None:
@@ -114,7 +124,5 @@ class Bridge:
 
 
 def _alike(one: MediaPlan | None, other: MediaPlan | None) -> bool:
-    """Whether a relay is enough: no sound to convert, and no digits."""
-    if one is None or other is None:
-        return True
-    return relayable(one, other) and (one.dtmf_send is None) is (other.dtmf_send is None)
+    """Whether a relay is enough: no sound to convert."""
+    return one is None or other is None or relayable(one, other)

@@ -228,6 +228,8 @@ class Call:
     def leg_pressed(self, leg: Leg, pressed: Pressed, now: float) -> None:
         if self.stage is not None and leg is self.stage.leg:
             self.stage.press(pressed.digit, now)
+        elif self.bridge is not None:
+            self.bridge.heard_digit(leg, pressed)
 
     def leg_talks(self, leg: Leg, talking: bool) -> None:
         if self.stage is not None and leg is self.stage.leg:
