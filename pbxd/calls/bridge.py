@@ -1,7 +1,7 @@
 """Two answered legs that hear each other: sound by wire, holds and digits in signalling by this.
 
-They are relayed while that is enough: one codec, no digit to be said in tones, nobody else who listens. Otherwise they meet in a
-room, which converts; what they hear goes on without a gap when one becomes the other.
+They are relayed while that is enough: one codec, no digit to be said in tones, nobody else who listens. Otherwise they
+meet in a room, which converts; what they hear goes on without a gap when one becomes the other.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ class Bridge:
         return True
 
     def heard_digit(self, leg: Leg, pressed: Pressed) -> None:
-        """Wire heard a digit of `leg`. A relay passes telephone events on; to a side that takes none it is said in tones,
-        in a room, which does so by itself from then on."""
+        """Wire heard a digit of `leg`. A relay passes telephone events on; to a side that takes none it is said in
+        tones, in a room, which does so by itself from then on."""
         other = self.other(leg)
         if self._room is None and other.plan is not None and other.plan.dtmf_send is None:
             self._say(other, pressed)
