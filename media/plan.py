@@ -7,17 +7,64 @@ from enum import Enum
 
 
 class Codec(Enum):
-    """A codec of wire. The value is its encoding name in SDP."""
+    """A codec of wire, in wire's order. The value is its name for people: that in SDP, with the clock where one name
+    means two."""
 
     PCMU = "PCMU"
     PCMA = "PCMA"
+    G722 = "G722"
+    OPUS = "opus"
+    L16 = "L16"
+    L16_WIDE = "L16/16000"
 
     __hash__ = object.__hash__  # by identity: Enum's own is computed in Python each time
 
     @property
-    def static_payload_type(self) -> int:
-        """RFC 3551 §6."""
-        return 0 if self is Codec.PCMU else 8
+    def encoding(self) -> str:
+        """Its encoding name in SDP, in capitals."""
+        return self.value.partition("/")[0].upper()
+
+    @property
+    def clock(self) -> int:
+        """RTP timestamps a second: of G.722 half its sampling rate (RFC 3551 §4.5.2)."""
+        return _CLOCKS.get(self, 8000)
+
+    @property
+    def channels(self) -> int:
+        """Channels in SDP: Opus says two, whatever it carries (RFC 7587 §7)."""
+        return 2 if self is Codec.OPUS else 1
+
+    @property
+    def static_payload_type(self) -> int | None:
+        """RFC 3551 §6; None when it has none."""
+        return _STATIC_TYPES.get(self)
+
+    @property
+    def ptimes_ms(self) -> tuple[int, ...]:
+        """The packet times that its encoder makes: Opus has no frame of 30 ms, and a datagram has 1500 octets."""
+        return _PTIMES.get(self, (10, 20, 30, 40, 60))
+
+    def relays(self, other: Codec) -> bool:
+        """Whether wire's relay joins the two: the same codec, or the two laws of G.711. All else takes a room."""
+        return self is other or {self, other} == _LAWS
+
+
+_CLOCKS = {Codec.OPUS: 48000, Codec.L16_WIDE: 16000}
+_STATIC_TYPES = {Codec.PCMU: 0, Codec.PCMA: 8, Codec.G722: 9}
+_PTIMES = {Codec.OPUS: (10, 20, 40, 60), Codec.L16_WIDE: (10, 20, 30, 40)}
+_LAWS = {Codec.PCMU, Codec.PCMA}
+
+
+@dataclass(frozen=True, slots=True)
+class CodecSettings:
+    """How our Opus encoder works: bit/s (0: libopus chooses), complexity 0 to 10, in-band error correction, silence not
+    sent, and the loss in per cent to begin with. Other codecs have nothing to set."""
+
+    bitrate: int = 0
+    complexity: int = 5
+    fec: bool = False
+    dtx: bool = False
+    expected_loss: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +75,10 @@ class MediaPlan:
     above (RFC 3605). `latch_from` holds the IP literals its packets may come from, at most four: the SDP address and
     the source of signalling. `payload_type` is what we send, `receive_payload_type` what we expect,
     `other_payload_type` that of the other G.711 law where the far side may send that too (RFC 3264 §7); `dtmf_*` are
-    those of RFC 4733, None when not agreed. `ptime_ms` is the packet time the far end wants: 10 to 120, or 0 for
-    packets as they come. `sends` and `receives` are from our side. After `silence_s` without a packet while `receives`,
-    wire reports SILENT; 0 never does.
+    those of RFC 4733, None when not agreed, and `dtmf_clock` what their durations count in (0: the codec's clock).
+    `ptime_ms` is the packet time the far end wants: 10 to 120, or 0 for packets as they come. `sends` and `receives`
+    are from our side. The `jitter_*` bound the delay of what is heard in a room, and say where it begins. After
+    `silence_s` without a packet while `receives`, wire reports SILENT; 0 never does.
     """
 
     remote: tuple[str, int] | None
@@ -42,9 +90,19 @@ class MediaPlan:
     rtcp_mux: bool = False
     dtmf_send: int | None = None
     dtmf_receive: int | None = None
+    dtmf_clock: int = 0
     cn: bool = False
     ptime_ms: int = 20
     sends: bool = True
     receives: bool = True
     latch_from: frozenset[str] = frozenset()
     silence_s: float = 60.0
+    jitter_min_ms: int = 20
+    jitter_max_ms: int = 400
+    jitter_start_ms: int = 60
+    codec_settings: CodecSettings = CodecSettings()
+
+
+def relayable(one: MediaPlan, other: MediaPlan) -> bool:
+    """Whether `MediaSession.relay` joins legs of these plans; if not, sound between them takes a room."""
+    return one.codec.relays(other.codec)

@@ -14,24 +14,30 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from media.plan import Codec
+from media.plan import CodecSettings
 from media.ports import PortPool
+from media.script import Prompt
 from media.session import Media, MediaEventKind
 from media.wire import Wire
+from pbxd.acoustics import Workers, reader_of
 from pbxd.calls.admission import Admission
 from pbxd.calls.facilities import CallLimits, Facilities
-from pbxd.calls.negotiate import Policy
-from pbxd.calls.switch import Switch
+from pbxd.calls.policy import Policy
+from pbxd.calls.studio import Studio, clip_of
+from pbxd.calls.switch import MakeAct, Switch
 from pbxd.certificates import Identity, client_context, given, self_signed
 from pbxd.config.schema import Config, Redirects
+from pbxd.config.sound import codecs_named
 from pbxd.directory.accounts import Directory
 from pbxd.directory.authentication import Authenticator
 from pbxd.directory.bans import Banned
-from pbxd.directory.model import Trunk
+from pbxd.directory.model import ExtensionKind, Trunk
 from pbxd.directory.registrar import Registrar
 from pbxd.directory.trunks import Surroundings, TrunkRegistrations
 from pbxd.entrance import Entrance
 from pbxd.events import Bus
+from pbxd.services.announcements import Announcement, ReadBack, caller_announcement
+from pbxd.services.conferences import ConferenceRules, Conferences
 from pbxd.sip.connection import StreamSettings, TlsContexts
 from pbxd.sip.digest import NonceBook
 from pbxd.sip.flow import Destination, Flow
@@ -97,6 +103,8 @@ class Telephony:
             setup_rate=config.calls.setup_rate,
             overloaded=lambda: self.transports.overloaded is not None,
         )
+        self._workers = Workers()
+        self.studio = Studio(reader_of(config, data), clip_of, self._workers)
         self.facilities = Facilities(
             stack=self.stack,
             sessions=SessionTable(self.stack),
@@ -106,11 +114,14 @@ class Telephony:
             resolver=_Lookups(self._resolve),
             network=_Addresses(self.transports, config),
             bus=bus,
+            studio=self.studio,
+            clock=self.now,
             wall=self.wall,
         )
+        self.conferences = Conferences(self.facilities, lambda: self._config.sound.music or data.path / "music")
         nonces = NonceBook(data.secret, config.sip.digest.nonce_lifetime_s)
         self.authenticator = Authenticator(directory, nonces, data.secret, _algorithms(config), bus, doorman)
-        self.switch = Switch(self.facilities, self.authenticator, self.admission, self.now)
+        self.switch = Switch(self.facilities, self.authenticator, self.admission, self._acts())
         self.stack.core = self.switch
         self._apply(config)
 
@@ -166,6 +177,7 @@ class Telephony:
         if self._housekeeping is not None:
             self._housekeeping.cancel()
         asyncio.get_running_loop().remove_reader(self.wire.media_fd)
+        self._workers.close()
         await self.resolver.close()
         await self.transports.stop()
         self.entrance.bans.save()
@@ -186,6 +198,8 @@ class Telephony:
             self.tls.take(self._identity(config), _named(config))
         self._config = config
         self._apply(config)
+        self.studio.reader = reader_of(config, self._data)
+        self.studio.forget()
         self.trunks.apply(self._directory.trunks(self._directory.default_account), self.now())
         self.transports.flush()
 
@@ -219,9 +233,11 @@ class Telephony:
             follow_redirects=config.sip.redirects is Redirects.FOLLOW,
         )
         self.facilities.policy = Policy(
-            codecs=tuple(Codec[codec.value] for codec in config.codecs.allow),
+            codecs=codecs_named(config.codecs.allow),
             ptime_ms=config.codecs.ptime_ms,
+            converts=True,
             silence_s=config.calls.rtp_timeout_s,
+            opus=CodecSettings(**config.codecs.opus.model_dump()),
         )
         self.facilities.session = SessionSettings(
             reliable=Reliability.WHEN_SUPPORTED if config.sip.reliable_provisional else Reliability.WHEN_REQUIRED,
@@ -229,6 +245,7 @@ class Telephony:
             min_se=config.sip.session_timer.min_se_s,
             resolve=self._resolve,
         )
+        self.facilities.language = config.sound.language
         self.media.ports.rest_s = config.rtp.quarantine_s
         self.transports.addresses.advertise(_external(config), map(str, config.sip.local_nets))
         self.entrance.apply(config, self.now())
@@ -241,6 +258,19 @@ class Telephony:
         """Not at once: it may be a message of one of these connections that led to the ban."""
         connections = self.transports.connections
         asyncio.get_running_loop().call_soon(connections.part_with, self.entrance.doorman.barred)
+
+    def _acts(self) -> dict[ExtensionKind, MakeAct]:
+        """What the house does at numbers of its own."""
+        return {
+            ExtensionKind.DIGITS: lambda _extension, _record: ReadBack(),
+            ExtensionKind.PLAY: lambda extension, _record: Announcement(Prompt(str(extension.options["play"]))),
+            ExtensionKind.CONFERENCE: lambda extension, _record: self.conferences.act(
+                extension.account_id, extension.number, ConferenceRules.of(extension.options)
+            ),
+            ExtensionKind.CALLER: lambda _extension, record: caller_announcement(
+                record.caller, self.facilities.language
+            ),
+        }
 
     def _own_names(self) -> list[str]:
         return [socket.gethostname(), *(domain for account in self._directory.accounts() for domain in account.domains)]
@@ -266,10 +296,15 @@ class Telephony:
     def _media_events(self) -> None:
         now = self.now()
         for event in self.media.events():
+            hearer = self.facilities.hearers.get(event.session.key)
+            if hearer is None:
+                continue
             if event.kind is MediaEventKind.SILENT:
-                hearer = self.facilities.hearers.get(event.session.key)
-                if hearer is not None:
-                    hearer.fell_silent(now)
+                hearer.fell_silent(now)
+            elif event.kind is MediaEventKind.DTMF and event.digit:
+                hearer.pressed(event.digit, event.duration_ms, now)
+            elif event.kind is MediaEventKind.TALKING:
+                hearer.talks(event.talking)
         self.transports.flush()
 
     def _keep_house(self) -> None:

@@ -39,6 +39,7 @@ FLOORS = {
     "pbxd.flows": 5,
     "pbxd.api": 6,
     "pbxd.entrance": 7,
+    "pbxd.acoustics": 7,
     "pbxd.telephony": 7,
     "pbxd.app": 7,
     "pbxd.banning": 8,
@@ -51,7 +52,15 @@ FAMILIES = {7, 8}  # the composition root, and the process around it: each floor
 STRANGERS_WITHIN = ("pbxd.services",)  # each module of these is a unit of its own
 
 # On the ground floor bytes and time come in as arguments; only these shells may touch the outside.
-SHELLS = {"pbxd.sip.transport", "pbxd.sip.connection", "pbxd.sip.connections", "pbxd.sip.resolve"}
+SHELLS = {
+    "pbxd.sip.transport",
+    "pbxd.sip.connection",
+    "pbxd.sip.connections",
+    "pbxd.sip.resolve",
+    "media.convert",  # files from outside are decoded in a process of their own
+    "media.recorder",  # a thread writes files
+    "media.speech",  # a voice is a program
+}
 OUTSIDE = {"asyncio", "socket", "time", "select", "selectors", "threading", "subprocess", "ssl"}
 
 FILE_WALL = 600

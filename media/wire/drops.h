@@ -21,12 +21,14 @@
     X(no_remote)            /* the leg it is relayed to does not know where to send */                                 \
     X(event_not_negotiated) /* a telephone event, and the other side takes none */                                     \
     X(comfort_noise)        /* comfort noise, and the other side takes none */                                         \
+    X(other_codec)          /* of a codec that the other side does not have: only a room converts it */                \
     X(late)                 /* came after its place in the outgoing stream was passed */                               \
     X(empty)                /* no payload */                                                                           \
     X(rtcp_malformed)       /* a compound that RFC 3550 §A.2 refuses */                                                \
     X(rtcp_elsewhere)       /* RTCP from an address that has no part in this leg */                                    \
     X(rtcp_not_mux)         /* RTCP on the RTP port without rtcp-mux (RFC 5761) */                                     \
     X(rtp_on_rtcp)          /* RTP on the RTCP port */                                                                 \
+    X(digit_overflow)       /* a digit for a leg that has too many to say already */                                   \
     X(send_blocked)         /* the socket's send buffer was full */                                                    \
     X(send_failed)          /* the system refused to send */                                                           \
     X(event_overflow)       /* an event for Python found its ring full */                                              \

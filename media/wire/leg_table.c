@@ -7,7 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { HEADER_SIZE = 4096, LAYOUT_VERSION = 1 };
+enum { HEADER_SIZE = 4096, LAYOUT_VERSION = 2 };
 
 struct header { /* one page; the legs follow */
     char magic[8];

@@ -4,8 +4,6 @@
 
 #include "core.h"
 
-enum packet_kind { PACKET_AUDIO, PACKET_EVENT, PACKET_COMFORT_NOISE };
-
 struct mode_operations {
     const char *name;
     void (*hear)(struct core *core, struct leg *leg, enum packet_kind kind, struct rtp *rtp, uint64_t now);
@@ -22,6 +20,6 @@ void relay_pace(struct core *core, struct leg *leg, uint64_t now);
 /* Ends what feeds this leg: what waits goes out now, and the next packet anchors its line again. */
 void relay_release(struct core *core, struct leg *leg, uint64_t now);
 
-extern const struct mode_operations idle_mode, echo_mode, relay_mode;
+extern const struct mode_operations idle_mode, echo_mode, relay_mode, mix_mode;
 
 #endif

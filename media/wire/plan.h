@@ -3,6 +3,7 @@
 #define PBXD_WIRE_PLAN_H
 
 #include "addr.h"
+#include "codec.h"
 #include "rtp.h"
 
 enum { LATCH_SOURCES_MAX = 4 };
@@ -10,7 +11,10 @@ enum { LATCH_SOURCES_MAX = 4 };
 struct plan {
     struct addr remote, remote_rtcp;              /* where SDP says to send; `set` is 0 when it says nowhere */
     struct addr latch_from[LATCH_SOURCES_MAX];    /* the IPs its packets may come from; ports are not looked at */
+    struct codec_settings settings;               /* of our encoder */
+    uint32_t dtmf_clock;                          /* of the durations of RFC 4733; 0: that of the codec */
     uint32_t silence_ms;                          /* report when nothing came for so long; 0: never */
+    uint16_t jitter_min_ms, jitter_max_ms, jitter_start_ms; /* see struct hearing_settings */
     uint16_t ptime_ms;                            /* packet time we send; 0: as the packets come */
     uint8_t latch_count;
     uint8_t codec;                                /* enum codec, both ways */
@@ -21,5 +25,9 @@ struct plan {
     uint8_t sends, receives;                      /* from our side */
     uint8_t rtcp_mux;                             /* RFC 5761 */
 };
+
+static inline uint32_t plan_dtmf_clock(const struct plan *plan) {
+    return plan->dtmf_clock ? plan->dtmf_clock : codec_operations((enum codec)plan->codec)->clock;
+}
 
 #endif

@@ -2,8 +2,6 @@
 
 enum { MAX_DROPOUT = 3000, MAX_MISORDER = 100, SEQ_MOD = 1 << 16, NO_BAD = SEQ_MOD + 1 };
 static const uint64_t OLD_SOURCE_TIME = 200000000u; /* stragglers of a replaced source come within this */
-static const uint32_t TRANSIT_JUMP = 8000;          /* a second: the source's clock was set, not jitter */
-static const uint64_t NS_PER_SAMPLE = 125000;
 
 static uint32_t extended(const struct receiver *r) {
     return r->cycles + r->highest;
@@ -61,12 +59,21 @@ static enum arrival place(struct receiver *r, const struct rtp *rtp, uint64_t no
     return ARRIVAL_NEW_SOURCE;
 }
 
+void receiver_set_clock(struct receiver *r, uint32_t clock) {
+    if (r->clock && r->clock != clock) {
+        r->jitter = (uint32_t)((uint64_t)r->jitter * clock / r->clock);
+        r->jitter_max = (uint32_t)((uint64_t)r->jitter_max * clock / r->clock);
+        r->timed = false;
+    }
+    r->clock = clock;
+}
+
 /* RFC 3550 §A.8 */
 static void measure_jitter(struct receiver *r, uint32_t timestamp, uint64_t now) {
-    uint32_t transit = (uint32_t)(now / NS_PER_SAMPLE) - timestamp;
+    uint32_t transit = ticks_of(now, r->clock) - timestamp;
     uint32_t change = (uint32_t)(ts_ahead(transit, r->transit) < 0 ? r->transit - transit : transit - r->transit);
     r->transit = transit;
-    if (!r->timed || change > TRANSIT_JUMP) {
+    if (!r->timed || change > r->clock) { /* by more than a second: the source's clock was set, that is no jitter */
         r->timed = true;
         return;
     }

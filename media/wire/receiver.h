@@ -17,12 +17,16 @@ struct receiver {
     uint32_t base;              /* extended sequence number of the first packet */
     uint32_t received;          /* of this source */
     uint32_t bad;               /* the sequence number that would confirm a restart */
-    uint32_t transit, jitter;   /* timestamp units; jitter scaled by 16 */
+    uint32_t clock;             /* ticks a second of its timestamps */
+    uint32_t transit, jitter;   /* ticks; jitter scaled by 16 */
     uint32_t jitter_max;
     uint32_t expected_before, received_before; /* at the last report */
     uint16_t highest;
     bool started, timed;
 };
+
+/* Another codec, another clock: what was measured goes on in its ticks. */
+void receiver_set_clock(struct receiver *r, uint32_t clock);
 
 /* Counts one packet. `audio` is false for those that share a timestamp and say nothing about jitter. */
 enum arrival receiver_count(struct receiver *r, const struct rtp *rtp, bool audio, uint64_t now);

@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-static const uint64_t NS_PER_SAMPLE = 125000;
+static const uint64_t NS_PER_SAMPLE = 125000;   /* of the codecs that can be cut */
 static const uint64_t ON_TIME = 2000000;        /* a paced packet this late keeps its grid; later ones set a new one */
 static const uint64_t TAIL_PATIENCE = 60000000; /* beyond the packets due, for the jitter of the source's network */
 
@@ -16,7 +16,7 @@ static uint64_t feed_of(const struct core *core, const struct leg *from) {
 }
 
 static size_t frame_of(const struct leg *to) {
-    return (size_t)to->plan.ptime_ms * SAMPLES_PER_MS;
+    return codec_cuttable((enum codec)to->plan.codec) ? (size_t)to->plan.ptime_ms * SAMPLES_PER_MS : 0;
 }
 
 static uint8_t payload_type(const struct plan *plan, enum packet_kind kind) {
@@ -30,13 +30,21 @@ static uint8_t payload_type(const struct plan *plan, enum packet_kind kind) {
     }
 }
 
+/* What the packet takes on the line's clock; 0 for one that is not audio. */
+static uint32_t span_of(const struct leg *to, enum packet_kind kind, const uint8_t *payload, size_t length) {
+    if (kind != PACKET_AUDIO)
+        return 0;
+    uint32_t ticks = codec_ticks((enum codec)to->plan.codec, payload, length);
+    return ticks ? ticks : to->sender.span; /* malformed: the far end will see */
+}
+
 /* Writes the header before `payload` and sends. */
 static void send_stamped(struct core *core, struct leg *to, enum packet_kind kind, uint8_t *payload, size_t length,
                          const struct stamp *stamp, uint64_t now) {
     rtp_write_header(payload - RTP_HEADER, payload_type(&to->plan, kind), stamp->marker, stamp->seq, stamp->timestamp,
                      to->sender.ssrc);
     core_send(core, core_index(core, to), payload - RTP_HEADER, length + RTP_HEADER);
-    sender_sent(&to->sender, stamp, kind == PACKET_AUDIO ? (uint32_t)length : 0, (uint32_t)length, now);
+    sender_sent(&to->sender, stamp, span_of(to, kind, payload, length), (uint32_t)length, now);
 }
 
 static void send_frame(struct core *core, struct leg *to, size_t samples, uint64_t now) {
@@ -148,7 +156,11 @@ static void switch_cutting(struct leg *to, const struct rtp *rtp, struct stamp *
     stamp->late = false;
 }
 
-static enum drop refusal(const struct leg *to, enum packet_kind kind, const struct rtp *rtp) {
+static bool relayable(const struct plan *from, const struct plan *to) {
+    return from->codec == to->codec || (g711_is((enum codec)from->codec) && g711_is((enum codec)to->codec));
+}
+
+static enum drop refusal(const struct leg *from, const struct leg *to, enum packet_kind kind, const struct rtp *rtp) {
     if (!to->planned || !to->plan.sends)
         return DROP_not_sending;
     if (!latch_target(&to->latch, &to->plan))
@@ -157,6 +169,8 @@ static enum drop refusal(const struct leg *to, enum packet_kind kind, const stru
         return DROP_event_not_negotiated;
     if (kind == PACKET_COMFORT_NOISE && !to->plan.cn)
         return DROP_comfort_noise;
+    if (kind == PACKET_AUDIO && !relayable(&from->plan, &to->plan))
+        return DROP_other_codec;
     return rtp->length ? DROP_COUNT : DROP_empty;
 }
 
@@ -177,9 +191,18 @@ static void carry(struct core *core, struct leg *to, enum packet_kind kind, stru
     send_stamped(core, to, kind, rtp->payload, rtp->length, stamp, now);
 }
 
+/* The far ends may count an event's duration by different clocks. */
+static void rescale_event(const struct leg *from, const struct leg *to, struct rtp *rtp) {
+    uint32_t theirs = plan_dtmf_clock(&from->plan), ours = plan_dtmf_clock(&to->plan);
+    if (theirs == ours || rtp->length < 4)
+        return;
+    uint64_t duration = (uint64_t)read16(rtp->payload + 2) * ours / theirs;
+    write16(rtp->payload + 2, duration < UINT16_MAX ? (uint16_t)duration : UINT16_MAX);
+}
+
 static void forward(struct core *core, struct leg *from, struct leg *to, enum packet_kind kind, struct rtp *rtp,
                     bool may_cut, uint64_t now) {
-    enum drop why = refusal(to, kind, rtp);
+    enum drop why = refusal(from, to, kind, rtp);
     if (why != DROP_COUNT) {
         core_drop(core, from, why);
         if (why == DROP_not_sending && to->sender.feed)
@@ -200,6 +223,8 @@ static void forward(struct core *core, struct leg *from, struct leg *to, enum pa
     }
     if (kind == PACKET_AUDIO)
         g711_convert(from->plan.codec, to->plan.codec, rtp->payload, rtp->length);
+    else if (kind == PACKET_EVENT)
+        rescale_event(from, to, rtp);
     carry(core, to, kind, rtp, &stamp, step, may_cut, now);
 }
 
@@ -209,7 +234,7 @@ static void echo_hear(struct core *core, struct leg *leg, enum packet_kind kind,
 
 static void relay_hear(struct core *core, struct leg *leg, enum packet_kind kind, struct rtp *rtp, uint64_t now) {
     struct leg *to = core_peer(core, leg);
-    if (to)
+    if (to && to->mode != MODE_MIX) /* who is in a room hears the room alone */
         forward(core, leg, to, kind, rtp, true, now);
     else
         core_drop(core, leg, DROP_no_peer);

@@ -13,6 +13,8 @@ enum {
     PT_NONE = 255,
 };
 
+enum packet_kind { PACKET_AUDIO, PACKET_EVENT, PACKET_COMFORT_NOISE };
+
 enum protocol { PROTOCOL_RTP, PROTOCOL_RTCP, PROTOCOL_STUN, PROTOCOL_DTLS, PROTOCOL_UNKNOWN };
 
 struct rtp {
@@ -50,6 +52,12 @@ static inline int seq_ahead(uint16_t a, uint16_t b) {
 
 static inline int32_t ts_ahead(uint32_t a, uint32_t b) {
     return (int32_t)(a - b);
+}
+
+/* `ns` in ticks of an RTP clock, on its circle. */
+static inline uint32_t ticks_of(uint64_t ns, uint32_t clock) {
+    static const uint64_t second = 1000000000;
+    return (uint32_t)(ns / second * clock + ns % second * clock / second);
 }
 
 /* RFC 7983 §7 by the first byte, RFC 5761 §4 by the second. `length` is at least 1. */

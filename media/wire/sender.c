@@ -1,15 +1,16 @@
 #include "sender.h"
 
-enum { FLOOR_PACKETS = 200, DEFAULT_SPAN = 160 };
-static const uint64_t NS_PER_SAMPLE = 125000;
-static const int32_t CLOCK_JUMP = 8000; /* a timestamp a second ahead of the time that passed was set, not counted */
+#include "codec.h"
+
+enum { FLOOR_PACKETS = 200, DEFAULT_SPAN_MS = 20 };
 
 void sender_init(struct sender *s, uint64_t random) {
     *s = (struct sender){
         .ssrc = (uint32_t)(random >> 32),
         .timestamp = (uint32_t)random,
         .highest = (uint16_t)(random >> 24),
-        .span = DEFAULT_SPAN,
+        .clock = NARROW_RATE,
+        .span = DEFAULT_SPAN_MS * SAMPLES_PER_MS,
     };
 }
 
@@ -17,15 +18,24 @@ void sender_release(struct sender *s) {
     s->feed = 0;
 }
 
-static uint32_t samples_since(uint64_t then, uint64_t now) {
-    return (uint32_t)((now - then) / NS_PER_SAMPLE);
+static uint32_t ticks_since(const struct sender *s, uint64_t then, uint64_t now) {
+    return ticks_of(now - then, s->clock);
+}
+
+void sender_set_clock(struct sender *s, uint32_t clock, uint64_t now) {
+    if (s->clock == clock)
+        return;
+    s->timestamp = sender_clock(s, now);
+    s->clock_at = now;
+    s->span = (uint32_t)((uint64_t)s->span * clock / s->clock);
+    s->clock = clock;
 }
 
 /* The timestamp that comes next on the line: the time that passed, at least the newest packet's own length. */
 static uint32_t next_timestamp(const struct sender *s, uint64_t now) {
     if (!s->sent)
         return s->timestamp;
-    uint32_t passed = samples_since(s->clock_at, now);
+    uint32_t passed = ticks_since(s, s->clock_at, now);
     return s->timestamp + (passed > s->span ? passed : s->span);
 }
 
@@ -43,8 +53,8 @@ static void anchor(struct sender *s, uint64_t feed, const struct rtp *rtp, uint6
 /* A source that set its clock back, or far ahead, without a new SSRC: only the timestamp is anchored again. */
 static void follow_clock(struct sender *s, const struct rtp *rtp, uint64_t now) {
     int32_t step = ts_ahead(rtp->timestamp, s->in_audio_ts);
-    uint64_t passed = (now - s->in_audio_at) / NS_PER_SAMPLE;
-    if (step >= 0 && (uint64_t)step <= passed + (uint64_t)CLOCK_JUMP)
+    uint64_t passed = ticks_since(s, s->in_audio_at, now);
+    if (step >= 0 && (uint64_t)step <= passed + s->clock) /* a second ahead of the time that passed: set, not counted */
         return;
     s->ts_offset = next_timestamp(s, now) - rtp->timestamp;
     s->marker_due = true;
@@ -87,6 +97,18 @@ void sender_place(struct sender *s, uint64_t feed, const struct rtp *rtp, bool e
     stamp->late = before_floor(s, stamp->seq);
 }
 
+uint32_t sender_take(struct sender *s, uint64_t feed, uint64_t now) {
+    s->feed = feed;
+    s->in_audio = s->in_event = false;
+    s->near_floor = 0;
+    s->marker_due = true;
+    return next_timestamp(s, now);
+}
+
+struct stamp sender_next(const struct sender *s, uint32_t timestamp) {
+    return (struct stamp){.timestamp = timestamp, .seq = (uint16_t)(s->highest + 1), .marker = s->marker_due};
+}
+
 void sender_sent(struct sender *s, const struct stamp *stamp, uint32_t span, uint32_t octets, uint64_t now) {
     s->packets++;
     s->octets += octets;
@@ -112,5 +134,5 @@ void sender_realign(struct sender *s, uint16_t in_seq) {
 }
 
 uint32_t sender_clock(const struct sender *s, uint64_t now) {
-    return s->sent ? s->timestamp + samples_since(s->clock_at, now) : s->timestamp;
+    return s->sent ? s->timestamp + ticks_since(s, s->clock_at, now) : s->timestamp;
 }

@@ -16,7 +16,8 @@ struct sender {
     uint64_t feed;       /* who feeds it: leg and epoch; 0: nobody yet */
     uint32_t ssrc;
     uint32_t timestamp;  /* the highest sent */
-    uint32_t span;       /* samples in the newest audio packet */
+    uint32_t clock;      /* ticks a second of its timestamps */
+    uint32_t span;       /* ticks in the newest audio packet */
     uint32_t ts_offset;
     uint32_t in_audio_ts;   /* the feed's timestamp of its newest audio */
     uint64_t in_audio_at;   /* and when it came */
@@ -39,6 +40,10 @@ struct stamp {
 
 void sender_init(struct sender *s, uint64_t random);
 
+/* Another codec, another clock: from `now` on the line counts its ticks.
+ * Not what RFC 7160 §4.1 says: it wants a new SSRC then; phones follow a line more surely than a new source. */
+void sender_set_clock(struct sender *s, uint32_t clock, uint64_t now);
+
 /* Forget the feed: the next packet anchors again. For mode changes, holds and new plans. */
 void sender_release(struct sender *s);
 
@@ -46,7 +51,12 @@ void sender_release(struct sender *s);
 void sender_place(struct sender *s, uint64_t feed, const struct rtp *rtp, bool event, uint64_t now,
                   struct stamp *stamp);
 
-/* A packet was sent as stamped; `span` is its samples, 0 for one that is not audio. */
+/* A feed that numbers for itself takes the line: its packets follow each other, marker on the first. Returns the
+ * timestamp of its first sample. */
+uint32_t sender_take(struct sender *s, uint64_t feed, uint64_t now);
+struct stamp sender_next(const struct sender *s, uint32_t timestamp);
+
+/* A packet was sent as stamped; `span` is its ticks, 0 for one that is not audio. */
 void sender_sent(struct sender *s, const struct stamp *stamp, uint32_t span, uint32_t octets, uint64_t now);
 
 /* Continue the offset way of numbering at the feed's `in_seq` after packets were numbered one by one. */

@@ -18,8 +18,10 @@ from pbxd.calls import causes
 from pbxd.calls.bridge import RELAYED_REQUESTS, Bridge
 from pbxd.calls.dial import Dial, Refused, Target, redirect_contacts
 from pbxd.calls.facilities import Facilities
+from pbxd.calls.info import Pressed, pressed_in
 from pbxd.calls.leg import Leg, whose_doing
 from pbxd.calls.record import CallChanged, CallRecord, Change, Result
+from pbxd.calls.stage import Act, Stage
 from pbxd.sip.message import Request
 from pbxd.sip.session import EndCause, Ending
 from pbxd.sip.symbol import Symbol
@@ -106,7 +108,9 @@ class Call:
         self.state = CallState.SETUP
         self.caller: Leg | None = None
         self.callee: Leg | None = None
+        self._early: Bridge | None = None
         self.bridge: Bridge | None = None
+        self.stage: Stage | None = None
         self._held = False
 
     def __repr__(self) -> str:
@@ -129,7 +133,20 @@ class Call:
         """Answers, and sends back what is heard."""
         assert self.caller is not None  # noqa: S101 - `start` came first
         self.caller.media.echo()
-        self.state = self._next(CallEvent.ANSWERED) or self.state
+        self.answer_by_house(now)
+
+    def perform(self, act: Act, now: float) -> None:
+        """The house itself answers, when `act` wants it to."""
+        assert self.caller is not None  # noqa: S101 - `start` came first
+        self.stage = Stage(self._facilities, self, self.caller, act, self._facilities.language)
+        act.begin(self.stage, now)
+
+    def answer_by_house(self, now: float) -> None:
+        """Answers the caller of a stage; again is harmless."""
+        state = self._next(CallEvent.ANSWERED)
+        if state is None or self.caller is None:
+            return
+        self.state = state
         self.record.answered_at = self._facilities.wall(now)
         self.caller.answer(now)
         if self.state is CallState.TALKING:
@@ -138,10 +155,9 @@ class Call:
     def ring(self, targets: Sequence[Target], clock: Callable[[], float]) -> None:
         """Rings all targets at once."""
         assert self.caller is not None  # noqa: S101 - `start` came first
-        policy = self._facilities.policy.like(self.caller.offered)
         self._later(self._facilities.limits.ring_timeout_s, CallEvent.NOBODY_ANSWERED, clock())
         self._clock = clock
-        self._dial = Dial(self._facilities, self, self.record, targets, policy)
+        self._dial = Dial(self._facilities, self, self.record, targets, self.caller.offered)
         self._dial.start(clock)
 
     def refuse(self, end: End, now: float) -> None:
@@ -163,10 +179,10 @@ class Call:
         if (state := self._next(CallEvent.PROGRESSED)) is None or self.caller is None:
             return
         first, self.state = self.state is CallState.SETUP, state
-        if leg.flowing:
-            self.caller.prefer = leg.plan.codec if leg.plan else None
+        if leg.flowing and self.caller.can_join(leg):
+            self.caller.prepare_for(leg)
             self.caller.ring_with_media(status, now)
-            Bridge(self.caller, leg).connect()
+            self._join(leg).connect()
         else:
             self.caller.ring(status, now)
         if first and self.state is CallState.RINGING:
@@ -176,10 +192,14 @@ class Call:
     def leg_answered(self, leg: Leg, now: float) -> None:
         if leg is self.caller or (state := self._next(CallEvent.ANSWERED)) is None or self.caller is None:
             return
-        self.state = state
         self.callee = leg
-        self.bridge = Bridge(self.caller, leg)
-        self.caller.prefer = leg.plan.codec if leg.plan else None
+        if not self.caller.can_join(leg):
+            reason = "the two sides have no codec in common"
+            self._end(CallEvent.REFUSED, End(Result.UPSTREAM, 488, causes.q850_of(488), reason, "house"), now)
+            return
+        self.state = state
+        self.bridge = self._join(leg)
+        self.caller.prepare_for(leg)
         self.record.answered_at = self._facilities.wall(now)
         self._stop_timers()
         self._later(self._facilities.limits.max_duration_s, CallEvent.TOO_LONG, now)
@@ -205,8 +225,24 @@ class Call:
             CallEvent.FELL_SILENT, End(result, 408, causes.RECOVERY_ON_TIMER, f"no sound from the {who}", "house"), now
         )
 
+    def leg_pressed(self, leg: Leg, pressed: Pressed, now: float) -> None:
+        if self.stage is not None and leg is self.stage.leg:
+            self.stage.press(pressed.digit, now)
+        elif self.bridge is not None:
+            self.bridge.heard_digit(leg, pressed)
+
+    def leg_talks(self, leg: Leg, talking: bool) -> None:
+        if self.stage is not None and leg is self.stage.leg:
+            self.stage.talk(talking)
+
     def leg_requested(self, leg: Leg, transaction: ServerTransaction, request: Request, now: float) -> None:
-        if request.method in RELAYED_REQUESTS and self.bridge is not None:
+        pressed = pressed_in(request) if request.method == "INFO" else None
+        if pressed is not None and self.stage is not None:
+            leg.session.respond(transaction, 200, now)
+            self.leg_pressed(leg, pressed, now)
+        elif pressed is not None and self.bridge is not None and self.bridge.press(leg, pressed):
+            leg.session.respond(transaction, 200, now)
+        elif request.method in RELAYED_REQUESTS and self.bridge is not None:
             self.bridge.pass_on(leg, transaction, request, now)
         else:
             leg.session.respond(transaction, _STATUS_IN_DIALOG.get(request.method, 501), now)
@@ -230,8 +266,7 @@ class Call:
             targets = self._redirected(refused)
             if targets and self.caller is not None:
                 self._redirects += 1
-                policy = self._facilities.policy.like(self.caller.offered)
-                self._dial = Dial(self._facilities, self, self.record, targets, policy)
+                self._dial = Dial(self._facilities, self, self.record, targets, self.caller.offered)
                 self._dial.start(self._clock)
                 return
         ending = refused.ending
@@ -249,6 +284,15 @@ class Call:
             for target in self._reroute(uri):
                 places.setdefault(target.uri, target)
         return list(places.values())
+
+    def _join(self, leg: Leg) -> Bridge:
+        """The bridge between the caller and `leg`: that of its early media, if it had any."""
+        assert self.caller is not None  # noqa: S101 - who asks has one
+        if self._early is None or self._early.callee is not leg:
+            if self._early is not None:
+                self._early.close()
+            self._early = Bridge(self._facilities.media, self.caller, leg)
+        return self._early
 
     def _next(self, event: CallEvent) -> CallState | None:
         return TABLE.get((self.state, event))
@@ -272,6 +316,10 @@ class Call:
         record.ended_at = self._facilities.wall(now)
         record.result, record.sip_status, record.q850 = end.result, end.status, end.q850
         record.reason, record.ended_by = end.reason, end.by
+        if self.stage is not None:
+            self.stage.close(now)
+        if self._early is not None:
+            self._early.close()
         for leg in (self.caller, self.callee):
             if leg is not None:
                 leg.silence(now)
@@ -283,7 +331,7 @@ class Call:
         self._say(Change.ENDED)
         self._on_over(self)
         # What the call and its legs know of each other goes, so that they need not wait for the garbage collector
-        self.caller = self.callee = self.bridge = self._dial = None
+        self.caller = self.callee = self.bridge = self._early = self.stage = self._dial = None
 
     def _say(self, change: Change) -> None:
         self._facilities.bus.publish(CallChanged(change, self.record))

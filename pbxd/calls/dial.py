@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
+from media.plan import Codec
 from media.session import OutOfPorts
 from pbxd.calls.causes import COMPLETED_ELSEWHERE
 from pbxd.calls.facilities import Facilities
+from pbxd.calls.info import Pressed
 from pbxd.calls.leg import Headers, Leg, LegOwner
-from pbxd.calls.negotiate import Policy
+from pbxd.calls.policy import OfferedAudio
 from pbxd.calls.record import CallRecord, LegRecord, Role
 from pbxd.directory.binding import read_q
 from pbxd.ids import new_id
@@ -29,7 +31,8 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One place to ring: the URI to ask for, who it is in the record, and its next hops if they are known already."""
+    """One place to ring: the URI to ask for, who it is in the record, and its next hops if they are known already.
+    `codecs` are those of its own policy, empty for the house's."""
 
     party: str
     uri: Uri
@@ -39,6 +42,7 @@ class Target:
     settings: SessionSettings
     destinations: tuple[Destination, ...] = ()
     resolve: Uri | None = None
+    codecs: tuple[Codec, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +64,17 @@ class Dial:
     """The branches of one ringing. It owns its legs until one of them answers."""
 
     def __init__(
-        self, facilities: Facilities, owner: DialOwner, record: CallRecord, targets: Sequence[Target], policy: Policy
+        self,
+        facilities: Facilities,
+        owner: DialOwner,
+        record: CallRecord,
+        targets: Sequence[Target],
+        offered: OfferedAudio | None,
     ) -> None:
         self._facilities = facilities
         self._owner = owner
         self._record = record
-        self._policy = policy
+        self._offered = offered
         self._targets = targets
         self._legs: list[Leg] = []
         self._resolving = 0
@@ -99,6 +108,11 @@ class Dial:
         if not destinations:
             self._refuse(Refused(503, None), now)
             return
+        policy = self._facilities.policy_for(target.codecs).like(self._offered)
+        if not policy.codecs:
+            log.info("no codec in common with %s", target.party, extra={"call": self._record.id})
+            self._refuse(Refused(488, None), now)
+            return
         wall = self._facilities.wall(now)
         first = destinations[0]
         record = LegRecord(
@@ -119,7 +133,7 @@ class Dial:
                 to=target.to,
                 destinations=destinations,
                 headers=target.headers,
-                policy=self._policy,
+                policy=policy,
                 settings=target.settings,
                 now=now,
             )
@@ -150,6 +164,12 @@ class Dial:
 
     def leg_fell_silent(self, leg: Leg, now: float) -> None:
         """A phone that only rings need not speak."""
+
+    def leg_pressed(self, leg: Leg, pressed: Pressed, now: float) -> None:
+        """Digits of a phone that only rings mean nothing."""
+
+    def leg_talks(self, leg: Leg, talking: bool) -> None:
+        """Nobody listens to a phone that rings."""
 
     def leg_requested(self, leg: Leg, transaction: ServerTransaction, request: Request, now: float) -> None:
         self._owner.leg_requested(leg, transaction, request, now)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from media.plan import Codec
 from media.session import Media, MediaSession
 from media.wire import WireError
-from pbxd.calls.negotiate import Policy
+from pbxd.calls.policy import Policy
+from pbxd.calls.studio import Studio
 from pbxd.directory.accounts import Directory
 from pbxd.directory.registrar import Registrar
 from pbxd.events import Bus
@@ -45,6 +47,12 @@ class Hearer(Protocol):
     def fell_silent(self, now: float) -> None:
         """Nothing came for `Policy.silence_s`, though something should have."""
 
+    def talks(self, talking: bool) -> None:
+        """It began to speak, or stopped."""
+
+    def pressed(self, digit: str, duration_ms: int, now: float) -> None:
+        """A digit was heard: 0-9 * # A-D."""
+
 
 @dataclass(frozen=True, slots=True)
 class CallLimits:
@@ -57,9 +65,9 @@ class CallLimits:
 
 @dataclass(slots=True)
 class Facilities:
-    """The house as a call sees it. `wall` turns monotonic seconds into seconds since the epoch. A reload replaces
-    `limits`, `policy` and `session`; a call keeps what it began with. `hearers` are
-    told what wire noticed, by the key of their media."""
+    """The house as a call sees it. `clock` tells monotonic seconds, `wall` turns them into seconds since the epoch. A
+    reload replaces `limits`, `policy`, `session` and `language`; a call keeps what it began with. `hearers` are told
+    what wire noticed, by the key of their media."""
 
     stack: Stack
     sessions: SessionTable
@@ -69,10 +77,13 @@ class Facilities:
     resolver: Resolver
     network: Network
     bus: Bus
+    studio: Studio
+    clock: Callable[[], float]
     wall: Callable[[float], float]
     limits: CallLimits = field(default_factory=CallLimits)
     policy: Policy = field(default_factory=Policy)
     session: SessionSettings = field(default_factory=SessionSettings)
+    language: str = "en-us"
     hearers: dict[tuple[int, int], Hearer] = field(default_factory=dict)
 
     def contact(self, user: str | None, peer: Destination) -> Uri:
@@ -81,6 +92,10 @@ class Facilities:
         if peer.transport is Transport.UDP:
             return Uri.sip(user, host, port)
         return Uri.sip(user, host, port, transport=peer.transport.value.lower())
+
+    def policy_for(self, codecs: tuple[Codec, ...]) -> Policy:
+        """The policy for a phone or trunk with codecs of its own; the house's when it has none."""
+        return replace(self.policy, codecs=codecs) if codecs else self.policy
 
     def open_media(self, peer: Destination) -> MediaSession:
         """Ports for a stream with `peer`. Raises `media.OutOfPorts`."""

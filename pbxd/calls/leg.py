@@ -8,13 +8,16 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from media.plan import Codec, MediaPlan
 from media.session import MediaSession
 from media.wire import WireError
 from pbxd.calls.facilities import Facilities
-from pbxd.calls.negotiate import Endpoint, Negotiation, OfferedAudio, Policy, offered_audio
+from pbxd.calls.info import Pressed
+from pbxd.calls.negotiate import Endpoint, Negotiation, offered_audio
+from pbxd.calls.policy import OfferedAudio, Policy
 from pbxd.calls.record import LegQuality, LegRecord
 from pbxd.sip.dialog import destination_of
 from pbxd.sip.errors import SdpError
@@ -48,6 +51,12 @@ class LegOwner(Protocol):
     def leg_fell_silent(self, leg: Leg, now: float) -> None:
         """No packet came of the leg for the RTP timeout."""
 
+    def leg_pressed(self, leg: Leg, pressed: Pressed, now: float) -> None:
+        """The far side pressed a digit: as a telephone event, or in its sound where that is listened to."""
+
+    def leg_talks(self, leg: Leg, talking: bool) -> None:
+        """The far side began to speak, or stopped; told in rooms only."""
+
     def leg_requested(self, leg: Leg, transaction: ServerTransaction, request: Request, now: float) -> None:
         """A request in the dialog: INFO, MESSAGE, REFER..."""
 
@@ -56,7 +65,8 @@ class LegOwner(Protocol):
 
 
 class Leg:
-    """One dialog with its media. `allowed` bounds our direction: what the other side of the call wants."""
+    """One dialog with its media. `allowed` bounds our direction: what the other side of the call wants. `prefer` is the
+    codec that needs no conversion there, `within` those that can be joined with it (None: all)."""
 
     __slots__ = (
         "_answered_sdp",
@@ -72,6 +82,7 @@ class Leg:
         "prefer",
         "record",
         "session",
+        "within",
     )
 
     session: Session
@@ -87,6 +98,7 @@ class Leg:
         self.offered: OfferedAudio | None = None
         self.allowed = Direction.SENDRECV
         self.prefer: Codec | None = None
+        self.within: frozenset[Codec] | None = None
         self.plan: MediaPlan | None = None
         self._first_offer: SessionDescription | None = None
         self._answered_sdp = False
@@ -94,12 +106,18 @@ class Leg:
 
     @classmethod
     def incoming(
-        cls, facilities: Facilities, owner: LegOwner, record: LegRecord, transaction: ServerTransaction, now: float
+        cls,
+        facilities: Facilities,
+        owner: LegOwner,
+        record: LegRecord,
+        transaction: ServerTransaction,
+        policy: Policy,
+        now: float,
     ) -> Leg | None:
         """A leg for an INVITE. None: it broke a rule and has been answered. Raises `media.OutOfPorts`."""
         request, flow = transaction.request, transaction.flow
         peer = destination_of(flow)
-        leg = cls._with_media(facilities, owner, record, peer, facilities.policy)
+        leg = cls._with_media(facilities, owner, record, peer, policy)
         session = Session.incoming(
             facilities.stack,
             transaction,
@@ -178,6 +196,29 @@ class Leg:
         """What the far side last wished: SENDONLY or INACTIVE is a hold."""
         return self.negotiation.remote_direction
 
+    # ---- what it may be joined with
+
+    def can_join(self, other: Leg) -> bool:
+        """Whether the sound of both can be joined, now or by the answer that this one has yet to give."""
+        if other.plan is None or self._facilities.policy.converts:
+            return True
+        theirs = other.plan.codec
+        if self.plan is not None:
+            return self.plan.codec.relays(theirs)
+        codecs = self.offered.codecs if self.offered is not None else self.negotiation.policy.codecs
+        return any(codec.relays(theirs) for codec in codecs)
+
+    def prepare_for(self, other: Leg) -> None:
+        """From here on this leg agrees to what can be joined with `other`, best without conversion."""
+        if other.plan is None:
+            return
+        theirs = other.plan.codec
+        self.prefer = theirs
+        self.negotiation.policy = replace(self.negotiation.policy, hears=other.negotiation.theirs)
+        if not self._facilities.policy.converts:
+            known = other.negotiation.understood
+            self.within = frozenset(codec for codec in Codec if codec.relays(theirs) or codec in known)
+
     # ---- a calling leg, before its answer
 
     def read_offer(self) -> bool:
@@ -211,7 +252,7 @@ class Leg:
         """Answers the caller: with our answer, with the one given before in a 18x, or with our offer."""
         self.record.answered_at = self._facilities.wall(now)
         if self.offered is None:
-            sdp: bytes | None = self.negotiation.offer(self.allowed)
+            sdp: bytes | None = self.negotiation.offer(self.allowed, self.prefer)
         elif self._answered_sdp:
             sdp = None
         else:
@@ -224,7 +265,7 @@ class Leg:
 
     def _answer_first_offer(self) -> bytes:
         assert self._first_offer is not None  # noqa: S101 - self.offered was read from it
-        sdp, plan = self.negotiation.answer(self._first_offer, self.allowed, self.prefer)
+        sdp, plan = self.negotiation.answer(self._first_offer, self.allowed, self.prefer, self.within)
         self._first_offer = None
         self._answered_sdp = True
         self._apply(plan)
@@ -232,13 +273,20 @@ class Leg:
 
     # ---- later
 
-    def follow(self, direction: Direction, now: float) -> None:
-        """Offers the far side the direction that the other side of the call now wants, if that is news."""
-        if direction is self.allowed:
+    def follow(self, direction: Direction, codec: Codec | None, now: float) -> None:
+        """Offers the far side the direction that the other side of the call now wants, and what can be joined with its
+        `codec`, if any of that is news."""
+        joined = codec is None or self.plan is None or codec.relays(self.plan.codec) or self._facilities.policy.converts
+        if direction is self.allowed and joined:
             return
         self.allowed = direction
         if self.session.established:
-            self.session.offer(self.negotiation.offer(direction), now)
+            self.session.offer(self.negotiation.offer(direction, self._codec_kept if joined else codec), now)
+
+    @property
+    def _codec_kept(self) -> Codec | None:
+        """The codec that a new offer of ours begins with."""
+        return self.plan.codec if self.plan is not None else self.prefer
 
     def hangup(self, now: float, *, status: int = 480, reason: str | None = None) -> None:
         """Ends the leg from any state; its owner hears `leg_ended`."""
@@ -257,6 +305,14 @@ class Leg:
     def fell_silent(self, now: float) -> None:
         """Wire waited in vain."""
         self.owner.leg_fell_silent(self, now)
+
+    def pressed(self, digit: str, duration_ms: int, now: float) -> None:
+        """Wire heard a digit."""
+        self.owner.leg_pressed(self, Pressed(digit, duration_ms), now)
+
+    def talks(self, talking: bool) -> None:
+        """Wire heard it begin or stop to speak."""
+        self.owner.leg_talks(self, talking)
 
     # ---- SessionUser
 
@@ -285,11 +341,11 @@ class Leg:
 
     def on_offer(self, sdp: bytes | None, now: float) -> None:
         if sdp is None:
-            self.session.answer(self.negotiation.offer(self.allowed), now)
+            self.session.answer(self.negotiation.offer(self.allowed, self._codec_kept), now)
             return
         try:
             offer = SessionDescription.parse(sdp)
-            answer, plan = self.negotiation.answer(offer, self.allowed, self.plan.codec if self.plan else self.prefer)
+            answer, plan = self.negotiation.answer(offer, self.allowed, self._codec_kept, self.within)
             self._apply(plan)
         except SdpError:
             self.session.refuse(488, now)
@@ -339,7 +395,7 @@ class Leg:
         except WireError as error:
             raise SdpError("the media cannot be set up", 488) from error
         self.plan = plan
-        self.record.codec = plan.codec.name
+        self.record.codec = plan.codec.value
 
     def _end(self, ending: Ending, now: float) -> None:
         """Tells the owner, once. A far side that must be hung up because it makes no sense is not waited for."""

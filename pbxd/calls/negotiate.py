@@ -12,16 +12,17 @@ from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 
 from media.plan import Codec, MediaPlan
+from pbxd.calls.numbers import PayloadTypes
+from pbxd.calls.opus import OpusParameters
+from pbxd.calls.policy import COMFORT_NOISE, EVENT_CLOCK, EVENT_NAME, OfferedAudio, Policy, codec_of, understood
 from pbxd.sip.errors import SdpError
 from pbxd.sip.sdp import Direction, Format, MediaLine, Origin, SessionDescription
 
-STATIC_TYPES = {Codec.PCMU: 0, Codec.PCMA: 8}
-COMFORT_NOISE = 13
-DTMF_NAME = "TELEPHONE-EVENT"
-DTMF_TYPE = 101
 MAX_PORT = 65535
 SERVED_PROTOCOLS = frozenset({"RTP/AVP", "RTP/AVPF"})
-PTIMES_MS = (10, 20, 30, 40, 60)
+EVENTS_TAKEN = "0-15"
+WANTED_TYPES = {Codec.OPUS: 111, Codec.L16: 118, Codec.L16_WIDE: 119}
+WANTED_EVENT_TYPES = {8000: 101, 16000: 103, 48000: 102}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,41 +34,11 @@ class Endpoint:
     rtcp_port: int
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """What may be negotiated: codecs in order of preference, packet time in ms, extras, and after how many seconds
-    without a packet a stream counts as dead (0: never)."""
-
-    codecs: tuple[Codec, ...] = (Codec.PCMU, Codec.PCMA)
-    ptime_ms: int = 20
-    dtmf: bool = True
-    comfort_noise: bool = False
-    silence_s: float = 60.0
-
-    def like(self, offered: OfferedAudio | None) -> Policy:
-        """This policy, its order and extras changed to what a caller offered, so that the callee is asked for
-        what needs no conversion first."""
-        if offered is None:
-            return self
-        first = tuple(codec for codec in offered.codecs if codec in self.codecs)
-        rest = tuple(codec for codec in self.codecs if codec not in first)
-        return replace(self, codecs=first + rest, comfort_noise=offered.comfort_noise)
-
-
-@dataclass(frozen=True, slots=True)
-class OfferedAudio:
-    """What a far side's audio line says, in our words."""
-
-    codecs: tuple[Codec, ...]
-    payload_types: dict[Codec, int]
-    dtmf: Format | None
-    comfort_noise: bool
-
-
 @dataclass(slots=True)
 class Negotiation:
     """One leg's offers and answers. `endpoint` is ours; `sources` are the IPs the far side may send from besides
-    the one its SDP names (where its signalling comes from: NAT)."""
+    the one its SDP names (where its signalling comes from: NAT). `understood` are the codecs of ours that the far side
+    ever named, `theirs` what it said last of the Opus it wants."""
 
     endpoint: Endpoint
     policy: Policy
@@ -77,55 +48,75 @@ class Negotiation:
     lines: tuple[MediaLine, ...] = ()
     audio: int = 0
     remote_direction: Direction = Direction.SENDRECV
+    understood: frozenset[Codec] = frozenset()
+    theirs: OpusParameters = field(default_factory=OpusParameters)
+    _types: PayloadTypes = field(default_factory=PayloadTypes, repr=False)
     _last: SessionDescription | None = field(default=None, repr=False)
 
-    def offer(self, direction: Direction = Direction.SENDRECV) -> bytes:
-        """Our offer: first of the session, or a new one with the m-lines it has so far."""
-        lines = list(self.lines) or [self._audio_line(self._formats(), direction)]
-        lines[self.audio] = self._audio_line(self._formats(), direction)
+    def offer(self, direction: Direction = Direction.SENDRECV, joined: Codec | None = None) -> bytes:
+        """Our offer: first of the session, or a new one with the m-lines it has so far. `joined` is the codec that the
+        stream is to be joined with: only what can be is offered, that one first."""
+        codecs = self.policy.codecs if joined is None else self.policy.joining(joined)
+        ours = self._audio_line(self._formats(codecs or self.policy.codecs), direction)
+        lines = list(self.lines) or [ours]
+        lines[self.audio] = ours
         return self._write(tuple(lines))
 
     def answer(
-        self, offer: SessionDescription, allowed: Direction = Direction.SENDRECV, prefer: Codec | None = None
+        self,
+        offer: SessionDescription,
+        allowed: Direction = Direction.SENDRECV,
+        prefer: Codec | None = None,
+        within: frozenset[Codec] | None = None,
     ) -> tuple[bytes, MediaPlan]:
         """Our answer to `offer` and the plan it makes. `allowed` bounds our direction; `prefer` is the codec that
-        needs no conversion. Raises `SdpError` (488) when no line of it can be served."""
+        needs no conversion; `within` holds the codecs that can be joined with the rest of the call (None: all). Raises
+        `SdpError` (488) when no line of it can be served."""
         served = _served(offer, self.policy)
         if served is None:
             raise SdpError("no audio line with a codec of ours", 488)
         index, line, offered = served
-        codec = prefer if prefer in offered.codecs else offered.codecs[0]
+        codec = _best(offered, prefer, within)
+        self._types.learn(line)
+        self._learn(offered)
         self.remote_direction = _wish(line)
         direction = _both(allowed, line.direction.reversed)
-        chosen = [_codec_format(codec, offered.payload_types[codec])]
-        if offered.dtmf and self.policy.dtmf:
-            chosen.append(replace(offered.dtmf, fmtp="0-15"))
+        payload_type = offered.payload_types[codec]
+        chosen = [self._codec_format(codec, payload_type)]
+        event = offered.event_for(codec) if self.policy.dtmf else None
+        if event is not None:
+            chosen.append(replace(event, fmtp=EVENTS_TAKEN))
         if offered.comfort_noise:
             chosen.append(Format(pt=COMFORT_NOISE, name="CN", rate=8000))
         mine = replace(self._audio_line(chosen, direction), rtcp_mux=line.rtcp_mux, proto=line.proto)
         lines = tuple(mine if at == index else other.refusal() for at, other in enumerate(offer.media))
         self.audio = index
-        return self._write(lines), self._plan(line, offer, offered, codec, offered.payload_types[codec], direction)
+        return self._write(lines), self._plan(line, offer, offered, codec, payload_type, direction)
 
     def accept(self, answer: SessionDescription) -> MediaPlan:
         """The plan that the far side's answer to our offer makes. Raises `SdpError` (488) when it cannot be used."""
         if self._last is None or len(answer.media) < len(self._last.media):
             raise SdpError("the answer has fewer m-lines than our offer", 488)
-        line = answer.media[self.audio]
-        offered = _understood(line, self.policy)
+        line, offer = answer.media[self.audio], self._last.media[self.audio]
+        offered = understood(line, self.policy, offer)
         if not _usable(line) or not offered.codecs:
             raise SdpError("the answer took none of our codecs", 488)
-        ours = self._last.media[self.audio].direction
-        self._learn_direction(ours, _wish(line))
+        self._learn(offered)
+        self._learn_direction(offer.direction, _wish(line))
+        ours = {codec: int(form.pt) for form in offer.formats if (codec := codec_of(form)) is not None}
         codec = offered.codecs[0]
-        direction = _both(ours, line.direction.reversed)
-        plan = self._plan(line, answer, offered, codec, STATIC_TYPES[codec], direction)
-        other = next((STATIC_TYPES[also] for also in offered.codecs[1:]), None)
+        direction = _both(offer.direction, line.direction.reversed)
+        plan = self._plan(line, answer, offered, codec, ours[codec], direction)
+        other = next((ours[also] for also in offered.codecs[1:] if also.relays(codec)), None)
         return replace(plan, other_payload_type=other)
 
     def last(self) -> SessionDescription | None:
         """What we said last."""
         return self._last
+
+    def _learn(self, offered: OfferedAudio) -> None:
+        self.understood |= frozenset(offered.codecs)
+        self.theirs = offered.opus
 
     def _learn_direction(self, ours: Direction, theirs: Direction) -> None:
         # An answer can only narrow our offer, so an axis that we did not offer tells nothing of their wish.
@@ -143,7 +134,7 @@ class Negotiation:
         direction: Direction,
     ) -> MediaPlan:
         address = _reachable(line.address or session.address)
-        dtmf = int(offered.dtmf.pt) if offered.dtmf and self.policy.dtmf else None
+        event = offered.event_for(codec) if self.policy.dtmf else None
         return MediaPlan(
             remote=(address, line.port) if address else None,
             remote_rtcp=(address, _rtcp_port(line)) if address else None,
@@ -151,26 +142,41 @@ class Negotiation:
             codec=codec,
             payload_type=offered.payload_types[codec],
             receive_payload_type=receive_type,
-            dtmf_send=dtmf,
-            dtmf_receive=self._dtmf_we_named() if dtmf is not None else None,
+            dtmf_send=int(event.pt) if event is not None else None,
+            dtmf_receive=self._event_we_named(event.rate) if event is not None else None,
+            dtmf_clock=event.rate if event is not None and event.rate != codec.clock else 0,
             cn=offered.comfort_noise,
-            ptime_ms=_ptime(line, self.policy.ptime_ms),
+            ptime_ms=_ptime(line, self.policy.ptime_ms, codec, offered.opus),
             sends=direction.sends and address is not None,
             receives=direction.receives,
             latch_from=self.sources | _origins(address),
             silence_s=self.policy.silence_s,
+            codec_settings=self.policy.settings(codec, offered.opus),
         )
 
-    def _dtmf_we_named(self) -> int | None:
+    def _event_we_named(self, clock: int) -> int | None:
         line = self._last.media[self.audio] if self._last else None
-        named = [int(form.pt) for form in line.formats if form.name == DTMF_NAME] if line else []
+        named = [int(form.pt) for form in line.formats if (form.name, form.rate) == (EVENT_NAME, clock)] if line else []
         return named[0] if named else None
 
-    def _formats(self) -> list[Format]:
-        formats = [_codec_format(codec, STATIC_TYPES[codec]) for codec in self.policy.codecs]
+    def _codec_format(self, codec: Codec, payload_type: int) -> Format:
+        if codec is Codec.OPUS:
+            return self.policy.opus_format(payload_type)
+        return Format(pt=payload_type, name=codec.encoding, rate=codec.clock)
+
+    def _number(self, codec: Codec) -> int:
+        static = codec.static_payload_type
+        if static is not None:
+            return static
+        return self._types.number(codec.encoding, codec.clock, codec.channels, WANTED_TYPES[codec])
+
+    def _formats(self, codecs: Sequence[Codec]) -> list[Format]:
+        formats = [self._codec_format(codec, self._number(codec)) for codec in codecs]
         if self.policy.dtmf:
-            formats.append(Format(pt=DTMF_TYPE, name=DTMF_NAME, rate=8000, fmtp="0-15"))
-        if self.policy.comfort_noise:
+            for clock in dict.fromkeys((EVENT_CLOCK, *(codec.clock for codec in codecs))):
+                number = self._types.number(EVENT_NAME, clock, 1, WANTED_EVENT_TYPES[clock])
+                formats.append(Format(pt=number, name=EVENT_NAME, rate=clock, fmtp=EVENTS_TAKEN))
+        if self.policy.comfort_noise and any(codec.clock == EVENT_CLOCK for codec in codecs):
             formats.append(Format(pt=COMFORT_NOISE, name="CN", rate=8000))
         return formats
 
@@ -206,7 +212,7 @@ def _served(offer: SessionDescription, policy: Policy) -> tuple[int, MediaLine, 
     """The first audio line with a codec of ours, and its place."""
     for index, line in enumerate(offer.media):
         if _usable(line):
-            offered = _understood(line, policy)
+            offered = understood(line, policy)
             if offered.codecs:
                 return index, line, offered
     return None
@@ -221,19 +227,14 @@ def _usable(line: MediaLine) -> bool:
     )
 
 
-def _understood(line: MediaLine, policy: Policy) -> OfferedAudio:
-    payload_types: dict[Codec, int] = {}
-    dtmf: Format | None = None
-    comfort_noise = False
-    for form in line.formats:
-        codec = _CODEC_NAMES.get(form.name) if form.rate == 8000 and form.channels == 1 else None
-        if codec is not None and codec in policy.codecs:
-            payload_types.setdefault(codec, int(form.pt))
-        elif form.name == DTMF_NAME and form.rate == 8000:
-            dtmf = dtmf or form
-        elif form.pt == COMFORT_NOISE or form.name == "CN":
-            comfort_noise = form.pt == COMFORT_NOISE
-    return OfferedAudio(tuple(payload_types), payload_types, dtmf, comfort_noise)
+def _best(offered: OfferedAudio, prefer: Codec | None, within: frozenset[Codec] | None) -> Codec:
+    """Of what is offered, what needs the least conversion; else what the far side likes best."""
+    codecs = [codec for codec in offered.codecs if within is None or codec in within]
+    if not codecs:
+        raise SdpError("nothing that is offered can be joined with the other side of the call", 488)
+    if prefer is None or prefer in codecs:
+        return prefer or codecs[0]
+    return next((codec for codec in codecs if codec.relays(prefer)), codecs[0])
 
 
 def _wish(line: MediaLine) -> Direction:
@@ -269,19 +270,16 @@ def _rtcp_port(line: MediaLine) -> int:
 
 
 _NOWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared, not bound
-_CODEC_NAMES = {codec.name: codec for codec in Codec}
-
-
-def _codec_format(codec: Codec, payload_type: int) -> Format:
-    return Format(pt=payload_type, name=codec.name, rate=8000)
 
 
 def _both(one: Direction, other: Direction) -> Direction:
     return Direction.of(sends=one.sends and other.sends, receives=one.receives and other.receives)
 
 
-def _ptime(line: MediaLine, default_ms: int) -> int:
+def _ptime(line: MediaLine, default_ms: int, codec: Codec, opus: OpusParameters) -> int:
     wish = line.ptime or default_ms
+    if codec is Codec.OPUS and opus.min_ptime_ms is not None:
+        wish = max(wish, opus.min_ptime_ms)
     if line.maxptime:
         wish = min(wish, line.maxptime)
-    return max((ptime for ptime in PTIMES_MS if ptime <= wish), default=PTIMES_MS[0])
+    return max((ptime for ptime in codec.ptimes_ms if ptime <= wish), default=codec.ptimes_ms[0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from media.plan import Codec
 from pbxd.calls.identity import Caller, caller_of, claims_nobody
 from pbxd.directory.accounts import Directory
 from pbxd.directory.authentication import Authenticator, Outcome
@@ -26,6 +27,11 @@ class Peer:
     def party(self) -> str:
         """Who it is in a call's record."""
         return self.device.user if self.device else self.trunk.name if self.trunk else ""
+
+    @property
+    def codecs(self) -> tuple[Codec, ...]:
+        """The codecs of its own policy; empty for the house's."""
+        return self.device.codecs if self.device else self.trunk.codecs if self.trunk else ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,14 @@ class ToEcho:
 
 
 @dataclass(frozen=True, slots=True)
+class ToHouse:
+    """The house itself answers: the act for the extension's kind performs."""
+
+    extension: Extension
+    direction: Direction
+
+
+@dataclass(frozen=True, slots=True)
 class ToTrunk:
     """Leave the house by a trunk, which is asked for `number`."""
 
@@ -46,7 +54,7 @@ class Reject:
     reason: str
 
 
-Route = ToUser | ToEcho | ToTrunk | Reject
+Route = ToUser | ToEcho | ToHouse | ToTrunk | Reject
 
 
 class Numbers(Protocol):
@@ -77,6 +85,8 @@ def route(numbers: Numbers, account: Account, called: str, *, source: Trunk | No
 def _to_extension(numbers: Numbers, account: Account, extension: Extension, direction: Direction) -> Route:
     if extension.kind is ExtensionKind.ECHO:
         return ToEcho(extension, direction)
+    if extension.kind is not ExtensionKind.USER:
+        return ToHouse(extension, direction)
     user = numbers.user(account, extension.user or "")
     if user is None:
         return Reject(404, "the extension has no user")

@@ -6,7 +6,7 @@ The core of the SIP stack. It keeps the live calls, and decides nothing that a p
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from media.session import OutOfPorts
 from pbxd.calls import causes
@@ -19,9 +19,11 @@ from pbxd.calls.pager import MAX_BODY, Page
 from pbxd.calls.peer import Challenge, Peer, peer_of
 from pbxd.calls.record import CallRecord, Direction, LegRecord, Result, Role
 from pbxd.calls.register import Registration
-from pbxd.calls.routing import Reject, Route, ToEcho, ToTrunk, ToUser, route
+from pbxd.calls.routing import Reject, Route, ToEcho, ToHouse, ToTrunk, ToUser, route
+from pbxd.calls.stage import Act
 from pbxd.calls.targets import targets_of
 from pbxd.directory.authentication import Authenticator
+from pbxd.directory.model import Extension, ExtensionKind
 from pbxd.errors import HouseError, Overloaded
 from pbxd.ids import new_id
 from pbxd.sip.errors import ParseError
@@ -34,19 +36,25 @@ from pbxd.sip.uri import Uri
 log = logging.getLogger(__name__)
 
 Headers = Sequence[tuple[str, str]]
+MakeAct = Callable[[Extension, CallRecord], Act]
 SERVED_SCHEMES = frozenset({"sip", "sips", "tel"})
 _AUTHENTICATED = frozenset({"INVITE", "REGISTER", "MESSAGE"})
 
 
 class Switch:
-    """The house's core: `calls` by id, newest last. `clock` is asked for the time by what comes back later (DNS)."""
+    """The house's core: `calls` by id, newest last. `acts` make what the house does at numbers of its own."""
 
     def __init__(
-        self, facilities: Facilities, authenticator: Authenticator, admission: Admission, clock: Callable[[], float]
+        self,
+        facilities: Facilities,
+        authenticator: Authenticator,
+        admission: Admission,
+        acts: Mapping[ExtensionKind, MakeAct],
     ) -> None:
         self._facilities = facilities
         self._authenticator = authenticator
-        self._clock = clock
+        self._clock = facilities.clock
+        self._acts = acts
         self._registration = Registration(facilities, authenticator)
         self._methods: dict[str, Callable[[ServerTransaction, Request, float], None]] = {
             "INVITE": self._invite,
@@ -273,6 +281,7 @@ class Switch:
 
     def _caller_leg(self, call: Call, peer: Peer, transaction: ServerTransaction, now: float) -> Leg | None:
         flow, wall = transaction.flow, self._facilities.wall(now)
+        policy = self._facilities.policy_for(peer.codecs)
         record = LegRecord(
             id=new_id("leg", wall),
             role=Role.CALLER,
@@ -282,7 +291,7 @@ class Switch:
             started_at=wall,
         )
         try:
-            return Leg.incoming(self._facilities, call, record, transaction, now)
+            return Leg.incoming(self._facilities, call, record, transaction, policy, now)
         except OutOfPorts:
             self._admit(transaction, Refusal.PORTS_FULL)
             return None
@@ -294,6 +303,8 @@ class Switch:
             call.refuse(End(Result.CLIENT, 488, causes.q850_of(488), "no codec in common", "house"), now)
         elif isinstance(found, ToEcho):
             call.echo(now)
+        elif isinstance(found, ToHouse):
+            call.perform(self._acts[found.extension.kind](found.extension, call.record), now)
         else:
             targets = targets_of(self._facilities, found, request, peer.caller, peer.account, now)
             if targets:

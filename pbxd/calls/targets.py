@@ -29,6 +29,7 @@ def targets_of(
     if isinstance(route, ToTrunk):
         return [_to_trunk(facilities, route, request, caller, account, hops)]
     domain = domain_of(account)
+    device = facilities.directory.device(account, route.user.name)
     headers = (*passed_headers(request, caller, domain, trusted_peer=False), ("Max-Forwards", str(hops)))
     return [
         Target(
@@ -39,6 +40,7 @@ def targets_of(
             headers=headers,
             settings=facilities.session,
             destinations=(destination,) if (destination := binding.destination()) else (),
+            codecs=device.codecs if device is not None else (),
         )
         for binding in facilities.registrar.bindings(Aor(account.id, route.user.name), now)
     ]
@@ -58,6 +60,7 @@ def _to_trunk(
         headers=(*passed_headers(request, caller, domain, trusted_peer=True), ("Max-Forwards", str(hops))),
         settings=_settings_for(facilities.session, route.trunk),
         resolve=uri,
+        codecs=route.trunk.codecs,
     )
 
 

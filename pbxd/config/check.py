@@ -78,11 +78,30 @@ def _extensions(root: dict[str, object]) -> Found:
 def _numbers(root: dict[str, object]) -> Found:
     phones = _mapping(root, "phones")
     first = set(_first_numbers(root))
-    for number in _mapping(root, "extensions"):
-        if number in phones:
-            yield ("extensions", number), f"the number {number} is also a phone under phones"
-        elif number in first:
-            yield ("extensions", number), f"the number {number} is also one of first_start.phones"
+    extensions = _mapping(root, "extensions")
+    for number in extensions:
+        if (owner := _owner(number, phones, first)) is not None:
+            yield ("extensions", number), f"the number {number} is also {owner}"
+    rooms: dict[str, str] = {}
+    for text in _mapping(root, "conferences"):
+        for number in _expanded(text):
+            owner = _owner(number, phones, first) or ("an extension" if number in extensions else rooms.get(number))
+            if owner is not None:
+                yield ("conferences", text), f"the number {number} is also {owner}"
+            rooms[number] = f"in the conferences {text}"
+
+
+def _owner(number: str, phones: dict[str, object], first: set[str]) -> str | None:
+    if number in phones:
+        return "a phone under phones"
+    return "one of first_start.phones" if number in first else None
+
+
+def _expanded(text: str) -> tuple[str, ...]:
+    try:
+        return NumberRange.parse(text).numbers
+    except ValueError:
+        return ()
 
 
 def _trunks(root: dict[str, object]) -> Found:

@@ -11,6 +11,8 @@ from typing import Annotated, Self
 
 from pydantic import Field, PrivateAttr, SecretStr, model_validator
 
+from pbxd.config.acoustics import Sound
+from pbxd.config.destinations import Conference, Extension
 from pbxd.config.section import (
     RESTART,
     Count,
@@ -29,6 +31,7 @@ from pbxd.config.section import (
     Switch,
 )
 from pbxd.config.security import Security
+from pbxd.config.sound import Codecs, OwnCodecs
 from pbxd.config.values import (
     Address,
     AddressField,
@@ -38,6 +41,7 @@ from pbxd.config.values import (
     Number,
     NumberRange,
     NumberRangeField,
+    Numbers,
     PathField,
     PortRange,
     PortRangeField,
@@ -71,11 +75,6 @@ class MailSecurity(StrEnum):
     STARTTLS = "starttls"
     TLS = "tls"
     NONE = "none"
-
-
-class CodecName(StrEnum):
-    PCMU = "PCMU"
-    PCMA = "PCMA"
 
 
 class SourceKind(StrEnum):
@@ -297,18 +296,6 @@ class Rtp(Section):
     )
 
 
-class Codecs(Section):
-    allow: tuple[CodecName, ...] = Field(
-        default=(CodecName.PCMU, CodecName.PCMA),
-        min_length=1,
-        max_length=8,
-        description="codecs in order of preference",
-    )
-    ptime_ms: Count = Field(
-        default=20, multiple_of=10, le=60, description="length of sound in one packet, as we ask for it"
-    )
-
-
 class Calls(Section):
     max: Count = Field(default=1_000, description="calls at a time; above that 503")
     setup_rate: Count = Field(default=300, description="new calls a second; above that 503")
@@ -346,17 +333,7 @@ class FirstStart(Section):
 class Phone(Section):
     password: Secret = Field(description="its digest password, 8 characters at least")
     name: Label = Field(default="", description="the caller name it shows")
-
-
-class Extension(Section):
-    echo: Switch = Field(default=False, description="says back what it hears")
-    user: Number | None = Field(default=None, description="rings the phones of this user")
-
-    @model_validator(mode="after")
-    def _one_kind(self) -> Self:
-        if self.echo is (self.user is not None):
-            raise ValueError("an extension is either echo: true or user: NUMBER")
-        return self
+    codecs: OwnCodecs = Field(default=None, description="its own codecs in order of preference; null is the house's")
 
 
 class TrunkRegister(Section):
@@ -373,6 +350,7 @@ class Trunk(Section):
     register_: TrunkRegister | None = Field(default=None, alias="register", description="register out to the proxy")
     max_calls: Count | None = Field(default=None, description="calls at a time over this trunk; null is no limit")
     transit: Switch = Field(default=False, description="whether calls that come from it may leave again by a route")
+    codecs: OwnCodecs = Field(default=None, description="its own codecs in order of preference; null is the house's")
 
     @model_validator(mode="after")
     def _reachable(self) -> Self:
@@ -450,6 +428,7 @@ class Store(Section):
 Phones = Annotated[dict[Number, Phone], Field(max_length=10_000)]
 Extensions = Annotated[dict[Number, Extension], Field(max_length=10_000)]
 Trunks = Annotated[dict[Name, Trunk], Field(max_length=1_000)]
+Conferences = Annotated[dict[Numbers, Conference], Field(max_length=1_000)]
 Routes = Annotated[tuple[Route, ...], Field(max_length=1_000)]
 Keys = Annotated[dict[Name, Key], Field(max_length=1_000)]
 
@@ -467,11 +446,13 @@ class Config(Section):
     security: Security = Field(default=Security(), description="who is slowed, and who is banned")
     rtp: Rtp = Field(default=Rtp(), description="sound on the network")
     codecs: Codecs = Field(default=Codecs(), description="sound in the packet")
+    sound: Sound = Field(default=Sound(), description="what the house sounds like")
     calls: Calls = Field(default=Calls(), description="limits of calls")
     http: Http = Field(default=Http(), description="the control plane")
     first_start: FirstStart = Field(default=FirstStart(), description="what an empty house is given")
     phones: Phones = Field(default={}, description="declared phones by number: user, device and extension in one")
     extensions: Extensions = Field(default={"600": Extension(echo=True)}, description="declared extensions by number")
+    conferences: Conferences = Field(default={}, description="conference rooms by number or range of numbers")
     trunks: Trunks = Field(default={}, description="providers by name")
     routes: Routes = Field(default=(), description="which trunk takes which dialled number; the first match wins")
     keys: Keys = Field(default={}, description="API keys by name")

@@ -162,6 +162,7 @@ NumberRangeField = Annotated[
 ]
 NetworkField = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network), PlainSerializer(str)]
 Number = Annotated[str, BeforeValidator(lambda value: parse_number(_text(value)))]
+Numbers = Annotated[str, BeforeValidator(lambda value: str(NumberRange.parse(_text(value))))]
 IPv4Field = Annotated[IPv4Address, BeforeValidator(_text_or(IPv4Address))]
 IPv6Field = Annotated[IPv6Address, BeforeValidator(_text_or(IPv6Address))]
 PathField = Annotated[Path, BeforeValidator(_text_or(Path))]

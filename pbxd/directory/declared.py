@@ -14,8 +14,11 @@ from typing import Any
 
 from sqlalchemy import Table
 
+from pbxd.config.destinations import Extension as DeclaredExtension
 from pbxd.config.schema import Config
-from pbxd.directory.model import ExtensionKind, TrunkRegister
+from pbxd.config.sound import codecs_named
+from pbxd.config.values import NumberRange
+from pbxd.directory.model import DeclaredCodecs, ExtensionKind, TrunkRegister
 from pbxd.directory.passwords import Hashes
 from pbxd.directory.snapshot import Row, Rows
 from pbxd.ids import new_id
@@ -113,17 +116,34 @@ def _phones(config: Config, account_id: str, own: dict[str, list[Row]], changes:
     changes.match("devices", own["devices"], "auth_username", devices)
     ids = {row["name"]: row["id"] for row in own["users"] if not row["declared"]} | ids
     for number, extension in config.extensions.items():
-        if extension.echo:
-            extensions[number] = _extension(account_id, ExtensionKind.ECHO, None)
+        kind = _kind(extension)
+        if kind is not ExtensionKind.USER:
+            extensions[number] = _extension(account_id, kind, None, {"play": extension.play} if extension.play else {})
         elif extension.user in ids:
             extensions[number] = _extension(account_id, ExtensionKind.USER, ids[extension.user])
         else:  # a phone of first_start that was not made
             log.warning("the extension %s leads to the user %s, who does not exist", number, extension.user)
+    for text, conference in config.conferences.items():
+        room = _extension(account_id, ExtensionKind.CONFERENCE, None, conference.model_dump(mode="json"))
+        extensions.update(dict.fromkeys(NumberRange.parse(text).numbers, room))
     changes.match("extensions", own["extensions"], "number", extensions)
 
 
-def _extension(account_id: str, kind: ExtensionKind, user_id: str | None) -> dict[str, Any]:
-    return {"account_id": account_id, "kind": kind.value, "user_id": user_id}
+def _kind(extension: DeclaredExtension) -> ExtensionKind:
+    if extension.echo:
+        return ExtensionKind.ECHO
+    if extension.digits:
+        return ExtensionKind.DIGITS
+    if extension.play is not None:
+        return ExtensionKind.PLAY
+    return ExtensionKind.CALLER if extension.caller else ExtensionKind.USER
+
+
+def _extension(
+    account_id: str, kind: ExtensionKind, user_id: str | None, options: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    stored = json.dumps(options or {}, sort_keys=True)
+    return {"account_id": account_id, "kind": kind.value, "user_id": user_id, "options": stored}
 
 
 def _providers(config: Config, account_id: str, own: dict[str, list[Row]], changes: Changes) -> None:
@@ -150,6 +170,18 @@ def _providers(config: Config, account_id: str, own: dict[str, list[Row]], chang
         for position, route in enumerate(config.routes)
     }
     changes.match("routes", own["routes"], "position", routes)
+
+
+def codecs(config: Config, account_id: str) -> DeclaredCodecs:
+    """The codec lists of declared phones and trunks: they go with the file."""
+    return DeclaredCodecs(
+        phones={
+            (account_id, number): own for number, phone in config.phones.items() if (own := codecs_named(phone.codecs))
+        },
+        trunks={
+            (account_id, name): own for name, trunk in config.trunks.items() if (own := codecs_named(trunk.codecs))
+        },
+    )
 
 
 def registers(config: Config, account_id: str) -> dict[tuple[str, str], TrunkRegister]:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network
+from typing import Any
+
+from media.plan import Codec
 
 Network = IPv4Network | IPv6Network
 
@@ -34,7 +38,8 @@ class User:
 @dataclass(frozen=True, slots=True)
 class Device:
     """The SIP credentials of a phone. HA1 is hex of H(username:realm:password) (RFC 7616 §3.4.2); the password itself
-    is known to nobody but the phone. `user` is the name of the user it belongs to."""
+    is known to nobody but the phone. `user` is the name of the user it belongs to. `codecs` is its own list in order of
+    preference, empty for the house's."""
 
     id: str
     account_id: str
@@ -44,6 +49,7 @@ class Device:
     ha1_sha256: str
     user: str
     declared: bool = False
+    codecs: tuple[Codec, ...] = ()
 
     def __repr__(self) -> str:
         return f"Device({self.auth_username!r} of {self.user!r})"
@@ -52,11 +58,16 @@ class Device:
 class ExtensionKind(StrEnum):
     USER = "user"
     ECHO = "echo"
+    DIGITS = "digits"
+    PLAY = "play"
+    CALLER = "caller"
+    CONFERENCE = "conference"
 
 
 @dataclass(frozen=True, slots=True)
 class Extension:
-    """An internal number and what it leads to; `user` is a user's name for `USER`, else None."""
+    """An internal number and what it leads to; `user` is a user's name for `USER`, else None. `options` are those of
+    its kind, as the configuration says them."""
 
     id: str
     account_id: str
@@ -64,6 +75,7 @@ class Extension:
     kind: ExtensionKind
     user: str | None = None
     declared: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +94,7 @@ class TrunkRegister:
 @dataclass(frozen=True, slots=True)
 class Trunk:
     """A provider: called at `proxy` (text of a SIP URI), trusted by `sources` and, where set, `from_user`.
-    Its calls may leave again by a route only with `transit`."""
+    Its calls may leave again by a route only with `transit`. `codecs` is its own list, empty for the house's."""
 
     id: str
     account_id: str
@@ -94,6 +106,7 @@ class Trunk:
     max_calls: int | None = None
     transit: bool = False
     declared: bool = False
+    codecs: tuple[Codec, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +118,14 @@ class OutboundRoute:
     trunk: str
     strip: int = 0
     prepend: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredCodecs:
+    """The codec lists of declared phones (by their log-in) and trunks (by name), where they have one of their own."""
+
+    phones: Mapping[tuple[str, str], tuple[Codec, ...]] = field(default_factory=dict)
+    trunks: Mapping[tuple[str, str], tuple[Codec, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from pbxd.directory.model import (
     Account,
+    DeclaredCodecs,
     Device,
     Extension,
     ExtensionKind,
@@ -46,8 +47,9 @@ class Snapshot:
     sources: TrustedSources = field(default_factory=lambda: TrustedSources(()))
 
     @classmethod
-    def of(cls, rows: Rows, registers: Mapping[tuple[str, str], TrunkRegister]) -> Self:
-        """Build from the rows of the store. `registers` are the credentials of trunks, which the store never sees."""
+    def of(cls, rows: Rows, registers: Mapping[tuple[str, str], TrunkRegister], codecs: DeclaredCodecs) -> Self:
+        """Build from the rows of the store. `registers` are the credentials of trunks, which the store never sees, and
+        `codecs` the lists that stand in the file alone."""
         made = cls()
         domains = _grouped(rows["domains"], "account_id")
         for row in rows["accounts"]:
@@ -55,11 +57,11 @@ class Snapshot:
             account = Account(row["id"], row["slug"], row["name"], row["realm"], hosts)
             made.accounts[account.id] = account
             made.hosts.update(dict.fromkeys(hosts, account))
-        made._people(rows)
-        made._providers(rows, registers)
+        made._people(rows, codecs)
+        made._providers(rows, registers, codecs)
         return made
 
-    def _people(self, rows: Rows) -> None:
+    def _people(self, rows: Rows, codecs: DeclaredCodecs) -> None:
         names = {row["id"]: str(row["name"]) for row in rows["users"]}
         for row in rows["users"]:
             self.users[row["account_id"], row["name"]] = User(
@@ -75,18 +77,22 @@ class Snapshot:
                 ha1_sha256=row["ha1_sha256"],
                 user=names[row["user_id"]],
                 declared=row["declared"],
+                codecs=codecs.phones.get((row["account_id"], row["auth_username"]), ()),
             )
         numbers: dict[tuple[str, str], set[str]] = {}
         for row in rows["extensions"]:
             kind = ExtensionKind(row["kind"])
             user = names[row["user_id"]] if row["user_id"] is not None else None
-            extension = Extension(row["id"], row["account_id"], row["number"], kind, user, row["declared"])
+            options = json.loads(row["options"])
+            extension = Extension(row["id"], row["account_id"], row["number"], kind, user, row["declared"], options)
             self.extensions[extension.account_id, extension.number] = extension
             if user is not None:
                 numbers.setdefault((extension.account_id, user), set()).add(extension.number)
         self.numbers_of = {user: frozenset(own) for user, own in numbers.items()}
 
-    def _providers(self, rows: Rows, registers: Mapping[tuple[str, str], TrunkRegister]) -> None:
+    def _providers(
+        self, rows: Rows, registers: Mapping[tuple[str, str], TrunkRegister], codecs: DeclaredCodecs
+    ) -> None:
         for row in rows["trunks"]:
             key = row["account_id"], row["name"]
             self.trunks[key] = Trunk(
@@ -100,6 +106,7 @@ class Snapshot:
                 max_calls=row["max_calls"],
                 transit=row["transit"],
                 declared=row["declared"],
+                codecs=codecs.trunks.get(key, ()),
             )
         self.sources = TrustedSources(self.trunks.values())
         for account_id, own in _grouped(rows["routes"], "account_id").items():

@@ -26,7 +26,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISION = "0004"  # the newest migration; a test proves it
+REVISION = "0005"  # the newest migration; a test proves it
 METADATA = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -107,6 +107,7 @@ extensions = Table(
     Column("number", Text, nullable=False),
     Column("kind", Text, nullable=False),
     Column("user_id", Text, ForeignKey("users.id", ondelete="CASCADE"), index=True),
+    Column("options", Text, nullable=False, server_default="{}"),  # JSON
     _declared(),
     Column("created_at", Float, nullable=False),
     UniqueConstraint("account_id", "number"),

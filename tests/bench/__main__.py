@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench import calls, junk, memory, packets, registrations, starts
+from tests.bench import calls, codecs, junk, memory, packets, registrations, starts
 from tests.bench.figures import Figure, Readings, missed, table
 from tests.bench.generators import Programs
 
@@ -29,6 +29,7 @@ PARTS = {
     "calls": Part(calls.FIGURES, calls.run),
     "memory": Part(memory.FIGURES, memory.run),
     "starts": Part(starts.FIGURES, starts.run),
+    "codecs": Part(codecs.FIGURES, codecs.run),
     "registrations": Part(registrations.FIGURES, registrations.run),
     "junk": Part(junk.FIGURES, junk.run),
 }

@@ -19,7 +19,7 @@ async def house(tmp_path: Path, block: Block) -> AsyncIterator[House]:
     config = config_in(tmp_path)
     store = await Store.open(sqlite_url(tmp_path / "house.db"))
     directory = await Directory.load(store, config, WALL)
-    house = House(Wire(), directory, store, config, block.rtp_pool())
+    house = House(Wire(), directory, store, config, block.rtp_pool(), tmp_path)
     yield house
     house.facilities.media.close()
     house.mover.close()

@@ -7,17 +7,23 @@ from copy import deepcopy
 from pathlib import Path
 from random import Random
 
+from media.library import PromptLibrary
 from media.ports import PortPool
+from media.script import Reader
 from media.session import Media
+from media.sound import Sound
+from media.speech import Speaker
+from media.tones import ToneShape, load_plans
 from media.wire import Wire as PacketMover
 from pbxd.calls.admission import Admission
 from pbxd.calls.facilities import CallLimits, Facilities
 from pbxd.calls.record import CallChanged, CallRecord, Change
-from pbxd.calls.switch import Switch
+from pbxd.calls.studio import FAILURES, Studio, clip_of
+from pbxd.calls.switch import MakeAct, Switch
 from pbxd.config import Config, load
 from pbxd.directory.accounts import Directory
 from pbxd.directory.authentication import Authenticator
-from pbxd.directory.model import Aor
+from pbxd.directory.model import Aor, ExtensionKind
 from pbxd.directory.registrar import Registrar
 from pbxd.events import Bus
 from pbxd.sip.digest import NonceBook
@@ -36,13 +42,16 @@ account: {slug: lab, realm: lab.test, domains: [lab.test]}
 phones:
   "1001": {password: lab-1001, name: Alice}
   "1002": {password: lab-1002, name: Bob}
+  "1012": {password: lab-1012, name: Olga, codecs: [opus]}
 extensions:
   "600": {echo: true}
 trunks:
   anyone: {sources: [10.0.0.0/24], from_user: bench, transit: true}
   out: {proxy: "sip:10.0.0.3", max_calls: 1}
+  wide: {proxy: "sip:10.0.0.3", codecs: [G722, PCMA]}
 routes:
   - {match: 8XXX, trunk: out}
+  - {match: 7XXX, trunk: wide}
 """
 
 
@@ -53,10 +62,40 @@ def config_in(directory: Path) -> Config:
     return load(file)
 
 
+class Teller:
+    """A voice for tests: each word is a tenth of a second, and `said` is what it was told to say."""
+
+    id = "teller"
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def speak(self, text: str, language: str) -> Sound:
+        self.said.append(text)
+        return ToneShape((1000,), -20, (0.1 * len(text.split()), 0.01)).sound(8000)
+
+
+def reader_in(folder: Path) -> Reader:
+    """Reads with a `Teller`, who is `.library.speaker.voice`."""
+    library = PromptLibrary([folder / "prompts"], folder / "cache", Speaker(Teller(), folder / "said", 1 << 24))
+    return Reader(library, load_plans(), "us")
+
+
+def at_once(work: Callable[[], list[Sound]], done: Callable[[list[Sound] | Exception], None]) -> None:
+    """An offload that blocks: tests have nothing else to do."""
+    try:
+        result: list[Sound] | Exception = work()
+    except FAILURES as error:
+        result = error
+    done(result)
+
+
 class House(Host):
     """The house as a host. `said` are the changes of all calls, `records` the calls that ended, as they ended."""
 
-    def __init__(self, wire: Wire, directory: Directory, store: Store, config: Config, ports: PortPool) -> None:
+    def __init__(
+        self, wire: Wire, directory: Directory, store: Store, config: Config, ports: PortPool, folder: Path
+    ) -> None:
         self.stack = wire.stack("house")
         super().__init__(wire, "house", self.stack)
         self.bus = Bus()
@@ -78,11 +117,14 @@ class House(Host):
             resolver=self,
             network=self,
             bus=self.bus,
+            studio=Studio(reader_in(folder), clip_of, at_once),
+            clock=lambda: wire.now,
             wall=lambda now: WALL + now,
             limits=CallLimits(ring_timeout_s=30, max_duration_s=600),
         )
         authenticator = Authenticator(directory, NonceBook(b"secret"), b"secret", ("SHA-256", "MD5"), self.bus)
-        self.switch = Switch(self.facilities, authenticator, self.admission, lambda: wire.now)
+        self.acts: dict[ExtensionKind, MakeAct] = {}
+        self.switch = Switch(self.facilities, authenticator, self.admission, self.acts)
         self.stack.core = self.switch
 
     def _note(self, event: CallChanged) -> None:

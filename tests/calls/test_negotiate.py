@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from media.plan import Codec
-from pbxd.calls.negotiate import Endpoint, Negotiation, Policy, offered_audio
+from media.plan import Codec, CodecSettings
+from pbxd.calls.negotiate import Endpoint, Negotiation, offered_audio
+from pbxd.calls.policy import Policy
 from pbxd.sip.errors import SdpError
 from pbxd.sip.sdp import Direction, SessionDescription
 
@@ -194,3 +197,153 @@ def test_a_change_that_is_refused_changes_nothing() -> None:
         leg.answer(description("m=audio 65535 RTP/AVP 0", "a=sendonly"))
     assert leg.last() is before
     assert leg.remote_direction is Direction.SENDRECV
+
+
+# ---- codecs with clocks and numbers of their own
+
+WIDE = Policy(
+    codecs=(Codec.OPUS, Codec.G722, Codec.L16_WIDE, Codec.L16, Codec.PCMU),
+    opus=CodecSettings(bitrate=24000, complexity=5, fec=True, dtx=True),
+)
+
+
+def test_an_offer_of_everything() -> None:
+    sdp = negotiation(WIDE).offer().decode()
+    assert "m=audio 10000 RTP/AVP 111 9 119 118 0 101 102 103\r\n" in sdp
+    for line in (
+        "a=rtpmap:111 opus/48000/2",
+        "a=fmtp:111 useinbandfec=1;usedtx=1",
+        "a=rtpmap:9 G722/8000",
+        "a=rtpmap:119 L16/16000",
+        "a=rtpmap:118 L16/8000",
+        "a=rtpmap:101 telephone-event/8000",
+        "a=rtpmap:102 telephone-event/48000",
+        "a=rtpmap:103 telephone-event/16000",
+        "a=fmtp:102 0-15",
+    ):
+        assert f"{line}\r\n" in sdp
+
+
+@pytest.mark.parametrize(
+    ("lines", "codec", "numbers", "dtmf", "dtmf_clock"),
+    [
+        (("RTP/AVP 107 9", "107 opus/48000/2"), Codec.OPUS, (107, 111), None, 0),
+        (("RTP/AVP 107", "107 opus/48000"), Codec.OPUS, (107, 111), None, 0),
+        (("RTP/AVP 111 102", "111 opus/48000/2", "102 telephone-event/48000"), Codec.OPUS, (111, 111), (102, 102), 0),
+        (("RTP/AVP 111 96", "111 opus/48000/2", "96 telephone-event/8000"), Codec.OPUS, (111, 111), (96, 101), 8000),
+        (("RTP/AVP 111 101",), Codec.OPUS, (111, 111), (101, 101), 8000),  # the numbers of our offer, unexplained
+        (("RTP/AVP 9 101", "101 telephone-event/8000"), Codec.G722, (9, 9), (101, 101), 0),
+        (("RTP/AVP 9", "9 G722/16000"), Codec.G722, (9, 9), None, 0),
+        (("RTP/AVP 99 103", "99 L16/16000/1", "103 telephone-event/16000"), Codec.L16_WIDE, (99, 119), (103, 103), 0),
+        (("RTP/AVP 100", "100 L16/8000"), Codec.L16, (100, 118), None, 0),
+    ],
+)
+def test_answers_to_an_offer_of_everything(
+    lines: tuple[str, ...],
+    codec: Codec,
+    numbers: tuple[int, int],
+    dtmf: tuple[int, int] | None,
+    dtmf_clock: int,
+) -> None:
+    side = negotiation(WIDE)
+    side.offer()
+    plan = side.accept(description(f"m=audio 4000 {lines[0]}", *(f"a=rtpmap:{line}" for line in lines[1:])))
+    assert plan.codec is codec
+    assert (plan.payload_type, plan.receive_payload_type) == numbers
+    assert ((plan.dtmf_send, plan.dtmf_receive) if dtmf else plan.dtmf_send) == dtmf
+    assert plan.dtmf_clock == dtmf_clock
+    assert plan.other_payload_type is None
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "RTP/AVP 111\r\na=rtpmap:111 opus/16000/2",
+        "RTP/AVP 111\r\na=rtpmap:111 opus/48000/3",
+        "RTP/AVP 10",  # L16 at 44.1 kHz
+        "RTP/AVP 118\r\na=rtpmap:118 L16/8000/2",
+        "RTP/AVP 111\r\na=rtpmap:111 iLBC/8000",
+        "RTP/AVP 8",  # not offered
+    ],
+)
+def test_answers_that_name_nothing_of_ours(words: str) -> None:
+    side = negotiation(WIDE)
+    side.offer()
+    with pytest.raises(SdpError):
+        side.accept(description(f"m=audio 4000 {words}"))
+
+
+def test_a_number_keeps_its_meaning_in_later_offers() -> None:
+    side = negotiation(WIDE)
+    lines = ("a=rtpmap:111 telephone-event/8000", "a=rtpmap:96 opus/48000/2", "a=rtpmap:101 speex/8000")
+    side.answer(description("m=audio 4000 RTP/AVP 96 111 101", *lines))
+    again = SessionDescription.parse(side.offer(joined=Codec.OPUS)).media[0]
+    assert [(form.pt, form.name, form.rate) for form in again.formats] == [
+        (96, "OPUS", 48000),
+        (111, "TELEPHONE-EVENT", 8000),
+        (102, "TELEPHONE-EVENT", 48000),
+    ]
+
+
+def test_a_number_taken_by_the_far_side_is_not_used_for_something_else() -> None:
+    side = negotiation(WIDE)
+    side.answer(description("m=audio 4000 RTP/AVP 0 111 102", "a=rtpmap:111 speex/8000", "a=rtpmap:102 iLBC/8000"))
+    formats = SessionDescription.parse(side.offer()).media[0].formats
+    taken = {form.name: form.pt for form in formats if form.rate == 48000}
+    assert taken == {"OPUS": 96, "TELEPHONE-EVENT": 97}
+
+
+@pytest.mark.parametrize(
+    ("fmtp", "settings"),
+    [
+        ("useinbandfec=1; usedtx=1", CodecSettings(24000, 5, True, True)),
+        ("", CodecSettings(24000, 5, False, False)),
+        ("maxaveragebitrate=16000;UseInbandFec=1", CodecSettings(16000, 5, True, False)),
+        ("maxaveragebitrate=64000", CodecSettings(24000, 5, False, False)),
+        ("maxaveragebitrate=1;maxplaybackrate=x;useinbandfec=2;;=", CodecSettings(24000, 5, False, False)),
+    ],
+)
+def test_our_encoder_does_what_the_far_side_can_use(fmtp: str, settings: CodecSettings) -> None:
+    lines = ["m=audio 4000 RTP/AVP 96", "a=rtpmap:96 opus/48000/2", *([f"a=fmtp:96 {fmtp}"] if fmtp else [])]
+    _, plan = negotiation(WIDE).answer(description(*lines))
+    assert plan.codec_settings == settings
+
+
+def test_codecs_without_settings_have_none() -> None:
+    _, plan = negotiation(WIDE).answer(description("m=audio 4000 RTP/AVP 9"))
+    assert plan.codec_settings == CodecSettings()
+
+
+@pytest.mark.parametrize(
+    ("lines", "used"),
+    [
+        (("96", "96 opus/48000/2", "a=ptime:30"), 20),  # Opus has no such frame
+        (("96", "96 opus/48000/2", "a=ptime:120"), 60),
+        (("96", "96 opus/48000/2", "a=ptime:10", "a=fmtp:96 minptime=20"), 20),
+        (("96", "96 opus/48000/2", "a=maxptime:10"), 10),
+        (("97", "97 L16/16000", "a=ptime:60"), 40),  # 60 ms would not fit a datagram
+        (("97", "97 L16/8000", "a=ptime:60"), 60),
+    ],
+)
+def test_packet_times_are_those_of_the_codec(lines: tuple[str, ...], used: int) -> None:
+    said = [f"m=audio 4000 RTP/AVP {lines[0]}", f"a=rtpmap:{lines[1]}", *lines[2:]]
+    _, plan = negotiation(WIDE).answer(description(*said))
+    assert plan.ptime_ms == used
+
+
+def test_what_can_be_joined_bounds_an_answer() -> None:
+    offer = description("m=audio 4000 RTP/AVP 9 0", "a=sendonly")
+    side = negotiation(WIDE)
+    _, plan = side.answer(offer, within=frozenset({Codec.PCMU}))
+    assert plan.codec is Codec.PCMU
+    before = side.last()
+    with pytest.raises(SdpError):
+        side.answer(offer, within=frozenset({Codec.OPUS}))
+    assert side.last() is before
+
+
+def test_comfort_noise_counts_at_8000_only() -> None:
+    policy = replace(WIDE, comfort_noise=True)
+    assert b" 13 " in negotiation(policy).offer() or b" 13\r\n" in negotiation(policy).offer()
+    opus_only = SessionDescription.parse(negotiation(replace(policy, codecs=(Codec.OPUS,))).offer())
+    assert [form.pt for form in opus_only.media[0].formats] == [111, 101, 102]

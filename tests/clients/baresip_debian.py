@@ -9,6 +9,7 @@ import os
 import queue
 import shutil
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -17,9 +18,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tests.clients.agent import Agent, Command
 from tests.clients.line import Kind, Transport, Verb
-from tests.clients.sound import tone_wav
+from tests.clients.sound import RATE, tone_wav
 
 PROGRAM = "baresip"
 SOUND_S = 120.0
@@ -29,6 +32,8 @@ SIP_PORT = 5060
 START_S = 5.0
 POLL_S = 0.02
 WAV_HEADER_BYTES = 44
+CODECS = {"opus": "opus/48000/2", "G722": "G722/16000/1", "L16/16000": "L16/16000/1"}
+"""As baresip spells those that do not sound at 8000 Hz in one channel."""
 EVENTS = {
     "REGISTER_OK": Kind.REGISTERED,
     "REGISTER_FAIL": Kind.REGISTRATION_FAILED,
@@ -61,6 +66,9 @@ snd_path {recordings}
 module_path {modules}
 module ctrl_tcp.so
 ctrl_tcp_listen {address}:{control_port}
+module opus.so
+module g722.so
+module l16.so
 module g711.so
 module aufile.so
 module aubridge.so
@@ -161,7 +169,7 @@ class DebianPhone:
 
     def _account(self) -> str:
         line = self._line
-        codecs = ",".join(f"{codec}/8000/1" for codec in line.codecs)
+        codecs = ",".join(CODECS.get(codec, f"{codec}/8000/1") for codec in line.codecs)
         transport = "" if line.transport is Transport.UDP else f";transport={line.transport}"
         return (
             f'<sip:{line.extension}@{line.domain}{transport}>;auth_pass={line.password};outbound="{line.server_uri}"'
@@ -212,13 +220,21 @@ class DebianPhone:
             for source in sorted(self._recordings.glob("*-dec.wav")):
                 start = taken.get(source, WAV_HEADER_BYTES)
                 with source.open("rb") as file:
+                    channels, rate = struct.unpack_from("<HI", file.read(WAV_HEADER_BYTES).ljust(WAV_HEADER_BYTES), 22)
                     file.seek(start)
                     news = file.read()
+                step = 2 * channels * rate // RATE
+                news = news[: len(news) // step * step]
                 if news:
                     taken[source] = start + len(news)
                     with self._heard(self._call).open("ab") as heard:
-                        heard.write(news)
+                        heard.write(_as_heard(news, step // 2))
             time.sleep(POLL_S)
+
+
+def _as_heard(sound: bytes, values: int) -> bytes:
+    """One sample of a listener for every `values` recorded ones, of all channels: their mean."""
+    return bytes(np.frombuffer(sound, "<i2").reshape(-1, values).mean(axis=1).astype("<i2").tobytes())
 
 
 if __name__ == "__main__":

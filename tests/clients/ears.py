@@ -110,3 +110,53 @@ def delay_ms(reference: Samples, recording: Samples, *, rate: int = RATE) -> flo
     )
     correlation = np.fft.irfft(spectrum, size)[: recording.size]
     return float(np.argmax(correlation)) / rate * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Where a known sound lies in a recording, and how alike the two are there: 1 is the same but for loudness."""
+
+    at_ms: float
+    likeness: float
+
+
+def find(sound: Samples, recording: Samples, *, rate: int = RATE) -> Found:
+    """The place where `recording` is most like `sound`, by normalised correlation."""
+    known, heard = sound.astype(np.float64), recording.astype(np.float64)
+    if len(heard) < len(known):
+        return Found(0.0, 0.0)
+    size = 1 << int(np.ceil(np.log2(len(known) + len(heard))))
+    product = np.fft.irfft(np.fft.rfft(heard, size) * np.conj(np.fft.rfft(known, size)), size)
+    places = product[: len(heard) - len(known) + 1]
+    energy = np.concatenate([[0.0], np.cumsum(heard**2)])
+    around = energy[len(known) :] - energy[: len(energy) - len(known)]
+    likeness = places / np.sqrt(np.maximum(around, 1.0) * max(float(np.sum(known**2)), 1.0))
+    best = int(np.argmax(likeness))
+    return Found(1000 * best / rate, float(likeness[best]))
+
+
+def understood(sound: Samples, recording: Samples, *, rate: int = RATE, chunk_s: float = 0.4) -> float:
+    """The share of `sound` that can be found in `recording`, chunk by chunk and in order: 1 is all of it. A phone that
+    loses or repeats a packet, as real ones do, loses a chunk and not the whole."""
+    size = round(chunk_s * rate)
+    chunks = [sound[at : at + size] for at in range(0, len(sound) - size + 1, size)]
+    loud = [chunk for chunk in chunks if level_dbfs(chunk) > -45]
+    heard, after, within = 0, 0, len(recording)
+    for chunk in loud:
+        found = find(chunk, recording[after : after + within], rate=rate)
+        within += size
+        if found.likeness > 0.8:
+            heard += 1
+            after += round(found.at_ms * rate / 1000)
+            within = 3 * size  # a word may come twice
+    return heard / len(loud)
+
+
+def level_of_tone(samples: Samples, hz: float, *, rate: int = RATE) -> float:
+    """The level of one frequency in dB of full scale; -120 where there is nothing at all."""
+    if not len(samples):
+        return -120.0
+    window = np.hanning(len(samples))
+    time = np.arange(len(samples)) / rate
+    amplitude = 2 * abs(np.sum(window * samples * np.exp(-2j * np.pi * hz * time))) / np.sum(window)
+    return 20 * math.log10(max(amplitude / FULL_SCALE, 1e-6))

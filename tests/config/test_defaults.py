@@ -10,14 +10,15 @@ import yaml
 from pydantic import BaseModel
 
 from pbxd.config import Config, SourceKind, diff, load, settings
-from pbxd.config.schema import Extension, Key, Phone, Route, Trunk, TrunkRegister
+from pbxd.config.destinations import Extension
+from pbxd.config.schema import Key, Phone, Route, Trunk, TrunkRegister
 
 ETC = Path(__file__).parent.parent.parent / "etc"
 
 
 def stated(value: object, prefix: str = "") -> Iterator[str]:
     """Every dotted key of the file down to values; what is inside `extensions` and the like is data, not a key."""
-    if not isinstance(value, dict) or prefix in ("phones.", "extensions.", "trunks.", "keys."):
+    if not isinstance(value, dict) or prefix in ("phones.", "extensions.", "conferences.", "trunks.", "keys."):
         yield prefix.rstrip(".")
         return
     if not value:
@@ -81,7 +82,10 @@ def test_the_examples_in_the_manual_are_valid(tmp_path: Path) -> None:
     path = tmp_path / "examples.yaml"
     path.write_text("\n".join(line for line in examples if not line.startswith(("pbxd ", "systemctl "))))
     config = load(path)
-    assert list(config.phones) == ["201"]
+    assert list(config.phones) == ["201", "202"]
+    assert config.phones["201"].codecs is None
+    assert config.phones["202"].codecs == ("opus", "G722")
+    assert config.trunks["gateway"].codecs == ("PCMA",)
     assert list(config.trunks) == ["carrier", "gateway"]
     register = config.trunks["carrier"].register_
     assert register is not None
@@ -113,7 +117,8 @@ def test_the_lab_is_what_outside_checks_rely_on() -> None:
     assert str(lab.data_dir) == "var/lab"
     assert (lab.account.realm, lab.first_start.phones.numbers, lab.first_start.admin_key) == ("127.0.0.1", (), False)
     passwords = {number: phone.password.get_secret_value() for number, phone in lab.phones.items()}
-    assert passwords == {str(number): f"lab-{number}" for number in range(1001, 1011)}
+    assert passwords == {str(number): f"lab-{number}" for number in (*range(1001, 1011), 1012)}
+    assert {number: phone.codecs for number, phone in lab.phones.items() if phone.codecs} == {"1012": ("opus",)}
     assert lab.extensions["600"].echo
     assert [(route.match, route.trunk) for route in lab.routes] == [("8XXX", "lab-uas")]
     assert lab.trunks["lab-uas"].proxy == "sip:127.0.0.1:5099"

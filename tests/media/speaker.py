@@ -29,6 +29,12 @@ def parse(datagram: bytes) -> Packet:
     return Packet(second & 0x7F, bool(second & 0x80), seq, timestamp, ssrc, datagram[12:])
 
 
+def payload_type_of(codec: Codec) -> int:
+    """Its static payload type, else the first dynamic one."""
+    static = codec.static_payload_type
+    return 96 if static is None else static
+
+
 class Speaker:
     """One phone on loopback with an RTP and an RTCP socket."""
 
@@ -55,12 +61,13 @@ class Speaker:
 
     def plan(self, codec: Codec = Codec.PCMU, **changes: Any) -> MediaPlan:
         """What a negotiation with this phone would come to."""
+        payload_type = payload_type_of(codec)
         plan = MediaPlan(
             remote=self.address,
             remote_rtcp=self.rtcp_address,
             codec=codec,
-            payload_type=codec.static_payload_type,
-            receive_payload_type=codec.static_payload_type,
+            payload_type=payload_type,
+            receive_payload_type=payload_type,
             latch_from=frozenset({self.ip}),
         )
         return dataclasses.replace(plan, **changes)

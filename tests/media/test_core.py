@@ -9,6 +9,7 @@ import pytest
 
 from tests.media import toolchain
 
+PROGRAMS = ("fuzz_core.c", "fuzz_hearing.c", "race_wire.c", "ear.c")
 FUZZ_SEED = "20250101"
 FUZZ_RUNS = 200_000
 FUZZ_SECONDS = 20
@@ -16,7 +17,7 @@ FUZZ_SECONDS = 20
 
 @pytest.fixture(scope="module")
 def harness() -> Path:
-    sources = sorted(path for path in toolchain.HERE.glob("*.c") if path.name not in ("fuzz_core.c", "race_wire.c"))
+    sources = sorted(path for path in toolchain.HERE.glob("*.c") if path.name not in PROGRAMS)
     return toolchain.build("harness", sources)
 
 

@@ -15,7 +15,7 @@ from media.session import Latch, Media, MediaEventKind, MediaSession, OutOfPorts
 from media.wire import Mode, Wire, WireError
 from tests.clients.block import Block
 from tests.media.conftest import next_events
-from tests.media.speaker import Packet, Speaker
+from tests.media.speaker import Packet, Speaker, payload_type_of
 
 RATE = 8000
 Speakers = Callable[[], Speaker]
@@ -101,9 +101,9 @@ def test_a_tone_survives_conversion(media: Media, speakers: Speakers, said: Code
     sound = tone(said, 1004.0, 1.0)
     received = b""
     for start in range(0, len(sound), 160):
-        alice.say(a, sound[start : start + 160], said.static_payload_type)
+        alice.say(a, sound[start : start + 160], payload_type_of(said))
         packet = bob.hear()
-        assert packet.payload_type == heard.static_payload_type
+        assert packet.payload_type == payload_type_of(heard)
         received += packet.payload
     spectrum = np.abs(np.fft.rfft(decoded(heard, received) * np.hanning(RATE)))
     assert spectrum.argmax() == 1004
@@ -127,6 +127,33 @@ def test_the_other_law_may_come_too(media: Media, speakers: Speakers) -> None:
     alice.say(a, loud_pcma, 8)
     alice.say(a, loud_pcmu, 0)
     assert bob.hear().payload == loud_pcmu
+
+
+@pytest.mark.parametrize("codec", [Codec.G722, Codec.OPUS, Codec.L16, Codec.L16_WIDE])
+def test_one_codec_on_both_legs_is_passed_untouched(media: Media, speakers: Speakers, codec: Codec) -> None:
+    alice, bob = speakers(), speakers()
+    a, b = connect(media, alice, codec, payload_type=111), connect(media, bob, codec, receive_payload_type=97)
+    a.relay(b)
+    sound = bytes([0x4B, *range(159)])
+    alice.say(a, sound, payload_type_of(codec))
+    first = bob.hear()
+    assert (first.payload_type, first.payload) == (payload_type_of(codec), sound)
+    bob.say(b, sound[::-1], 97)
+    second = alice.hear()
+    assert (second.payload_type, second.payload) == (111, sound[::-1])
+
+
+def test_what_only_a_room_could_join_is_dropped_by_name(media: Media, speakers: Speakers) -> None:
+    alice, bob = speakers(), speakers()
+    a, b = connect(media, alice), connect(media, bob, Codec.G722)
+    a.relay(b)
+    alice.say(a, b"\x01" * 160)
+    while not a.statistics().drops:
+        pass
+    assert a.statistics().drops == {"other_codec": 1}
+    assert bob.hears_nothing()
+    with pytest.raises(WireError):
+        b.apply(bob.plan(Codec.G722, other_payload_type=8))
 
 
 @pytest.mark.parametrize(("said", "heard"), list(itertools.product((10, 20, 30, 60), repeat=2)))

@@ -12,11 +12,12 @@ from pathlib import Path
 
 HERE = Path(__file__).parent / "c"
 WIRE = Path(__file__).parents[2] / "media" / "wire"
-SHELL = sorted(WIRE / f"{name}.c" for name in ("wire", "gate", "shell", "sockets", "sip", "legs", "leg_table"))
+SHELL = sorted(WIRE / f"{name}.c" for name in ("wire", "gate", "shell", "sockets", "sip", "legs", "leg_table", "rooms"))
 """Threads and system calls."""
 CORE = sorted(path for path in WIRE.glob("*.c") if path.name != "_wire.c" and path not in SHELL)
 SANITIZE = ["-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 THREADS = ["-g", "-O1", "-fsanitize=thread", "-Wno-tsan"]  # of fences, which no datum here depends on alone
+VECTORS = Path(__file__).parents[1] / "vectors" / "sound"
 STRICT = ["-std=gnu11", "-Wall", "-Wextra", "-Werror"]
 
 
@@ -37,7 +38,18 @@ def build(name: str, sources: list[Path], compiler: str = "gcc", flags: list[str
     """Compiles `sources` with the core. Workers of a parallel run wait for the one that builds."""
     options = SANITIZE if flags is None else flags
     inputs = [str(path) for path in [*sources, *CORE]]
-    command = [compiler, *STRICT, *options, f"-I{WIRE}", f"-I{HERE}", *inputs, "-lpthread"]
+    command = [
+        compiler,
+        *STRICT,
+        *options,
+        f"-I{WIRE}",
+        f"-I{HERE}",
+        f'-DVECTORS="{VECTORS}"',
+        *inputs,
+        "-lopus",
+        "-lpthread",
+        "-lm",
+    ]
     place = Path(tempfile.gettempdir()) / f"pbxd-tests-{os.getuid()}"
     place.mkdir(mode=0o700, exist_ok=True)
     target = place / f"{name}-{_digest(command)}"

@@ -71,9 +71,10 @@ static void plan(struct script *s, uint32_t leg) {
     plan.receives = flags >> 4 & 1;
     plan.cn = flags >> 5 & 1;
     plan.rtcp_mux = flags >> 6 & 1;
-    plan.codec = flags >> 7;
+    plan.codec = flags >> 7 ? 1 + (more >> 5 & 3) : 0;
     plan.payload_type = plan.receive_payload_type = plan.codec ? 8 : 0;
-    plan.other_payload_type = more & 4 ? 8 : PT_NONE;
+    plan.other_payload_type = more & 4 && g711_is((enum codec)plan.codec) ? 8 : PT_NONE;
+    plan.dtmf_clock = more & 8 ? 8000 : 0;
     plan.dtmf_send = more & 1 ? 101 : PT_NONE;
     plan.dtmf_receive = more & 2 ? 96 : PT_NONE;
     plan.ptime_ms = ptimes[more >> 2 & 7];

@@ -45,7 +45,7 @@ void test_events_pass_with_their_type_translated(void) {
     CHECK_IS(stage_reported(stage, EVENT_DTMF), 1);
     const struct event *event = &stage->events[stage->reports - 1];
     CHECK_IS(event->a, 11);
-    CHECK_IS(event->b, 800);
+    CHECK_IS(event->b, 100);
     stage_free(stage);
 }
 

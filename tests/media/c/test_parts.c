@@ -45,7 +45,7 @@ void test_g711_known_values(void) { /* the ends and the middle of G.711 tables 1
 }
 
 void test_g711_is_as_defined(void) {
-    for (int codec = 0; codec < CODEC_COUNT; codec++)
+    for (int codec = 0; codec <= CODEC_PCMA; codec++)
         for (int n = 0; n < 128; n++) {
             int decision, value, above, unused;
             uint8_t code = code_of((enum codec)codec, n), negative = code ^ 0x80;
@@ -65,7 +65,7 @@ void test_g711_is_as_defined(void) {
 
 void test_g711_conversion_goes_through_the_value(void) {
     g711_init();
-    for (int from = 0; from < CODEC_COUNT; from++)
+    for (int from = 0; from <= CODEC_PCMA; from++)
         for (int code = 0; code < 256; code++) {
             uint8_t same = (uint8_t)code, converted = (uint8_t)code;
             g711_convert((enum codec)from, (enum codec)!from, &converted, 1);

@@ -155,7 +155,7 @@ void test_silence_is_told_once_and_not_on_hold(void) {
 }
 
 void test_loss_over_the_wrap(void) {
-    struct receiver r = {0};
+    struct receiver r = {.clock = 8000};
     struct rtp rtp = {.ssrc = 1, .length = 160};
     struct loss loss;
     uint64_t now = SECOND;
@@ -183,7 +183,7 @@ void test_loss_over_the_wrap(void) {
 }
 
 void test_jitter_as_in_rfc_3550(void) {
-    struct receiver r = {0};
+    struct receiver r = {.clock = 8000};
     struct rtp rtp = {.ssrc = 1, .length = 160};
     double jitter = 0;
     uint32_t random = 3;

@@ -62,7 +62,81 @@
     X(test_a_report_of_another_source_is_not_answered) \
     X(test_silence_is_told_once_and_not_on_hold) \
     X(test_loss_over_the_wrap) \
-    X(test_jitter_as_in_rfc_3550)
+    X(test_jitter_as_in_rfc_3550) \
+    X(test_a_room_mixes_all_but_oneself) \
+    X(test_masks_of_a_room) \
+    X(test_a_room_of_two_passes_samples_untouched) \
+    X(test_a_member_is_sent_a_continuous_line) \
+    X(test_the_line_goes_on_from_relay_to_room_and_back) \
+    X(test_hold_in_a_room) \
+    X(test_a_room_that_was_late) \
+    X(test_rooms_tick_at_moments_of_their_own) \
+    X(test_only_who_speaks_is_mixed_in_a_gated_room) \
+    X(test_the_sum_is_limited_softly) \
+    X(test_a_leg_that_is_closed_in_a_room) \
+    X(test_moving_from_room_to_room) \
+    X(test_jitter_of_another_clock) \
+    X(test_opus_is_relayed_as_it_comes) \
+    X(test_samples_of_two_octets_are_relayed_as_they_come) \
+    X(test_g722_is_cut_to_the_packet_time) \
+    X(test_reports_count_in_the_codecs_clock) \
+    X(test_a_line_goes_on_when_the_codec_changes) \
+    X(test_digits_last_as_long_by_any_clock) \
+    X(test_two_codecs_are_not_relayed) \
+    X(test_every_codec_has_its_place) \
+    X(test_each_codec_takes_every_packet_time) \
+    X(test_payloads_of_the_wrong_size) \
+    X(test_g711_as_a_codec) \
+    X(test_l16_is_the_sound_itself) \
+    X(test_g722_against_the_vectors) \
+    X(test_g722_in_pieces_is_the_same) \
+    X(test_g722_of_rubbish) \
+    X(test_opus_is_heard) \
+    X(test_opus_says_nothing_in_silence) \
+    X(test_opus_finds_what_was_lost_in_the_next_packet) \
+    X(test_opus_of_another_clock_and_two_channels) \
+    X(test_opus_of_rubbish) \
+    X(test_a_tone_survives_the_other_rate) \
+    X(test_what_has_no_place_at_8_khz_goes) \
+    X(test_resampling_in_pieces_is_the_same) \
+    X(test_the_loudest_sound_is_resampled_without_a_wrap) \
+    X(test_ten_thousand_digits_by_events) \
+    X(test_ten_thousand_digits_by_tones) \
+    X(test_events_become_tones_where_none_are_taken) \
+    X(test_tones_stay_tones_where_nobody_takes_events) \
+    X(test_digits_stay_out_of_a_conference) \
+    X(test_a_queue_of_digits_is_bounded) \
+    X(test_what_is_no_digit) \
+    X(test_a_long_press_is_one_digit) \
+    X(test_a_straggler_of_a_digit) \
+    X(test_hearing_says_what_was_sent) \
+    X(test_hearing_every_order_of_packets) \
+    X(test_hearing_wrong_sizes_are_counted) \
+    X(test_hearing_a_source_that_changes_with_each_packet) \
+    X(test_hearing_another_source_takes_over) \
+    X(test_hearing_two_sources_at_once) \
+    X(test_hearing_jumps) \
+    X(test_hearing_a_flood) \
+    X(test_hearing_a_burst_fades_to_noise_and_to_nothing) \
+    X(test_hearing_comfort_noise) \
+    X(test_hearing_silence_suppression_without_noise) \
+    X(test_hearing_events_mute) \
+    X(test_hearing_digits_without_audio_beside_them) \
+    X(test_hearing_three_hours_of_a_slow_clock) \
+    X(test_hearing_three_hours_of_a_fast_clock) \
+    X(test_hearing_three_hours_of_drift_and_jitter) \
+    X(test_hearing_follows_jitter_up_at_once_and_down_slowly) \
+    X(test_hearing_the_delay_stays_within_its_bounds) \
+    X(test_hearing_a_fixed_delay_is_fixed) \
+    X(test_hearing_a_way_that_gets_longer_for_good) \
+    X(test_hearing_a_heap_of_packets_at_once) \
+    X(test_pitch_is_found) \
+    X(test_plc_goes_on_with_the_voice) \
+    X(test_plc_fades_and_ends) \
+    X(test_plc_of_anything_stays_in_bounds) \
+    X(test_stretching_changes_the_length_and_not_the_sound) \
+    X(test_voice_against_its_background) \
+    X(test_waiting_packets_against_a_plain_list)
 
 #define X(name) void name(void);
 TESTS(X)

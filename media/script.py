@@ -1,0 +1,73 @@
+"""What is to be heard, line by line, and the reader that turns each line into sound."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from media.library import PromptLibrary
+from media.sound import Sound
+from media.tones import Tone, TonePlan
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A prompt of the library; `values` fill in its words."""
+
+    name: str
+    values: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Speech:
+    """Words for the voice."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """One turn of a tone's cadence."""
+
+    tone: Tone
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Silence of so many seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class AudioFile:
+    """A file of the house's own, in any format. Never a path that somebody asked for."""
+
+    path: Path
+
+
+Line = Prompt | Speech | Signal | Pause | AudioFile
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Reads lines aloud: recordings and words from `library`, tones as `country` knows them. Reading may block."""
+
+    library: PromptLibrary
+    tones: Mapping[str, TonePlan]
+    country: str
+
+    def read(self, line: Line, language: str, rate: int) -> Sound:
+        """The sound of one line at `rate` Hz. Raises NoSuchPrompt, BadAudio, CannotSpeak, OSError."""
+        match line:
+            case Prompt(name, values):
+                return self.library.prompt(name, language, rate, dict(values))
+            case Speech(text):
+                return self.library.speaker.say(text, language, rate)
+            case Signal(tone):
+                return self.tones[self.country][tone].sound(rate)
+            case Pause(seconds):
+                return Sound.silence(seconds, rate)
+            case AudioFile(path):
+                return self.library.sound(path, rate)

@@ -1,0 +1,60 @@
+"""The house's sound, put together: library, voice and tones make a reader, and the reader works in threads."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import media
+from media.library import PromptLibrary
+from media.script import Reader
+from media.sound import Sound
+from media.speech import EspeakVoice, PiperVoice, Speaker, Voice
+from media.tones import load_plans
+from pbxd.config.schema import Config
+from pbxd.store import DataDirectory
+
+WORKERS = 2
+SHIPPED = Path(media.__file__).with_name("prompts")
+
+
+def reader_of(config: Config, data: DataDirectory) -> Reader:
+    """What reads lines aloud as `config` wants it."""
+    sound = config.sound
+    cache = data.path / "cache"
+    speaker = Speaker(_voice(config), cache / "said", sound.cache_mb << 20)
+    folders = (sound.prompts or data.path / "prompts", SHIPPED)
+    library = PromptLibrary(folders, cache / "converted", speaker, sound.prompt_max_s)
+    return Reader(library, load_plans(), sound.country)
+
+
+def _voice(config: Config) -> Voice:
+    voice = config.sound.voice
+    if voice.piper_model is not None:
+        return PiperVoice(voice.piper_model)
+    return EspeakVoice(voice.words_a_minute, voice.pitch, voice.variant)
+
+
+class Workers:
+    """Threads for what blocks; results come back in the event loop's."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="reader")
+
+    def __call__(self, work: Callable[[], list[Sound]], done: Callable[[list[Sound] | Exception], None]) -> None:
+        loop = asyncio.get_running_loop()
+
+        def finished(future: Future[list[Sound]]) -> None:
+            error = future.exception()
+            if isinstance(error, Exception):
+                loop.call_soon_threadsafe(done, error)
+            elif error is None:
+                loop.call_soon_threadsafe(done, future.result())
+
+        self._pool.submit(work).add_done_callback(finished)
+
+    def close(self) -> None:
+        """Waits for nothing: what is being read is read in vain."""
+        self._pool.shutdown(wait=False, cancel_futures=True)

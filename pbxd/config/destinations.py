@@ -1,0 +1,58 @@
+"""What a number may lead to besides a phone: another number, the house itself, a conference."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from pbxd.config.section import Section, Switch
+from pbxd.config.values import Number
+
+PromptName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}(/[a-z0-9][a-z0-9_-]{0,63}){0,3}$")]
+Pin = Annotated[str, Field(pattern=r"^[0-9]{3,12}$")]
+Members = Annotated[int, Field(strict=True, ge=2, le=1000)]
+
+
+class Announce(StrEnum):
+    """How those in a conference hear who comes and goes."""
+
+    NONE = "none"
+    BEEP = "beep"
+    NAME = "name"
+
+
+class Extension(Section):
+    echo: Switch = Field(default=False, description="says back what it hears")
+    user: Number | None = Field(default=None, description="rings the phones of this user")
+    digits: Switch = Field(default=False, description="reads back the digits that are pressed")
+    play: PromptName | None = Field(default=None, description="plays this prompt and hangs up")
+    caller: Switch = Field(default=False, description="says the caller's number and hangs up")
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        kinds = (self.echo, self.user is not None, self.digits, self.play is not None, self.caller)
+        if sum(kinds) != 1:
+            raise ValueError(
+                "an extension is one of echo: true, user: NUMBER, digits: true, play: PROMPT, caller: true"
+            )
+        return self
+
+
+class Conference(Section):
+    pin: Pin | None = Field(default=None, description="what members enter; null lets everybody in")
+    host_pin: Pin | None = Field(default=None, description="what its host enters, who may do more")
+    wait_for_host: Switch = Field(default=False, description="members hear music until a host is there")
+    max_members: Members = Field(default=100, description="who comes later is told that it is full")
+    announce: Announce = Field(default=Announce.BEEP, description="none, beep, or name: asked for and played to all")
+    muted: Switch = Field(default=False, description="members join muted; *1 changes it")
+    record: Switch = Field(default=False, description="record it from the first member to the last")
+
+    @model_validator(mode="after")
+    def _pins(self) -> Self:
+        if self.host_pin is not None and self.host_pin == self.pin:
+            raise ValueError("pin and host_pin are the same: nobody could tell a host")
+        if self.wait_for_host and self.host_pin is None:
+            raise ValueError("wait_for_host needs a host_pin: nobody could be its host")
+        return self

@@ -1,0 +1,82 @@
+"""What holds in a conference room, and what happens there, as others hear of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class Announce(StrEnum):
+    """How those in a room hear who comes and goes."""
+
+    NONE = "none"
+    BEEP = "beep"
+    NAME = "name"
+
+
+@dataclass(frozen=True, slots=True)
+class ConferenceRules:
+    """The rules of one room. `pin` lets members in, `host_pin` hosts; None asks nobody."""
+
+    pin: str | None = None
+    host_pin: str | None = None
+    wait_for_host: bool = False
+    max_members: int = 100
+    announce: Announce = Announce.BEEP
+    muted: bool = False
+    record: bool = False
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> ConferenceRules:
+        """From the options of an extension, which the configuration has checked."""
+        return cls(**{**options, "announce": Announce(options.get("announce", Announce.BEEP))})
+
+
+class ConferenceChange(StrEnum):
+    OPENED = "opened"
+    JOINED = "joined"
+    LEFT = "left"
+    TALKING = "talking"
+    SILENT = "silent"
+    CHANGED = "changed"  # muted, deafened, louder, locked
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class ConferenceChanged:
+    """Published on the bus. `call_id` is that of the member it is about, or empty."""
+
+    change: ConferenceChange
+    account_id: str
+    room: str
+    call_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MemberView:
+    """One member, as the API shows it."""
+
+    call_id: str
+    caller: str
+    caller_name: str
+    host: bool
+    muted: bool
+    deaf: bool
+    gain_db: float
+    talking: bool
+    joined_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class ConferenceView:
+    """One room, as the API shows it."""
+
+    name: str
+    account_id: str
+    locked: bool
+    recording: str | None
+    opened_at: float
+    members: tuple[MemberView, ...]
+    waiting: int
