@@ -3,27 +3,14 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-BUSY_TIMEOUT_MS = 5_000
-# What passes: another writer, a full or ailing disk. The low byte of an extended code is the primary one.
-_PASSING = {
-    sqlite3.SQLITE_BUSY,
-    sqlite3.SQLITE_LOCKED,
-    sqlite3.SQLITE_NOMEM,
-    sqlite3.SQLITE_READONLY,
-    sqlite3.SQLITE_IOERR,
-    sqlite3.SQLITE_FULL,
-    sqlite3.SQLITE_CANTOPEN,
-    sqlite3.SQLITE_PROTOCOL,
-}
+BUSY_TIMEOUT_MS = 2_000  # in one go; the queue tries again, and `commit` has an end of its own
 
 
 def sqlite_url(path: Path) -> str:
@@ -50,16 +37,6 @@ def _tune(connection: Any, _record: object) -> None:
     for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
-
-
-def is_passing(error: Exception) -> bool:
-    """Whether the same write may succeed later: the database is busy, full or away, and the row is not at fault."""
-    if not isinstance(error, DBAPIError):
-        return isinstance(error, OSError)
-    code = getattr(error.orig, "sqlite_errorcode", None)
-    if code is not None:
-        return int(code) & 0xFF in _PASSING
-    return error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)
 
 
 def name_of(error: Exception) -> str:
