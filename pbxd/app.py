@@ -36,6 +36,7 @@ from pbxd.directory.keys import EVERYTHING, Keys
 from pbxd.directory.model import Aor, PhoneEntry, Trunk
 from pbxd.directory.trunks import TrunkState, TrunkStatus
 from pbxd.events import Bus
+from pbxd.faults import measure_faults, store_trouble, wire_trouble
 from pbxd.logs import Logs, get_logger
 from pbxd.metrics import HistogramReading, LoopLag, Metrics
 from pbxd.outbox import Outbox
@@ -48,7 +49,6 @@ from pbxd.telephony import Telephony
 
 SOCKET_NAME = "pbxd.sock"
 BEAT_S = 1.0
-LATE_WRITES_S = 5.0
 GOODBYE_S = 1.0  # for the BYEs at the end of a drain to be answered
 QUIET_POLL_S = 0.02
 
@@ -158,6 +158,7 @@ class App:
 
     def _beat(self) -> None:
         """What is due every second."""
+        self.store.look()
         self.records.beat(time.time())
         self._beating = asyncio.get_running_loop().call_later(BEAT_S, self._beat)
 
@@ -202,7 +203,14 @@ class App:
             reset_admin=self._reset_admin,
             wall=time.time,
         )
-        health = Health(__version__, time.monotonic(), lambda: self._serving, {"store": self._store_trouble})
+        telephony = self.telephony
+        health = Health(
+            __version__,
+            time.monotonic(),
+            lambda: self._serving,
+            {"wire": lambda: wire_trouble(telephony)},
+            {"store": lambda: store_trouble(self.store)},
+        )
         access = Access(self._find_key)
         surface = Surface(HOUSE, house, access.identify, lambda: self.config.http.public_url)
         routes = health_routes(health, self.metrics)
@@ -216,9 +224,10 @@ class App:
         key = self.keys.check(secret)
         return Identity(key.name, key.account_id, key.scopes) if key else None
 
-    def _store_trouble(self) -> str | None:
-        late = self.store.statistics.oldest_s
-        return f"writes are {late:.0f} s behind" if late > LATE_WRITES_S else None
+    @property
+    def fit(self) -> bool:
+        """False: only a restart helps."""
+        return not self.telephony.pulse.stalled
 
     def _measure(self) -> None:
         metrics, store = self.metrics, self.store
@@ -232,6 +241,7 @@ class App:
         metrics.counter("store_rows_written", "Rows committed", lambda: store.statistics.written)
         metrics.counters("store_rows_dropped", "Rows lost: queue full", ["table"], lambda: store.statistics.dropped)
         metrics.counters("store_rows_poisoned", "Rows refused", ["table"], lambda: store.statistics.poisoned)
+        measure_faults(metrics, store, self.telephony)
         _measure_outbox(metrics, self.deliveries.outbox)
         metrics.counters("http_requests", "HTTP requests", ["status"], lambda: self.server.requests)
         metrics.histogram("loop_lag_seconds", "How late the event loop ran what was due", self._lag.reading)

@@ -31,6 +31,7 @@ from pbxd.store.data_dir import DataDirectoryError
 FILES_A_CALL = 4  # RTP and RTCP of two legs
 OTHER_FILES = 256
 CARD_NAME = "card.txt"
+UNFIT_POLL_S = 0.5  # what recovers is fed before its time is up
 # Calls free themselves when they end, so cycles are rare; but what transactions keep for 32 s is much to look at, and
 # nothing else runs meanwhile: look seldom, and at little.
 GC_THRESHOLDS = (5_000, 10, 100)
@@ -97,7 +98,11 @@ class _Daemon:
         gc.set_threshold(*GC_THRESHOLDS)
         if self._app.card:
             addresses = self._app.telephony.transports.addresses.reachable
-            _show(self._app.card, self._app.config, addresses)
+            try:
+                _show(self._app.card, self._app.config, addresses)
+            except OSError as error:
+                cure = "pbxd phones rotate EXTENSION, and pbxd key reset-admin"
+                log.error("the passwords of the first start cannot be kept", reason=str(error), new_ones=cure)
             self._app.card = None
         bound = self._app.telephony.transports.bound
         sip = [place(transport, *address) for transport, addresses in bound.items() for address in addresses]
@@ -137,10 +142,20 @@ class _Daemon:
             self._readiness.ready("answering calls")
 
     async def _feed_watchdog(self) -> None:
+        """That this runs says that the loop turns; the wire thread has to as well. Where it stays stalled, systemd
+        hears nothing, and starts us again."""
         interval = self._readiness.watchdog_interval_s
+        fed = True
         while interval:
-            self._readiness.alive()
-            await asyncio.sleep(interval)
+            if self._app.fit:
+                self._readiness.alive()
+                fed = True
+                await asyncio.sleep(interval)
+                continue
+            if fed:
+                log.critical("the watchdog is not fed: the wire thread is stalled, and a restart is its only cure")
+            fed = False
+            await asyncio.sleep(min(UNFIT_POLL_S, interval))
 
 
 def _raise_file_limit(config: Config) -> None:

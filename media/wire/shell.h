@@ -93,6 +93,7 @@ struct wire {
     _Atomic uint32_t changes; /* odd while a leg is being changed; see shell_copy_leg */
     _Atomic bool *leg_used;   /* by leg: set by Python, cleared by the wire thread */
     _Atomic uint32_t legs_open;
+    _Atomic uint64_t turns;
     _Atomic bool realtime;
 
     /* Python's own */

@@ -155,6 +155,11 @@ void wire_free(struct wire *wire) {
     munmap(wire, sizeof *wire);
 }
 
+uint64_t wire_pulse(struct wire *wire) {
+    (void)!write(wire->kick_fd, &(uint64_t){1}, sizeof(uint64_t));
+    return atomic_load_explicit(&wire->turns, memory_order_relaxed);
+}
+
 double wire_now(void) {
     return (double)shell_clock() * 1e-9;
 }

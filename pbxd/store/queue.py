@@ -96,6 +96,10 @@ class _Entry:
     values: Values
     at: float
 
+    def replaced_by(self, statement: Statement, values: Values, taken: int) -> bool:
+        """Whether a later write of its row says all that it says; not once it is `taken` to be written."""
+        return self.number > taken and self.statement is statement and self.values.keys() == values.keys()
+
 
 @dataclass(slots=True)
 class _Waiter:
@@ -132,10 +136,9 @@ class WriteQueue:
         table, row = _table(statement), row_key(values)
         key = (table, row)
         latest = self._latest.get(key) if row is not None else None
-        if latest is not None and latest.statement is statement and latest.number > self._taken:
-            if latest.values.keys() == values.keys():
-                latest.values = values
-                return
+        if latest and latest.replaced_by(statement, values, self._taken):
+            latest.values = values
+            return
         if len(self._pending) >= MAX_PENDING:
             self._drop(table)
             return
