@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import event
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 BUSY_TIMEOUT_MS = 2_000  # in one go; the queue tries again, and `commit` has an end of its own
@@ -28,6 +29,20 @@ def make_engine(url: str) -> AsyncEngine:
     engine = create_async_engine(parsed, hide_parameters=True, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
     event.listen(engine.sync_engine, "connect", _tune)
     return engine
+
+
+def url_problem(url: str) -> str | None:
+    """What is wrong with a URL, without its password; None where a store could be there. Opens and makes nothing."""
+    try:
+        parsed = make_url(url)
+        create_async_engine(parsed)
+    except (SQLAlchemyError, ImportError) as error:
+        return f"it names no database we can use: {str(error).splitlines()[0].replace(url, '…')}"
+    if parsed.get_backend_name() == "sqlite" and parsed.database:
+        place = Path(parsed.database).parent
+        if not (place.is_dir() and os.access(place, os.W_OK | os.X_OK)):
+            return f"the folder {place} is not there, or not ours to write to"
+    return None
 
 
 def _tune(connection: Any, _record: object) -> None:
