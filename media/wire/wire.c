@@ -156,8 +156,9 @@ void wire_free(struct wire *wire) {
 }
 
 uint64_t wire_pulse(struct wire *wire) {
+    uint64_t turns = atomic_load(&wire->turns); /* before the kick, whose turn is not among them */
     (void)!write(wire->kick_fd, &(uint64_t){1}, sizeof(uint64_t));
-    return atomic_load_explicit(&wire->turns, memory_order_relaxed);
+    return turns;
 }
 
 double wire_now(void) {

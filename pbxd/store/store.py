@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 INTERVAL_S = 0.2  # DESIGN rule 5
 LAST_DRAIN_S = 5.0
 LAST_CLOSE_S = 2.0
-PATIENCE_S = 4.0  # for one read or write that somebody waits for
+PATIENCE_S = 3.0  # for one read or write that somebody waits for
 _VERSION = table("alembic_version", column("version_num"))
 __all__ = ["Store", "StoreError", "Trouble", "WriteStatistics", "sqlite_url"]
 
