@@ -36,7 +36,7 @@ from pbxd.directory.keys import EVERYTHING, Keys
 from pbxd.directory.model import Aor, PhoneEntry, Trunk
 from pbxd.directory.trunks import TrunkState, TrunkStatus
 from pbxd.events import Bus
-from pbxd.faults import measure_faults, store_trouble, wire_trouble
+from pbxd.faults import files_trouble, measure_faults, store_trouble, wire_trouble
 from pbxd.logs import Logs, get_logger
 from pbxd.metrics import HistogramReading, LoopLag, Metrics
 from pbxd.outbox import Outbox
@@ -209,7 +209,7 @@ class App:
             time.monotonic(),
             lambda: self._serving,
             {"wire": lambda: wire_trouble(telephony)},
-            {"store": lambda: store_trouble(self.store)},
+            {"store": lambda: store_trouble(self.store), "files": lambda: files_trouble(telephony)},
         )
         access = Access(self._find_key)
         surface = Surface(HOUSE, house, access.identify, lambda: self.config.http.public_url)

@@ -36,6 +36,12 @@ def wire_trouble(telephony: Telephony) -> str | None:
     return f"stalled for {pulse.stalled_s:.0f} s: no sound, no SIP over UDP" if pulse.stalled else None
 
 
+def files_trouble(telephony: Telephony) -> str | None:
+    """Whether descriptors are missing; None while connections are accepted."""
+    resting = telephony.transports.connections.resting
+    return "no SIP connections are accepted: out of file descriptors" if resting else None
+
+
 def measure_faults(metrics: Metrics, store: Store, telephony: Telephony) -> None:
     """Names each fault once."""
     metrics.gauges(STORE_TROUBLE, "1 while the store does not take writes", ["reason"], lambda: {

@@ -78,7 +78,7 @@ class Connections:
         self._listeners: dict[socket.socket, Transport] = {}
         self._last_number = 0
         self._stopping = False
-        self._resting = False  # it was said that nothing is accepted
+        self.resting = False  # no descriptor is left: nothing is accepted
         self._emptied: asyncio.Event | None = None
 
     def __len__(self) -> int:
@@ -111,7 +111,7 @@ class Connections:
                 else:
                     self._rest(listener)
                 return
-            self._resting = False
+            self.resting = False
             refusal = self._refusal(address[0])
             if refusal is not None:
                 self.closings[refusal] += 1
@@ -124,9 +124,9 @@ class Connections:
 
     def _rest(self, listener: socket.socket) -> None:
         """No descriptor is left: who connects waits in the kernel, for asking again at once would change nothing."""
-        if not self._resting:
+        if not self.resting:
             log.error("out of file descriptors: no SIP connections are accepted until some are free")
-            self._resting = True
+            self.resting = True
         self.closings[Closing.NO_FILES] += 1
         loop = asyncio.get_running_loop()
         loop.remove_reader(listener)

@@ -47,9 +47,12 @@ def new_house(tmp_path: Path) -> Iterator[NewHouse]:
     """Makes houses: `new_house(**settings)` starts one; each must end well."""
     with ExitStack() as stack:
 
-        def make(folder: Path | None = None, **settings: Any) -> AilingHouse:
+        def make(*, ports: int | None = None, **settings: Any) -> AilingHouse:
             block = stack.enter_context(leased_block())
-            house = AilingHouse(block, folder or tmp_path / "house", settings)
+            if ports is not None:  # of sound, no more than these
+                first = int(block.rtp_ports.partition("-")[0])
+                settings["rtp.ports"] = f"{first}-{first + ports - 1}"
+            house = AilingHouse(block, tmp_path / "house", settings)
             stack.enter_context(house)
             return house
 

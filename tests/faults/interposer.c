@@ -1,13 +1,16 @@
-/* Preloaded into a real daemon: its disk gets slow or full, and its wall clock is set, by levers in a shared page. */
+/* Preloaded into a real daemon: its disk gets slow or full, and its wall clock is set, by levers in a shared page; its
+ * name servers are those of a file of the test's. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
@@ -34,6 +37,33 @@ __attribute__((constructor)) static void take_levers(void) {
         levers = page;
     if (fd >= 0)
         close(fd);
+}
+
+/* /etc/resolv.conf is read from PBXD_TEST_RESOLV_CONF. */
+static const char *moved(const char *path) {
+    const char *other = getenv("PBXD_TEST_RESOLV_CONF");
+    return other && strcmp(path, "/etc/resolv.conf") == 0 ? other : path;
+}
+
+static int open_moved(const char *path, int flags, va_list more) {
+    mode_t mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(more, mode_t) : 0;
+    return (int)syscall(SYS_openat, AT_FDCWD, moved(path), flags, mode);
+}
+
+int open64(const char *path, int flags, ...) {
+    va_list more;
+    va_start(more, flags);
+    int fd = open_moved(path, flags, more);
+    va_end(more);
+    return fd;
+}
+
+int open(const char *path, int flags, ...) {
+    va_list more;
+    va_start(more, flags);
+    int fd = open_moved(path, flags, more);
+    va_end(more);
+    return fd;
 }
 
 static int is_store(int fd) {
