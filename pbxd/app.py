@@ -281,6 +281,7 @@ def _measure_outbox(metrics: Metrics, outbox: Outbox) -> None:
     metrics.gauge("outbox_oldest_seconds", "Age of the oldest of them", lambda: outbox.oldest_s)
     metrics.counters("outbox_delivered", "Deliveries the far side confirmed", ["kind"], lambda: outbox.delivered)
     metrics.counters("outbox_failed", "Tries that failed and are repeated", ["kind"], lambda: outbox.failed)
+    metrics.counters("outbox_refused", "Deliveries not taken", ["reason"], lambda: outbox.refused)
     metrics.counters("outbox_dead", "Deliveries given up", ["kind"], lambda: outbox.dead)
 
 

@@ -11,7 +11,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-BUSY_TIMEOUT_MS = 2_000  # in one go; the queue tries again, and `commit` has an end of its own
+BUSY_TIMEOUT_MS = 1_000  # in one go: short of what is called slow, and whoever wrote tries again or is told
 
 
 def sqlite_url(path: Path) -> str:

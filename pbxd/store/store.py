@@ -118,6 +118,7 @@ class Store:
         finally:
             task.cancel()  # nothing happens to one that is done
         if not task.done():
+            self._condition.look()
             trouble = self._condition.trouble or Trouble.SLOW
             raise StoreError(f"the store was not ready in {PATIENCE_S:g} s: {IN_WORDS[trouble]}", trouble)
         try:
@@ -189,8 +190,7 @@ class Store:
                     for part in parts:
                         await self._writer.execute(part.statement, part.rows)
             except BaseException as error:
-                broken_off = isinstance(error, asyncio.CancelledError)
-                self._condition.fail(Trouble.SLOW if broken_off else trouble_of(error))
+                self._condition.fail(trouble_of(error))
                 self._hang_up()  # the next attempt starts from a clean connection
                 raise
             self._condition.succeed()

@@ -10,6 +10,7 @@ import pytest
 
 from pbxd.calls.record import Timeline
 from pbxd.clock import JUMP_S, WallClock
+from tests.clients.house import Json
 from tests.clients.lab import Lab
 from tests.clients.raw_sip import register
 from tests.clients.until import until
@@ -95,6 +96,6 @@ def test_an_hour_that_is_not_there_ends_nothing(hours: int, levers: Levers, new_
     assert 560 < left.total_seconds() < 630
 
 
-def _two(house: AilingHouse) -> list[dict[str, object]]:
+def _two(house: AilingHouse) -> list[Json]:
     records = house.records()
     return records if len(records) == 2 else []
