@@ -20,7 +20,7 @@ from typing import TypeVar
 from pydantic import BaseModel
 
 from media.wire import Wire
-from pbxd import __version__
+from pbxd import __version__, faults
 from pbxd.api.access import Access
 from pbxd.api.contract import Identity
 from pbxd.api.health import Health, health_routes
@@ -36,7 +36,6 @@ from pbxd.directory.keys import EVERYTHING, Keys
 from pbxd.directory.model import Aor, PhoneEntry, Trunk
 from pbxd.directory.trunks import TrunkState, TrunkStatus
 from pbxd.events import Bus
-from pbxd.faults import files_trouble, measure_faults, store_trouble, wire_trouble
 from pbxd.logs import Logs, get_logger
 from pbxd.metrics import HistogramReading, LoopLag, Metrics
 from pbxd.outbox import Outbox
@@ -203,13 +202,12 @@ class App:
             reset_admin=self._reset_admin,
             wall=time.time,
         )
-        telephony = self.telephony
         health = Health(
             __version__,
             time.monotonic(),
             lambda: self._serving,
-            {"wire": lambda: wire_trouble(telephony)},
-            {"store": lambda: store_trouble(self.store), "files": lambda: files_trouble(telephony)},
+            faults.needed(self.telephony),
+            faults.beside(self.store, self.telephony),
         )
         access = Access(self._find_key)
         surface = Surface(HOUSE, house, access.identify, lambda: self.config.http.public_url)
@@ -241,7 +239,7 @@ class App:
         metrics.counter("store_rows_written", "Rows committed", lambda: store.statistics.written)
         metrics.counters("store_rows_dropped", "Rows lost: queue full", ["table"], lambda: store.statistics.dropped)
         metrics.counters("store_rows_poisoned", "Rows refused", ["table"], lambda: store.statistics.poisoned)
-        measure_faults(metrics, store, self.telephony)
+        faults.measure_faults(metrics, store, self.telephony)
         _measure_outbox(metrics, self.deliveries.outbox)
         metrics.counters("http_requests", "HTTP requests", ["status"], lambda: self.server.requests)
         metrics.histogram("loop_lag_seconds", "How late the event loop ran what was due", self._lag.reading)

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from pbxd.api.health import Check
 from pbxd.metrics import Metrics
 from pbxd.store import Store, Trouble
 from pbxd.telephony import Telephony
 
 LATE_WRITES_S = 5.0
+
+# Parts in /health/ready
+STORE = "store"
+WIRE = "wire"
+FILES = "files"
+
+# Metrics, without `pbxd_`
 
 STORE_TROUBLE = "store_trouble"
 STORE_TROUBLES = "store_troubles"
@@ -40,6 +48,16 @@ def files_trouble(telephony: Telephony) -> str | None:
     """Whether descriptors are missing; None while connections are accepted."""
     resting = telephony.transports.connections.resting
     return "no SIP connections are accepted: out of file descriptors" if resting else None
+
+
+def needed(telephony: Telephony) -> dict[str, Check]:
+    """The parts without which nobody should be sent here."""
+    return {WIRE: lambda: wire_trouble(telephony)}
+
+
+def beside(store: Store, telephony: Telephony) -> dict[str, Check]:
+    """The parts without which calls go on."""
+    return {STORE: lambda: store_trouble(store), FILES: lambda: files_trouble(telephony)}
 
 
 def measure_faults(metrics: Metrics, store: Store, telephony: Telephony) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +21,15 @@ from tests.faults.conftest import NewHouse
 from tests.faults.levers import Levers
 
 Stage = Callable[[AilingHouse], Lab]
+PROJECT = Path(__file__).resolve().parents[2]
+WALL_CLOCKS = {
+    "time.time",
+    "time.time_ns",
+    "datetime.now",
+    "datetime.datetime.now",
+    "datetime.utcnow",
+    "time.localtime",
+}
 HOUR_S = 3600.0
 WAS_SET = "the clock was set by"
 
@@ -48,6 +59,28 @@ def test_a_clock_that_is_set_is_noticed_and_one_that_is_slewed_is_not() -> None:
         noticed.append(clock.beat())
     assert noticed == [0.0, HOUR_S, 0.0, -2 * HOUR_S, 0.0, 0.0]
     assert (clock.jumps, clock.at(60.0)) == (2, clocks.offset + 60.0)
+
+
+ASK_FOR_THE_TIME = {
+    "pbxd/app.py": "stamps of new rows, the heartbeat, the API",
+    "pbxd/box.py": "names of back-ups; the command line",
+    "pbxd/clock.py": "the house's clock",
+    "pbxd/doctor/around.py": "whether the clock is right",
+    "pbxd/logs.py": "stamps of lines",
+    "pbxd/outbox/outbox.py": "stamps of deliveries; their schedule is monotonic",
+    "pbxd/outbox/web.py": "Retry-After with a date, which has an upper bound",
+    "pbxd/telephony.py": "validity of the house's own certificate",
+}
+"""Who may know what time it is, and what for. Whoever has a deadline is not among them."""
+
+
+def test_nothing_with_a_deadline_asks_what_time_it_is() -> None:
+    asking = set()
+    for path in [*(PROJECT / "pbxd").rglob("*.py"), *(PROJECT / "media").rglob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Attribute) and ast.unparse(node) in WALL_CLOCKS:
+                asking.add(str(path.relative_to(PROJECT)))
+    assert asking - set(ASK_FOR_THE_TIME) == set(), "say there what for, or go by the monotonic clock"
 
 
 def test_the_clock_of_a_call_runs_by_itself() -> None:
