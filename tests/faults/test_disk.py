@@ -120,3 +120,14 @@ def test_a_store_that_somebody_has_locked_is_waited_for(new_house: NewHouse, sta
     _well(house)
     assert _records(house) == ["success"]
     assert house.said(DOES_NOT_TAKE) == 1
+
+
+def test_a_stop_does_not_wait_for_ever_for_a_store(new_house: NewHouse, stage: Stage) -> None:
+    house = new_house()
+    lab = stage(house)
+    with closing(sqlite3.connect(house.data / "pbxd.db", isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        EchoCall(lab).hang_up()
+        house.expected = {DOES_NOT_TAKE, "the store was closed with"}
+        assert house.stop() < BOUNDED_S + 2
+    house.start()
