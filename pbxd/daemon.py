@@ -25,12 +25,13 @@ from pbxd.logs import LogFormat, Logs, get_logger
 from pbxd.readiness import Readiness
 from pbxd.sip.flow import place
 from pbxd.sip.transport import BindError
-from pbxd.store import StoreError
 from pbxd.store.data_dir import DataDirectoryError
 
 FILES_A_CALL = 4  # RTP and RTCP of two legs
 OTHER_FILES = 256
 CARD_NAME = "card.txt"
+# What keeps us from starting, each with a sentence of its own (StoreError and CertificateError are HouseErrors)
+REFUSALS = (BindError, DataDirectoryError, HouseError, OSError)
 UNFIT_POLL_S = 0.5  # what recovers is fed before its time is up
 # Calls free themselves when they end, so cycles are rare; but what transactions keep for 32 s is much to look at, and
 # nothing else runs meanwhile: look seldom, and at little.
@@ -78,7 +79,7 @@ class _Daemon:
         loop.add_signal_handler(signal.SIGHUP, self._reloads.put_nowait, None)
         try:
             await self._app.start()
-        except (BindError, StoreError, DataDirectoryError, HouseError, OSError) as error:
+        except REFUSALS as error:
             for problem in error.problems if isinstance(error, BindError) else [str(error)]:
                 log.critical("pbxd cannot start", reason=problem)
             return Exit.REFUSED

@@ -105,7 +105,7 @@ class Store:
     async def commit(self, writes: Sequence[Write]) -> None:
         """Write at once, in this order, all or nothing. Raises StoreError; after one whose `trouble` is SLOW the rows
         may be there all the same."""
-        await self._in_time(self._execute(runs_in_order(writes)), "write")
+        await self._in_time(self._execute(runs_in_order(writes)), "written")
 
     async def _in_time(self, work: Coroutine[Any, Any, Found], what: str) -> Found:
         """What `work` gives. What takes longer than `PATIENCE_S` is broken off, which nobody waits for: its thread may
@@ -126,7 +126,7 @@ class Store:
         except _FAILURES as error:
             found = trouble_of(error)
             why = f"{name_of(error)}, {IN_WORDS[found]}" if found else name_of(error)
-            raise StoreError(f"a {what} failed: {why}", found) from error
+            raise StoreError(f"the store cannot be {what}: {why}", found) from error
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._under_way.discard(task)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import sqlite3
-import subprocess
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
+from pbxd.app import App
+from pbxd.cli import Exit, act, build_parser
+from pbxd.config import load
+from pbxd.daemon import REFUSALS
 from tests.clients.block import leased_block
-from tests.clients.house import PBXD, ROOT, House
+from tests.clients.house import LAB, House
 from tests.faults.levers import fill
 
 CANNOT_START = "pbxd cannot start"
@@ -65,19 +68,21 @@ def test_a_disk_that_is_full_when_we_start_is_a_sentence(disk: Path, tmp_path: P
         ("mail.authorities", "{folder}/plain.txt", "cannot be read"),
     ],
 )
-def test_check_and_run_agree(tmp_path: Path, key: str, value: str, words: str) -> None:
+async def test_check_and_run_agree(
+    tmp_path: Path, key: str, value: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "plain.txt").write_text("not what it is taken for\n")
-    text = value.format(folder=tmp_path)
+    said = value.format(folder=tmp_path)
     more = {
-        "sip.certificate": {"sip.private_key": text},
+        "sip.certificate": {"sip.private_key": said},
         "mail.authorities": {"mail.server": "127.0.0.1", "mail.from": "pbx@example.org"},
     }.get(key, {})
-    with _house(tmp_path, **{key: text, **more}) as house:
-        overrides = [f"--set={name}={value}" for name, value in {key: text, **more}.items()]
-        command = [str(PBXD), "check", "--no-ports", "etc/lab.yaml", f"--set=data_dir={tmp_path}", *overrides]
-        checked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=20, check=False)
-        assert checked.returncode == 2, checked
-        assert words in checked.stderr
-        assert key in checked.stderr
-        code, said = house.start_in_vain()
-        assert (code, "Traceback" in said, CANNOT_START in said) == (1, False, True), said
+    overrides = [f"{name}={text}" for name, text in {key: said, "data_dir": str(tmp_path / "data"), **more}.items()]
+    arguments = [f"--set={override}" for override in overrides]
+    checked = act(build_parser().parse_args(["check", "--no-ports", str(LAB), *arguments]))
+    heard = capsys.readouterr().err
+    assert (checked, words in heard, key in heard) == (Exit.MISTAKE, True, True), heard
+    app = App(load(LAB, overrides))
+    with pytest.raises(REFUSALS):
+        await app.start()
+    await app.stop()
