@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
 import logging
 import sqlite3
 from collections import Counter
 from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
 from sqlalchemy import Delete, Executable, Insert, Row, Table, Update, column, inspect, select, table
@@ -31,6 +33,17 @@ _VERSION = table("alembic_version", column("version_num"))
 __all__ = ["Store", "StoreError", "Trouble", "WriteStatistics", "sqlite_url"]
 
 Found = TypeVar("Found")
+
+
+@dataclass(slots=True)
+class _Wish:
+    """A write that somebody waits for, as long as they do."""
+
+    wanted: bool = True
+
+
+class _GivenUp(Exception):
+    """Rolls back what nobody waits for any more."""
 
 
 _FAILURES = (SQLAlchemyError, sqlite3.Error, OSError)
@@ -103,20 +116,21 @@ class Store:
     # ---- writing
 
     async def commit(self, writes: Sequence[Write]) -> None:
-        """Write at once, in this order, all or nothing. Raises StoreError; after one whose `trouble` is SLOW the rows
-        may be there all the same."""
-        await self._in_time(self._execute(runs_in_order(writes)), "written")
+        """Write at once, in this order, all or nothing. Raises StoreError; only where the disk was in the middle of the
+        commit itself are the rows there all the same."""
+        wish = _Wish()
+        try:
+            await self._in_time(self._execute(runs_in_order(writes), wish), "written")
+        finally:
+            wish.wanted = False
 
     async def _in_time(self, work: Coroutine[Any, Any, Found], what: str) -> Found:
-        """What `work` gives. What takes longer than `PATIENCE_S` is broken off, which nobody waits for: its thread may
-        be deep in the disk. Raises StoreError."""
+        """What `work` gives. What takes longer than `PATIENCE_S` is left to itself, for its thread may be deep in the
+        disk, and a driver that is cancelled there may never come back. Raises StoreError."""
         task = asyncio.create_task(work, name=f"store-{what}")
         self._under_way.add(task)
         task.add_done_callback(self._ended)
-        try:
-            await asyncio.wait({task}, timeout=PATIENCE_S)
-        finally:
-            task.cancel()  # nothing happens to one that is done
+        await asyncio.wait({task}, timeout=PATIENCE_S)
         if not task.done():
             self._condition.look()
             trouble = self._condition.trouble or Trouble.SLOW
@@ -167,21 +181,22 @@ class Store:
         except TimeoutError:
             log.error("the store was closed with %d rows unwritten", self.pending)
         if self._task is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LAST_CLOSE_S), self._turn:
+                    self._task.cancel()  # between two writes
             self._task.cancel()
             await asyncio.wait([self._task])
             self._task = None
-        for task in self._under_way:
-            task.cancel()
-        if self._under_way:
-            await asyncio.wait(set(self._under_way), timeout=LAST_CLOSE_S)
         self._hang_up()
         if self._under_way:
             await asyncio.wait(set(self._under_way), timeout=LAST_CLOSE_S)
         await self._engine.dispose()
 
-    async def _execute(self, parts: Sequence[Run]) -> None:
-        """Write `parts` in one transaction."""
+    async def _execute(self, parts: Sequence[Run], wish: _Wish | None = None) -> None:
+        """Write `parts` in one transaction; not where nobody waits for the `wish` any more."""
         async with self._turn:
+            if wish is not None and not wish.wanted:
+                return
             self._condition.begin()
             try:
                 if self._writer is None:
@@ -189,6 +204,8 @@ class Store:
                 async with self._writer.begin():
                     for part in parts:
                         await self._writer.execute(part.statement, part.rows)
+                    if wish is not None and not wish.wanted:
+                        raise _GivenUp
             except BaseException as error:
                 self._condition.fail(trouble_of(error))
                 self._hang_up()  # the next attempt starts from a clean connection
