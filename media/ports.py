@@ -9,6 +9,10 @@ class OutOfPorts(Exception):
     """Every pair of the range is in use or resting."""
 
 
+class OutOfFiles(OutOfPorts):
+    """The process, or the machine, has no descriptors or no memory left for sockets."""
+
+
 class PortPool:
     """Hands out the pairs of `first`–`last` in turn, so that a port that was freed rests the longest.
 

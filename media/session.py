@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from media import quality
 from media.plan import MediaPlan, relayable
-from media.ports import OutOfPorts, PortPool
+from media.ports import OutOfFiles, OutOfPorts, PortPool
 from media.rooms import Room
 from media.wire import Latch, Leg, LegStatistics, MediaEventKind, Mode, RoomEvent, Wire, WireError
 
@@ -18,10 +18,12 @@ __all__ = [
     "MediaEventKind",
     "MediaSession",
     "MediaStatistics",
+    "OutOfFiles",
     "OutOfPorts",
     "relayable",
 ]
 
+_NO_FILES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 PORTS_TRIED = 128  # pairs of the range that somebody else on this machine may have taken
 
 
@@ -186,14 +188,16 @@ class Media:
         return len(self._sessions)
 
     def open(self, ip: str) -> MediaSession:
-        """A session on local address `ip` ("0.0.0.0" and "::" let the system choose). Raises OutOfPorts; WireError when
-        the system refuses for another reason, EMFILE above all."""
+        """A session on local address `ip` ("0.0.0.0" and "::" let the system choose). Raises OutOfPorts, which
+        is OutOfFiles where not ports are missing but descriptors; WireError when the system refuses otherwise."""
         for _ in range(PORTS_TRIED):
             port = self.ports.take(self.wire.now())
             try:
                 leg = self.wire.leg_open(ip, port, port + 1)
             except WireError as error:
                 self.ports.give_back(port, self.wire.now())
+                if error.errno in _NO_FILES:
+                    raise OutOfFiles(str(error)) from error
                 if error.errno != errno.EADDRINUSE:
                     raise
                 continue

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from pbxd.config import Config
 from pbxd.directory.accounts import Directory
 from pbxd.directory.first_start import ADMIN_KEY_NAME
 from pbxd.directory.keys import EVERYTHING, Keys
-from pbxd.store import DataDirectory, Store, StoreError, sqlite_url
+from pbxd.store import DataDirectory, Store, sqlite_url
 
 
 def reset(config: Config, wall: float) -> str:
@@ -21,8 +19,6 @@ def reset(config: Config, wall: float) -> str:
     data = DataDirectory.prepare(config.data_dir)
     try:
         return asyncio.run(_reset(config, data, wall))
-    except SQLAlchemyError as error:
-        raise StoreError(f"the store cannot be read: {type(error).__name__} (see `pbxd run`)") from error
     finally:
         data.release()
 

@@ -20,7 +20,7 @@ from typing import TypeVar
 from pydantic import BaseModel
 
 from media.wire import Wire
-from pbxd import __version__
+from pbxd import __version__, faults
 from pbxd.api.access import Access
 from pbxd.api.contract import Identity
 from pbxd.api.health import Health, health_routes
@@ -49,7 +49,6 @@ from pbxd.telephony import Telephony
 
 SOCKET_NAME = "pbxd.sock"
 BEAT_S = 1.0
-LATE_WRITES_S = 5.0
 GOODBYE_S = 1.0  # for the BYEs at the end of a drain to be answered
 QUIET_POLL_S = 0.02
 
@@ -159,6 +158,7 @@ class App:
 
     def _beat(self) -> None:
         """What is due every second."""
+        self.store.look()
         self.records.beat(time.time())
         self._beating = asyncio.get_running_loop().call_later(BEAT_S, self._beat)
 
@@ -205,7 +205,13 @@ class App:
             wall=time.time,
             now=time.monotonic,
         )
-        health = Health(__version__, time.monotonic(), lambda: self._serving, {"store": self._store_trouble})
+        health = Health(
+            __version__,
+            time.monotonic(),
+            lambda: self._serving,
+            faults.needed(self.telephony),
+            faults.beside(self.store, self.telephony),
+        )
         access = Access(self._find_key)
         surface = Surface(HOUSE, house, access.identify, lambda: self.config.http.public_url)
         routes = health_routes(health, self.metrics)
@@ -219,9 +225,10 @@ class App:
         key = self.keys.check(secret)
         return Identity(key.name, key.account_id, key.scopes) if key else None
 
-    def _store_trouble(self) -> str | None:
-        late = self.store.statistics.oldest_s
-        return f"writes are {late:.0f} s behind" if late > LATE_WRITES_S else None
+    @property
+    def fit(self) -> bool:
+        """False: only a restart helps."""
+        return not self.telephony.pulse.stalled
 
     def _measure(self) -> None:
         metrics, store = self.metrics, self.store
@@ -236,6 +243,7 @@ class App:
         metrics.counter("store_rows_written", "Rows committed", lambda: store.statistics.written)
         metrics.counters("store_rows_dropped", "Rows lost: queue full", ["table"], lambda: store.statistics.dropped)
         metrics.counters("store_rows_poisoned", "Rows refused", ["table"], lambda: store.statistics.poisoned)
+        faults.measure_faults(metrics, store, self.telephony)
         _measure_outbox(metrics, self.deliveries.outbox)
         metrics.counters("http_requests", "HTTP requests", ["status"], lambda: self.server.requests)
         metrics.histogram("loop_lag_seconds", "How late the event loop ran what was due", self._lag.reading)
@@ -275,6 +283,7 @@ def _measure_outbox(metrics: Metrics, outbox: Outbox) -> None:
     metrics.gauge("outbox_oldest_seconds", "Age of the oldest of them", lambda: outbox.oldest_s)
     metrics.counters("outbox_delivered", "Deliveries the far side confirmed", ["kind"], lambda: outbox.delivered)
     metrics.counters("outbox_failed", "Tries that failed and are repeated", ["kind"], lambda: outbox.failed)
+    metrics.counters("outbox_refused", "Deliveries not taken", ["reason"], lambda: outbox.refused)
     metrics.counters("outbox_dead", "Deliveries given up", ["kind"], lambda: outbox.dead)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import http.client
+import importlib
 import json
 import os
 import socket
@@ -26,6 +27,7 @@ DEFAULT_CONFIG = Path("etc/pbxd.yaml")
 INSTALLED_CONFIG = Path("/etc/pbxd/pbxd.yaml")
 LAB_SOCKET = Path("var/lab/pbxd.sock")
 SOCKET_NAME = "pbxd.sock"
+PREFLIGHT = "pbxd.preflight"
 TIMEOUT_S = 10.0
 MAIL_TEST_TIMEOUT_S = 30.0  # a mail server may think
 DELIVERY_STATES = ("waiting", "sending", "delivered", "dead", "cancelled")
@@ -167,7 +169,10 @@ def print_problems(error: ConfigError) -> None:
 
 def _check(arguments: argparse.Namespace) -> None:
     config = load(arguments.file, arguments.overrides)
-    if not arguments.no_ports and (problems := check_ports(config, _own_listeners(config))):
+    problems = [] if arguments.no_ports else check_ports(config, _own_listeners(config))
+    # Loaded by name: what it tries takes the parts of the daemon, which other commands must not load.
+    problems += importlib.import_module(PREFLIGHT).problems(config)
+    if problems:
         raise ConfigError(problems)
     print(f"{arguments.file} is good: {_summary(config)}")
 

@@ -25,12 +25,14 @@ from pbxd.logs import LogFormat, Logs, get_logger
 from pbxd.readiness import Readiness
 from pbxd.sip.flow import place
 from pbxd.sip.transport import BindError
-from pbxd.store import StoreError
 from pbxd.store.data_dir import DataDirectoryError
 
 FILES_A_CALL = 4  # RTP and RTCP of two legs
 OTHER_FILES = 256
 CARD_NAME = "card.txt"
+# What keeps us from starting, each with a sentence of its own (StoreError and CertificateError are HouseErrors)
+REFUSALS = (BindError, DataDirectoryError, HouseError, OSError)
+UNFIT_POLL_S = 0.5  # what recovers is fed before its time is up
 # Calls free themselves when they end, so cycles are rare; but what transactions keep for 32 s is much to look at, and
 # nothing else runs meanwhile: look seldom, and at little.
 GC_THRESHOLDS = (5_000, 10, 100)
@@ -77,7 +79,7 @@ class _Daemon:
         loop.add_signal_handler(signal.SIGHUP, self._reloads.put_nowait, None)
         try:
             await self._app.start()
-        except (BindError, StoreError, DataDirectoryError, HouseError, OSError) as error:
+        except REFUSALS as error:
             for problem in error.problems if isinstance(error, BindError) else [str(error)]:
                 log.critical("pbxd cannot start", reason=problem)
             return Exit.REFUSED
@@ -97,7 +99,11 @@ class _Daemon:
         gc.set_threshold(*GC_THRESHOLDS)
         if self._app.card:
             addresses = self._app.telephony.transports.addresses.reachable
-            _show(self._app.card, self._app.config, addresses)
+            try:
+                _show(self._app.card, self._app.config, addresses)
+            except OSError as error:
+                cure = "pbxd phones rotate EXTENSION, and pbxd key reset-admin"
+                log.error("the passwords of the first start cannot be kept", reason=str(error), new_ones=cure)
             self._app.card = None
         bound = self._app.telephony.transports.bound
         sip = [place(transport, *address) for transport, addresses in bound.items() for address in addresses]
@@ -137,10 +143,20 @@ class _Daemon:
             self._readiness.ready("answering calls")
 
     async def _feed_watchdog(self) -> None:
+        """That this runs says that the loop turns; the wire thread has to as well. Where it stays stalled, systemd
+        hears nothing, and starts us again."""
         interval = self._readiness.watchdog_interval_s
+        fed = True
         while interval:
-            self._readiness.alive()
-            await asyncio.sleep(interval)
+            if self._app.fit:
+                self._readiness.alive()
+                fed = True
+                await asyncio.sleep(interval)
+                continue
+            if fed:
+                log.critical("the watchdog is not fed: the wire thread is stalled, and a restart is its only cure")
+            fed = False
+            await asyncio.sleep(min(UNFIT_POLL_S, interval))
 
 
 def _raise_file_limit(config: Config) -> None:

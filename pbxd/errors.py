@@ -8,18 +8,20 @@ HouseError
 ├── Conflict       409 / 491   the thing has moved on
 ├── TooLarge       413 / 413   over a limit of size
 ├── Overloaded     503 / 503   not now; `retry_after_s` says when
-└── Unavailable    503 / 480   the part that would do it is not there
+└── Unavailable    503 / 480   the part that would do it is not there, or cannot now (StoreError)
 """
 
 from __future__ import annotations
 
 
 class HouseError(Exception):
-    """An error with its answers: `http_status`, `sip_status`, and `code`, the word for machines."""
+    """An error with its answers: `http_status`, `sip_status`, and `code`, the word for machines. `retry_after_s` says
+    when it is worth another try, where that is known."""
 
     http_status = 500
     sip_status = 500
     code = "internal_error"
+    retry_after_s: int | None = None
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -52,6 +54,7 @@ class TooLarge(HouseError):
 
 class Overloaded(HouseError):
     http_status, sip_status, code = 503, 503, "overloaded"
+    retry_after_s: int
 
     def __init__(self, message: str, retry_after_s: int = 5) -> None:
         super().__init__(message)

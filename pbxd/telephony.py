@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from media.plan import CodecSettings
 from media.ports import PortPool
+from media.pulse import Pulse
 from media.script import Prompt
 from media.session import Media, MediaEventKind
 from media.wire import Wire
@@ -26,6 +27,7 @@ from pbxd.calls.policy import Policy
 from pbxd.calls.studio import Studio, clip_of
 from pbxd.calls.switch import MakeAct, Switch
 from pbxd.certificates import Identity, client_context, given, self_signed
+from pbxd.clock import WallClock
 from pbxd.config.schema import Config, Redirects
 from pbxd.config.sound import codecs_named
 from pbxd.directory.accounts import Directory
@@ -74,6 +76,8 @@ class Telephony:
         rng = random.SystemRandom()
         self.wire = Wire(legs=LEGS_MAX)
         self.media = Media(self.wire, _port_pool(config))
+        self.pulse = Pulse(self.wire)
+        self.clock = WallClock()
         self.registrar = Registrar(store, bus, config.sip.registrar)
         self.entrance = Entrance(config, self.wire, store, directory, self.registrar, bus, self.wall)
         doorman = self.entrance.doorman
@@ -102,6 +106,7 @@ class Telephony:
             max_calls=config.calls.max,
             setup_rate=config.calls.setup_rate,
             overloaded=lambda: self.transports.overloaded is not None,
+            stalled=lambda: self.pulse.stalled,
         )
         self._workers = Workers()
         self.studio = Studio(reader_of(config, data), clip_of, self._workers)
@@ -111,7 +116,7 @@ class Telephony:
             media=self.media,
             directory=directory,
             registrar=self.registrar,
-            resolver=_Lookups(self._resolve),
+            resolver=_Lookups(self._look_up),
             network=_Addresses(self.transports, config),
             bus=bus,
             studio=self.studio,
@@ -131,10 +136,9 @@ class Telephony:
     def now() -> float:
         return time.monotonic()
 
-    @staticmethod
-    def wall(now: float) -> float:
+    def wall(self, now: float) -> float:
         """Seconds since the epoch at the monotonic time `now`, by today's clock."""
-        return time.time() - time.monotonic() + now
+        return self.clock.at(now)
 
     # ---- life
 
@@ -275,17 +279,19 @@ class Telephony:
     def _own_names(self) -> list[str]:
         return [socket.gethostname(), *(domain for account in self._directory.accounts() for domain in account.domains)]
 
-    def _resolve(self, uri: Uri, callback: Callable[[Sequence[Destination]], None]) -> None:
+    def _look_up(self, uri: Uri, callback: Callable[[Sequence[Destination] | ResolveError], None]) -> None:
         def found(result: list[Destination] | ResolveError) -> None:
             if isinstance(result, ResolveError):
                 log.warning("%s cannot be found: %s", uri.host, result)
-                callback([])
-            else:
+            if not isinstance(result, ResolveError):
                 self.entrance.resolved(uri.host, (destination.host for destination in result))
-                callback(result)
+            callback(result)
             self.transports.flush()
 
         self.resolver.destinations(uri, found)
+
+    def _resolve(self, uri: Uri, callback: Callable[[Sequence[Destination]], None]) -> None:
+        self._look_up(uri, lambda found: callback([] if isinstance(found, ResolveError) else found))
 
     def _resolve_in_time(self, uri: Uri, callback: Callable[[Sequence[Destination], float], None]) -> None:
         self._resolve(uri, lambda found: callback(found, self.now()))
@@ -307,11 +313,22 @@ class Telephony:
                 hearer.talks(event.talking)
         self.transports.flush()
 
+    def _look_at_clocks(self, now: float) -> None:
+        if self.pulse.beat(now):
+            if self.pulse.stalled:
+                log.error("the wire thread does not turn: no sound, no SIP over UDP; new calls are refused")
+            else:
+                log.warning("the wire thread turns again")
+        if by := self.clock.beat():
+            log.warning("the clock was set by %+.1f s; nothing with a deadline goes by it", by)
+            self.registrar.clock_was_set(by)
+
     def _keep_house(self) -> None:
         self._housekeeping = asyncio.get_running_loop().call_later(HOUSEKEEPING_S, self._keep_house)
         now = self.now()
         self.registrar.expire(now)
         self.entrance.tick(now)
+        self._look_at_clocks(now)
         if self.tls and now - self._looked_at >= CERTIFICATES_S:
             self._looked_at = now
             self.tls.watch()
@@ -327,9 +344,9 @@ class Telephony:
 class _Lookups:
     """The resolver as calls see it."""
 
-    resolve: Callable[[Uri, Callable[[Sequence[Destination]], None]], None]
+    resolve: Callable[[Uri, Callable[[Sequence[Destination] | ResolveError], None]], None]
 
-    def destinations(self, uri: Uri, callback: Callable[[Sequence[Destination]], None]) -> None:
+    def destinations(self, uri: Uri, callback: Callable[[Sequence[Destination] | ResolveError], None]) -> None:
         self.resolve(uri, callback)
 
 

@@ -382,7 +382,7 @@ def test_a_store_of_another_shape_is_a_sentence(
         connection.execute("ALTER TABLE trunks DROP COLUMN max_calls")
     connection.close()
     assert run("key", "reset-admin", "--config", str(configuration)) is Exit.REFUSED
-    assert "the store cannot be read: OperationalError" in capsys.readouterr().err
+    assert "the store cannot be read: SQLITE_ERROR" in capsys.readouterr().err
 
 
 def test_the_lock_is_let_go(tmp_path: Path) -> None:

@@ -229,6 +229,10 @@ class Wire:
             self._wire = None
             self.rooms = WireRooms(None)
 
+    def pulse(self) -> int:
+        """The turns the thread has made so far. It is asked for another, also where it has nothing to do."""
+        return int(lib.wire_pulse(self._wire))
+
     def hold(self) -> None:
         """From here on commands gather; they are carried out with the next packet, or at `release`."""
         lib.wire_hold(self._wire)

@@ -361,6 +361,7 @@ void *shell_run(void *argument) {
     while (!atomic_load(&wire->stopping)) {
         int count = wait_events(wire, events);
         uint64_t now = shell_clock(), due = core_due(&wire->core);
+        atomic_fetch_add_explicit(&wire->turns, 1, memory_order_relaxed);
         apply_commands(wire, TURN_COMMANDS, now); /* first: what was ordered before a packet came is in force for it */
         wire->pressed = false;
         wire->patience = TURN_PATIENCE;

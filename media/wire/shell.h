@@ -133,6 +133,7 @@ struct wire {
     _Atomic bool *leg_used;   /* by leg: set by Python, cleared by the wire thread */
     _Atomic uint32_t legs_open;
     _Atomic(struct retired *) retired; /* the wire thread adds, Python takes all */
+    _Atomic uint64_t turns;
     _Atomic bool realtime;
 
     /* Python's own */

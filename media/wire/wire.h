@@ -16,6 +16,7 @@ void wire_stop(struct wire *wire); /* closes every leg and socket */
 void wire_free(struct wire *wire);
 double wire_now(void); /* CLOCK_MONOTONIC, s: the clock of all times here */
 void wire_hold(struct wire *wire);    /* from here on commands do not wake the thread; it takes them with any packet */
+uint64_t wire_pulse(struct wire *wire); /* the turns its thread has made; wakes it for another */
 void wire_release(struct wire *wire); /* wakes it once for all that were given meanwhile */
 int wire_event_fd(const struct wire *wire); /* readable when datagrams or events wait */
 int wire_media_fd(const struct wire *wire); /* readable when events wait */

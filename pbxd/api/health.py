@@ -5,11 +5,23 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from aiohttp import web
 
 from pbxd.api.surface import json_response
 from pbxd.metrics import CONTENT_TYPE, Metrics
+
+_WELL = "ok"
+
+
+class State(StrEnum):
+    """Whether calls should be sent here."""
+
+    READY = "ready"
+    DEGRADED = "degraded"  # yes: calls go on, something beside them does not
+    NOT_READY = "not_ready"
+
 
 Check = Callable[[], str | None]
 """What is wrong with a part, in a few words; None when it is well."""
@@ -17,16 +29,26 @@ Check = Callable[[], str | None]
 
 @dataclass(slots=True)
 class Health:
-    """How the house is. `serving` is whether SIP is answered; `checks` are the parts it needs for that to be of use."""
+    """How the house is. `serving` is whether SIP is answered; `checks` are the parts it needs for that to be of use,
+    `beside` those without which calls go on: the house is then degraded, and still to be called."""
 
     version: str
     started_at: float  # monotonic seconds
     serving: Callable[[], bool]
     checks: Mapping[str, Check] = field(default_factory=dict)
+    beside: Mapping[str, Check] = field(default_factory=dict)
 
-    def problems(self) -> dict[str, str]:
-        """What is wrong, by part; `ok` where nothing is."""
-        return {name: check() or "ok" for name, check in self.checks.items()}
+    def state(self) -> tuple[State, dict[str, str]]:
+        """The whole, and what is wrong by part; `ok` where nothing is."""
+        needed = {"sip": "ok" if self.serving() else "not serving"} | _asked(self.checks)
+        beside = _asked(self.beside)
+        if any(said != _WELL for said in needed.values()):
+            return State.NOT_READY, needed | beside
+        return (State.DEGRADED if any(said != _WELL for said in beside.values()) else State.READY), needed | beside
+
+
+def _asked(checks: Mapping[str, Check]) -> dict[str, str]:
+    return {name: check() or _WELL for name, check in checks.items()}
 
 
 def health_routes(health: Health, metrics: Metrics) -> list[web.RouteDef]:
@@ -58,9 +80,9 @@ def _live(health: Health) -> _Handler:
 
 def _ready(health: Health) -> _Handler:
     async def ready(_request: web.Request) -> web.Response:
-        checks = {"sip": "ok" if health.serving() else "not serving"} | health.problems()
-        well = all(state == "ok" for state in checks.values())
-        return json_response(200 if well else 503, {"status": "ready" if well else "not_ready", "checks": checks})
+        state, checks = health.state()
+        status = 503 if state is State.NOT_READY else 200
+        return json_response(status, {"status": state.value, "checks": checks})
 
     return ready
 

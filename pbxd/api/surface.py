@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from pbxd.api.contract import Context, Contract, Identity, Operation, Part
 from pbxd.api.openapi import document
-from pbxd.errors import Denied, HouseError, Invalid, Overloaded, TooLarge, Unauthorized
+from pbxd.errors import Denied, HouseError, Invalid, TooLarge, Unauthorized
 
 log = logging.getLogger(__name__)
 
@@ -139,9 +139,7 @@ def json_response(
 def _headers_of(error: HouseError) -> dict[str, str]:
     if isinstance(error, Unauthorized):
         return {"WWW-Authenticate": 'Bearer realm="pbxd"'}
-    if isinstance(error, Overloaded):
-        return {"Retry-After": str(error.retry_after_s)}
-    return {}
+    return {} if error.retry_after_s is None else {"Retry-After": str(error.retry_after_s)}
 
 
 async def _taken(part: Part, model: type[Model], request: web.Request) -> Model:

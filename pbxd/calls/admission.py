@@ -16,11 +16,14 @@ class Refusal(StrEnum):
     TOO_FAST = "too_fast"
     TRUNK_FULL = "trunk_full"
     PORTS_FULL = "ports_full"
+    FILES_FULL = "files_full"
+    MEDIA_STALLED = "media_stalled"
 
 
 @dataclass(frozen=True, slots=True)
 class CallRefused:
-    """A call from `source` was not let in; there is no record of it."""
+    """A call from `source` was not let in, or a leg of it could not be had. A record of it there is only where it is
+    known who called."""
 
     reason: Refusal
     source: str
@@ -33,12 +36,14 @@ class Admission:
     `max_calls` at a time, `setup_rate` a second with a burst of one second.
 
     `overloaded` says whether the queue before us is older than it may be: refusing then costs little, and keeps
-    what is admitted fast (RFC 3261 §21.5.4). `retry_after_s` goes with each refusal.
+    what is admitted fast (RFC 3261 §21.5.4). `stalled` says whether a call would have no sound. `retry_after_s` goes
+    with each refusal.
     """
 
     max_calls: int
     setup_rate: float
     overloaded: Callable[[], bool]
+    stalled: Callable[[], bool] = lambda: False
     retry_after_s: int = 5
     draining: bool = False
     _tokens: float = 0.0
@@ -50,6 +55,8 @@ class Admission:
             return Refusal.DRAINING
         if self.overloaded():
             return Refusal.OVERLOADED
+        if self.stalled():
+            return Refusal.MEDIA_STALLED
         if calls >= self.max_calls:
             return Refusal.CALLS_FULL
         return None

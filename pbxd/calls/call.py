@@ -113,6 +113,11 @@ class Call:
         self.stage: Stage | None = None
         self._held = False
 
+    def wall(self, now: float) -> float:
+        """Seconds since the epoch, by the call's own clock."""
+        clock = self.record.clock or self._facilities.wall
+        return clock(now)
+
     def __repr__(self) -> str:
         return f"<Call {self.record.id} {self.record.caller} -> {self.record.called} {self.state.name}>"
 
@@ -147,7 +152,7 @@ class Call:
         if state is None or self.caller is None:
             return
         self.state = state
-        self.record.answered_at = self._facilities.wall(now)
+        self.record.answered_at = self.wall(now)
         self.caller.answer(now)
         if self.state is CallState.TALKING:
             self._say(Change.ANSWERED)
@@ -186,7 +191,7 @@ class Call:
         else:
             self.caller.ring(status, now)
         if first and self.state is CallState.RINGING:
-            self.record.ringing_at = self._facilities.wall(now)
+            self.record.ringing_at = self.wall(now)
             self._say(Change.RINGING)
 
     def leg_answered(self, leg: Leg, now: float) -> None:
@@ -200,7 +205,7 @@ class Call:
         self.state = state
         self.bridge = self._join(leg)
         self.caller.prepare_for(leg)
-        self.record.answered_at = self._facilities.wall(now)
+        self.record.answered_at = self.wall(now)
         self._stop_timers()
         self._later(self._facilities.limits.max_duration_s, CallEvent.TOO_LONG, now)
         self.caller.answer(now)
@@ -269,6 +274,10 @@ class Call:
                 self._dial = Dial(self._facilities, self, self.record, targets, self.caller.offered)
                 self._dial.start(self._clock)
                 return
+        if refused.why is not None:
+            end = End(Result.SERVER, refused.status, causes.q850_of(refused.status), refused.why, "house")
+            self._end(CallEvent.REFUSED, end, now)
+            return
         ending = refused.ending
         reason = f"the callee {whose_doing(ending)}" if ending else "the callee could not be reached"
         q850 = causes.q850_in(ending.reason_header if ending else None) or causes.q850_of(refused.status)
@@ -313,7 +322,7 @@ class Call:
         self.state = state
         self._stop_timers()
         record = self.record
-        record.ended_at = self._facilities.wall(now)
+        record.ended_at = self.wall(now)
         record.result, record.sip_status, record.q850 = end.result, end.status, end.q850
         record.reason, record.ended_by = end.reason, end.by
         if self.stage is not None:

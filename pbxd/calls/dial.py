@@ -9,7 +9,8 @@ from functools import partial
 from typing import Protocol
 
 from media.plan import Codec
-from media.session import OutOfPorts
+from media.session import OutOfFiles, OutOfPorts
+from pbxd.calls.admission import Refusal
 from pbxd.calls.causes import COMPLETED_ELSEWHERE
 from pbxd.calls.facilities import Facilities
 from pbxd.calls.info import Pressed
@@ -21,6 +22,7 @@ from pbxd.ids import new_id
 from pbxd.sip.errors import ParseError
 from pbxd.sip.flow import Destination, place
 from pbxd.sip.headers import NameAddr
+from pbxd.sip.lookup import ResolveError
 from pbxd.sip.message import Request, Response
 from pbxd.sip.session import EndCause, Ending, SessionSettings
 from pbxd.sip.transaction import ServerTransaction
@@ -47,10 +49,11 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The best of the answers that were no answers."""
+    """The best of the answers that were no answers. `why` says what of ours was missing, where it was ours."""
 
     status: int
     ending: Ending | None
+    why: str | None = None
 
 
 class DialOwner(LegOwner, Protocol):
@@ -98,7 +101,15 @@ class Dial:
             leg.silence(now)
             leg.hangup(now, reason=reason)
 
-    def _resolved(self, target: Target, now: Callable[[], float], found: Sequence[Destination]) -> None:
+    def wall(self, now: float) -> float:
+        return self._owner.wall(now)
+
+    def _resolved(self, target: Target, now: Callable[[], float], found: Sequence[Destination] | ResolveError) -> None:
+        if isinstance(found, ResolveError):
+            self._resolving -= 1
+            if not self._over:
+                self._refuse(Refused(503, None, f"{target.party} cannot be found: {found.trouble.value}"), now())
+            return
         self._invite(target, found, now())
 
     def _invite(self, target: Target, destinations: Sequence[Destination], now: float) -> None:
@@ -113,7 +124,7 @@ class Dial:
             log.info("no codec in common with %s", target.party, extra={"call": self._record.id})
             self._refuse(Refused(488, None), now)
             return
-        wall = self._facilities.wall(now)
+        wall = self._owner.wall(now)
         first = destinations[0]
         record = LegRecord(
             id=new_id("leg", wall),
@@ -137,9 +148,10 @@ class Dial:
                 settings=target.settings,
                 now=now,
             )
-        except OutOfPorts:
-            log.error("no RTP ports are free", extra={"call": self._record.id})
-            self._refuse(Refused(503, None), now)
+        except OutOfPorts as error:
+            refusal = Refusal.FILES_FULL if isinstance(error, OutOfFiles) else Refusal.PORTS_FULL
+            self._facilities.refuse(refusal, record.remote)
+            self._refuse(Refused(503, None, refusal.value), now)
             return
         self._legs.append(leg)
         self._record.legs.append(record)

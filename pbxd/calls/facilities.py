@@ -10,12 +10,14 @@ from typing import Protocol
 from media.plan import Codec
 from media.session import Media, MediaSession
 from media.wire import WireError
+from pbxd.calls.admission import CallRefused, Refusal
 from pbxd.calls.policy import Policy
 from pbxd.calls.studio import Studio
 from pbxd.directory.accounts import Directory
 from pbxd.directory.registrar import Registrar
 from pbxd.events import Bus
 from pbxd.sip.flow import Destination, Flow, Transport
+from pbxd.sip.lookup import ResolveError
 from pbxd.sip.session import SessionSettings, SessionTable
 from pbxd.sip.stack import Stack
 from pbxd.sip.uri import Uri
@@ -36,9 +38,9 @@ class Network(Protocol):
 
 
 class Resolver(Protocol):
-    """RFC 3263: a URI's next hops, at once when its host is an address."""
+    """RFC 3263: a URI's next hops, at once when its host is an address; or why there are none."""
 
-    def destinations(self, uri: Uri, callback: Callable[[Sequence[Destination]], None]) -> None: ...
+    def destinations(self, uri: Uri, callback: Callable[[Sequence[Destination] | ResolveError], None]) -> None: ...
 
 
 class Hearer(Protocol):
@@ -67,7 +69,7 @@ class CallLimits:
 class Facilities:
     """The house as a call sees it. `clock` tells monotonic seconds, `wall` turns them into seconds since the epoch. A
     reload replaces `limits`, `policy`, `session` and `language`; a call keeps what it began with. `hearers` are told
-    what wire noticed, by the key of their media."""
+    what wire noticed, by the key of their media. `refused` counts, by reason."""
 
     stack: Stack
     sessions: SessionTable
@@ -85,6 +87,12 @@ class Facilities:
     session: SessionSettings = field(default_factory=SessionSettings)
     language: str = "en-us"
     hearers: dict[tuple[int, int], Hearer] = field(default_factory=dict)
+    refused: dict[Refusal, int] = field(default_factory=lambda: dict.fromkeys(Refusal, 0))
+
+    def refuse(self, refusal: Refusal, source: str) -> None:
+        """Counts and says that a call, or one leg of it, cannot be had."""
+        self.refused[refusal] += 1
+        self.bus.publish(CallRefused(refusal, source))
 
     def contact(self, user: str | None, peer: Destination) -> Uri:
         """Our Contact toward `peer`."""

@@ -39,6 +39,9 @@ Headers = Sequence[tuple[str, str]]
 class LegOwner(Protocol):
     """Who a leg belongs to: a call, or what rings on a call's behalf."""
 
+    def wall(self, now: float) -> float:
+        """Seconds since the epoch at the monotonic time `now`, by the call's own clock."""
+
     def leg_progressed(self, leg: Leg, status: int, now: float) -> None:
         """A called leg rings (or more); `leg.flowing` says whether its early media is up."""
 
@@ -250,7 +253,7 @@ class Leg:
 
     def answer(self, now: float, headers: Headers = ()) -> None:
         """Answers the caller: with our answer, with the one given before in a 18x, or with our offer."""
-        self.record.answered_at = self._facilities.wall(now)
+        self.record.answered_at = self.owner.wall(now)
         if self.offered is None:
             sdp: bytes | None = self.negotiation.offer(self.allowed, self.prefer)
         elif self._answered_sdp:
@@ -296,7 +299,7 @@ class Leg:
         """Stops the sound and writes down how it was; the SIP side may take a while longer to end."""
         if self.media.closed:
             return
-        self.record.ended_at = self._facilities.wall(now)
+        self.record.ended_at = self.owner.wall(now)
         self._facilities.hearers.pop(self.media.key, None)
         self.media.close()
         if self.plan is not None:
@@ -318,7 +321,7 @@ class Leg:
 
     def on_progress(self, status: int, sdp: bytes | None, response: Response, now: float) -> None:
         if self.record.ringing_at is None:
-            self.record.ringing_at = self._facilities.wall(now)
+            self.record.ringing_at = self.owner.wall(now)
         if sdp is not None and self.plan is None:
             self._accept(sdp, now)
         self.owner.leg_progressed(self, status, now)
@@ -370,7 +373,7 @@ class Leg:
 
     def _became_answered(self, now: float) -> None:
         if self.record.answered_at is None:
-            self.record.answered_at = self._facilities.wall(now)
+            self.record.answered_at = self.owner.wall(now)
         self.record.sip_status = 200
         self.owner.leg_answered(self, now)
 

@@ -10,6 +10,7 @@ from pbxd.calls.dial import Target
 from pbxd.calls.facilities import Facilities
 from pbxd.sip.flow import Destination
 from pbxd.sip.headers import Headers
+from pbxd.sip.lookup import ResolveError
 from pbxd.sip.message import Request, Response, response_to
 from pbxd.sip.transaction import ClientTransaction, Failure, ServerTransaction
 
@@ -36,7 +37,10 @@ class Page:
                 found = partial(self._send_to, target, now)
                 self._facilities.resolver.destinations(target.resolve or target.uri, found)
 
-    def _send_to(self, target: Target, now: float, destinations: Sequence[Destination]) -> None:
+    def _send_to(self, target: Target, now: float, destinations: Sequence[Destination] | ResolveError) -> None:
+        if isinstance(destinations, ResolveError):
+            self._heard(480, now)
+            return
         stack = self._facilities.stack
         headers = Headers()
         headers.add("From", str(target.from_.with_params({"tag": stack.new_tag()})))

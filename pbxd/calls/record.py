@@ -59,6 +59,19 @@ class LegRecord:
     quality: LegQuality | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """The clock of one call: set by the house's when the call begins, running by the monotonic one from then on. So its
+    durations are true whatever somebody does to the house's clock meanwhile."""
+
+    wall: float
+    now: float
+
+    def __call__(self, now: float) -> float:
+        """Seconds since the epoch at the monotonic time `now`."""
+        return self.wall + now - self.now
+
+
 @dataclass(slots=True)
 class CallRecord:
     """One call. The call keeps it true while it lives; listeners of `CallChanged` read it and never write."""
@@ -79,6 +92,7 @@ class CallRecord:
     reason: str | None = None  # in words, for people
     ended_by: str | None = None  # "caller", "callee" or "house"
     legs: list[LegRecord] = field(default_factory=list)
+    clock: Timeline | None = field(default=None, repr=False, compare=False)  # of a call that lives here
 
 
 class Change(StrEnum):

@@ -8,16 +8,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 
-from media.session import OutOfPorts
+from media.session import OutOfFiles, OutOfPorts
 from pbxd.calls import causes
-from pbxd.calls.admission import Admission, CallRefused, Refusal
+from pbxd.calls.admission import Admission, Refusal
 from pbxd.calls.call import Call, End
 from pbxd.calls.dial import Target
 from pbxd.calls.facilities import Facilities
 from pbxd.calls.leg import Leg
 from pbxd.calls.pager import MAX_BODY, Page
 from pbxd.calls.peer import Challenge, Peer, peer_of
-from pbxd.calls.record import CallRecord, Direction, LegRecord, Result, Role
+from pbxd.calls.record import CallRecord, Direction, LegRecord, Result, Role, Timeline
 from pbxd.calls.register import Registration
 from pbxd.calls.routing import Reject, Route, ToEcho, ToHouse, ToTrunk, ToUser, route
 from pbxd.calls.stage import Act
@@ -72,7 +72,11 @@ class Switch:
         }
         self.admission = admission
         self.calls: dict[str, Call] = {}
-        self.refused: dict[Refusal, int] = dict.fromkeys(Refusal, 0)
+
+    @property
+    def refused(self) -> dict[Refusal, int]:
+        """Calls and legs that could not be had, by reason."""
+        return self._facilities.refused
 
     # ---- Core of the stack
 
@@ -83,7 +87,8 @@ class Switch:
             self._facilities.stack.unreadable(transaction.flow)
             self._reply(transaction, error.status, now, reason=error.reason)
         except Overloaded as error:
-            self._reply(transaction, 503, now, headers=[("Retry-After", str(error.retry_after_s))])
+            reason = causes.reason_q850(causes.CONGESTION, error.message)  # RFC 6432
+            self._reply(transaction, 503, now, headers=[("Retry-After", str(error.retry_after_s)), ("Reason", reason)])
         except HouseError as error:
             self._reply(transaction, error.sip_status, now)
         except Exception:
@@ -252,10 +257,7 @@ class Switch:
 
     def _admit(self, transaction: ServerTransaction, refusal: Refusal | None) -> None:
         if refusal is not None:
-            self.refused[refusal] += 1
-            self._facilities.bus.publish(
-                CallRefused(refusal, place(transaction.flow.transport, *transaction.flow.remote))
-            )
+            self._facilities.refuse(refusal, place(transaction.flow.transport, *transaction.flow.remote))
             raise Overloaded(refusal.value, self.admission.retry_after_s)
 
     def _admit_trunk(self, transaction: ServerTransaction, found: ToTrunk) -> None:
@@ -277,10 +279,11 @@ class Switch:
             caller_name=peer.caller.name,
             called=request.uri.user or "",
             started_at=wall,
+            clock=Timeline(wall, now),
         )
 
     def _caller_leg(self, call: Call, peer: Peer, transaction: ServerTransaction, now: float) -> Leg | None:
-        flow, wall = transaction.flow, self._facilities.wall(now)
+        flow, wall = transaction.flow, call.wall(now)
         policy = self._facilities.policy_for(peer.codecs)
         record = LegRecord(
             id=new_id("leg", wall),
@@ -292,6 +295,9 @@ class Switch:
         )
         try:
             return Leg.incoming(self._facilities, call, record, transaction, policy, now)
+        except OutOfFiles:
+            self._admit(transaction, Refusal.FILES_FULL)
+            return None
         except OutOfPorts:
             self._admit(transaction, Refusal.PORTS_FULL)
             return None

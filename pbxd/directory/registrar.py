@@ -90,6 +90,7 @@ class Registrar:
         self._bus = bus
         self._save = store.upsert(bindings)
         self._delete = store.delete_by_id(bindings)
+        self._shift = store.update_by_id(bindings, "expires_at")
         self._users: dict[Aor, list[Binding]] = {}
         self._count = 0
         self._connections: dict[int, dict[Binding, None]] = {}
@@ -105,6 +106,8 @@ class Registrar:
         for row in await self._store.rows(select(bindings)):
             try:
                 binding = Binding.of(row._asdict(), now, wall)
+                # A clock that was wrong then, or is now, makes nobody stay longer than a registration may last.
+                binding.expires = min(binding.expires, now + self.limits.max_expires_s)
             except (ParseError, ValueError):
                 log.warning("the binding %s of the store is not readable and is removed", row.id)
                 self._store.write(self._delete, {"key": row.id})
@@ -246,6 +249,14 @@ class Registrar:
         for binding in over:
             binding.flow = None
         return self._remove_all([binding for binding in over if not binding.listens], UnregisterReason.CONNECTION_LOST)
+
+    def clock_was_set(self, by: float) -> None:
+        """The wall clock was set by `by` seconds. Nothing here goes by it, but a restart will: what it finds is put
+        right."""
+        for own in self._users.values():
+            for binding in own:
+                binding.expires_at += by
+                self._store.write(self._shift, {"key": binding.id, "expires_at": binding.expires_at})
 
     def timer(self) -> float | None:
         """When `expire` has something to do, at the earliest."""

@@ -9,7 +9,7 @@ smtp  web the two that touch the network                   outbox    the thin sh
 from pbxd.outbox.item import Item, Kind, Parcel, State
 from pbxd.outbox.keeper import Keeper, KeeperError
 from pbxd.outbox.letter import Attachment, Letter
-from pbxd.outbox.outbox import Outbox
+from pbxd.outbox.outbox import Outbox, Refusal
 from pbxd.outbox.request import Request
 from pbxd.outbox.schedule import Rules
 from pbxd.outbox.smtp import MailServer, Security, SmtpSender
@@ -25,6 +25,7 @@ __all__ = [
     "MailServer",
     "Outbox",
     "Parcel",
+    "Refusal",
     "Request",
     "Rules",
     "Security",

@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import replace
+from enum import StrEnum
 from typing import Any, Protocol
 
 from pbxd.errors import Conflict, Invalid, NotFound, Overloaded, TooLarge, Unavailable
@@ -40,6 +41,13 @@ TOO_OLD = "it grew too old while its destination could not be reached"
 NO_KEEPER = "the store does not take it now"
 
 
+class Refusal(StrEnum):
+    """Why something was not taken: nothing of it was acknowledged."""
+
+    STORE = "store"  # it could not be kept
+    FULL = "full"  # outbox.max_waiting
+
+
 class Sender(Protocol):
     """Carries one parcel, once; says how that went and never raises."""
 
@@ -56,7 +64,7 @@ class NoMail:
 class Outbox:
     """`start` it once, `stop` it once. `mail` and `rules` may be assigned to while it runs.
 
-    Counts, for the metrics: `delivered`, `failed` (tries that may be repeated) and `dead`, by kind.
+    Counts, for the metrics: `delivered`, `failed` (tries that may be repeated) and `dead` by kind, `refused` by reason.
     """
 
     def __init__(
@@ -74,6 +82,7 @@ class Outbox:
         self.delivered: Counter[Kind] = Counter(dict.fromkeys(Kind, 0))
         self.failed: Counter[Kind] = Counter(dict.fromkeys(Kind, 0))
         self.dead: Counter[Kind] = Counter(dict.fromkeys(Kind, 0))
+        self.refused: Counter[Refusal] = Counter(dict.fromkeys(Refusal, 0))
         self._keeper = keeper
         self._web = web
         self._schedule = Schedule(rules)
@@ -177,11 +186,15 @@ class Outbox:
         if len(parcel.body) > self.rules.max_bytes:
             raise TooLarge(f"more than {self.rules.max_bytes} bytes are not taken (outbox.max_bytes)")
         if len(self._schedule) >= self.rules.max_waiting:
+            self.refused[Refusal.FULL] += 1
             raise Overloaded("too much is waiting to be delivered already (outbox.max_waiting)", retry_after_s=60)
         try:
             kept = await self._keeper.add(parcel)
-        except KeeperError:
-            raise Unavailable(NO_KEEPER) from None
+        except KeeperError as error:
+            self.refused[Refusal.STORE] += 1
+            self._uncertain = True  # a disk that was slow may have taken it after all
+            self._wake.set()
+            raise Unavailable(f"{NO_KEEPER}: {error}") from None
         except BaseException:  # cancelled: it may be kept all the same
             self._uncertain = True
             self._wake.set()

@@ -92,8 +92,11 @@ class CallRecords:
                 return
 
     def beat(self, wall: float) -> None:
-        """Note that the process is alive, while calls are up; due every second. `wall` is seconds since the epoch."""
-        if self._open:
+        """Note that the process is alive, while calls are up; due every second. `wall` is seconds since the epoch.
+
+        While the store is in trouble too: it is the write that proves that it is well again.
+        """
+        if self._open or self._store.trouble:
             self._store.write(self._beat, {"key": self._heartbeat_key, "value": repr(wall)})
 
     async def close_orphans(self) -> int:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Select, bindparam, delete, insert, select
-from sqlalchemy.exc import SQLAlchemyError
 
 from pbxd.config import Config
 from pbxd.outbox import (
@@ -96,8 +95,8 @@ class Deliveries:
     async def _rows(self, query: Select[Any]) -> list[dict[str, Any]]:
         try:
             return [row._asdict() for row in await self._store.rows(query)]
-        except (SQLAlchemyError, OSError) as error:
-            raise KeeperError(f"the store cannot be read: {type(error).__name__}") from None
+        except StoreError as error:
+            raise KeeperError(str(error)) from None
 
 
 def _item(row: dict[str, Any]) -> Item:

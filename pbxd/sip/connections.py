@@ -78,6 +78,7 @@ class Connections:
         self._listeners: dict[socket.socket, Transport] = {}
         self._last_number = 0
         self._stopping = False
+        self.resting = False  # no descriptor is left: nothing is accepted
         self._emptied: asyncio.Event | None = None
 
     def __len__(self) -> int:
@@ -108,10 +109,9 @@ class Connections:
                 if error.errno not in _OUT_OF_RESOURCES:
                     log.warning("accept failed: %s", error)
                 else:
-                    log.error("out of descriptors: no connections accepted for %s s", _ACCEPT_PAUSE_S)
-                    loop.remove_reader(listener)
-                    loop.call_later(_ACCEPT_PAUSE_S, self._resume, listener)
+                    self._rest(listener)
                 return
+            self.resting = False
             refusal = self._refusal(address[0])
             if refusal is not None:
                 self.closings[refusal] += 1
@@ -121,6 +121,16 @@ class Connections:
             task = loop.create_task(self._greet(accepted, self._listeners[listener], address))
             self._handshakes.add(task)
             task.add_done_callback(self._handshakes.discard)
+
+    def _rest(self, listener: socket.socket) -> None:
+        """No descriptor is left: who connects waits in the kernel, for asking again at once would change nothing."""
+        if not self.resting:
+            log.error("out of file descriptors: no SIP connections are accepted until some are free")
+            self.resting = True
+        self.closings[Closing.NO_FILES] += 1
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(listener)
+        loop.call_later(_ACCEPT_PAUSE_S, self._resume, listener)
 
     def _resume(self, listener: socket.socket) -> None:
         if listener in self._listeners:
@@ -244,9 +254,8 @@ class Connections:
             async with asyncio.timeout(self._settings.connect_s):
                 await self._connect(connection, key)
         except (OSError, ValueError) as error:  # ValueError: a name that TLS cannot ask for
-            refused = isinstance(error, (ssl.SSLError, ValueError))
-            loss = Loss.HANDSHAKE if refused else Loss.UNREACHABLE
-            self.closings[Closing.HANDSHAKE if refused else Closing.CONNECT] += 1
+            loss, closing = _failure(error)
+            self.closings[closing] += 1
             log.info("no %s connection to %s port %s: %s", key[0].value, key[1], key[2], _explain(error))
         finally:
             opening = self._openings.pop(key)
@@ -401,6 +410,15 @@ def _tune(raw: socket.socket) -> None:
     raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 15)
     raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4)
     raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 30_000)  # RFC 5482
+
+
+def _failure(error: Exception) -> tuple[Loss, Closing]:
+    """What it is called that a connection could not be opened."""
+    if isinstance(error, (ssl.SSLError, ValueError)):
+        return Loss.HANDSHAKE, Closing.HANDSHAKE
+    if isinstance(error, OSError) and error.errno in _OUT_OF_RESOURCES:
+        return Loss.NO_FILES, Closing.NO_FILES
+    return Loss.UNREACHABLE, Closing.CONNECT
 
 
 def _explain(error: Exception) -> str:

@@ -20,6 +20,7 @@ class Loss(Enum):
     NO_TLS = "TLS is not set up"
     UNREACHABLE = "the peer could not be reached"
     HANDSHAKE = "the TLS handshake failed, or the peer did not prove its name"
+    NO_FILES = "no file descriptor is left for a connection"
     STOPPED = "the daemon stops"
     FAULT = "a bug of ours: it costs one message, never the loop"
 
@@ -39,4 +40,5 @@ class Closing(Enum):
     REFUSED = "the address may not connect"
     HANDSHAKE = "the TLS handshake failed"
     CONNECT = "the peer could not be reached"
+    NO_FILES = "no file descriptor is left to accept it with"
     STOPPED = "the daemon stops"

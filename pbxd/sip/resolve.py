@@ -6,6 +6,7 @@ import asyncio
 import logging
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,7 @@ log = logging.getLogger(__name__)
 Callback = Callable[[list[Destination] | ResolveError], None]
 
 _MAX_RECORDS = 64
+_DNS_SLACK_S = 0.5
 
 
 @dataclass(slots=True, eq=False)
@@ -42,7 +44,10 @@ class _Job:
 
 
 class Resolver:
-    """RFC 3263 for the whole house. Each call of `destinations` is answered exactly once, at the latest by `close`."""
+    """RFC 3263 for the whole house. Each call of `destinations` is answered exactly once, at the latest by `close`.
+
+    `failures` counts look-ups that came to nothing, by reason.
+    """
 
     def __init__(self, means: Means, rng: random.Random, settings: ResolverSettings | None = None) -> None:
         self.means = means
@@ -57,6 +62,7 @@ class Resolver:
         self._waiting: dict[Question, list[_Job]] = {}
         self._jobs: set[_Job] = set()
         self._closed = False
+        self.failures: Counter[Trouble] = Counter(dict.fromkeys(Trouble, 0))
 
     def destinations(self, uri: Uri, callback: Callback, *, verify: bool = True) -> None:
         """Call `callback` once with where to send a request for `uri`, in the order to try, or with a ResolveError.
@@ -123,6 +129,8 @@ class Resolver:
         return True
 
     def _finish(self, job: _Job, result: list[Destination] | ResolveError) -> None:
+        if isinstance(result, ResolveError):
+            self.failures[result.trouble] += 1
         self._jobs.discard(job)
         job.machine.close()
         try:
@@ -154,16 +162,18 @@ class Resolver:
         searchable = "." not in question.name
         name = dns.name.from_text(question.name, None if searchable else dns.name.root)
         try:
-            reply = await self._dns.resolve(
-                name,
-                question.kind.value,
-                raise_on_no_answer=False,
-                lifetime=self._settings.question_s,
-                search=searchable,
-            )
+            # dnspython goes by the wall clock: set back an hour, it would wait so long
+            async with asyncio.timeout(self._settings.question_s + _DNS_SLACK_S):
+                reply = await self._dns.resolve(
+                    name,
+                    question.kind.value,
+                    raise_on_no_answer=False,
+                    lifetime=self._settings.question_s,
+                    search=searchable,
+                )
         except dns.resolver.NXDOMAIN as error:
             return Answer(), _negative_ttl(list(error.kwargs.get("responses", {}).values()))
-        except dns.exception.Timeout:
+        except (dns.exception.Timeout, TimeoutError):
             return Answer(trouble=Trouble.TIMEOUT), None
         except (dns.exception.DNSException, OSError) as error:
             log.info("DNS could not answer %s %s: %s", question.name, question.kind.value, error)

@@ -7,6 +7,7 @@ messages go into the stack, what it wants sent goes out, and one timer wakes it 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import logging
 import os
@@ -38,6 +39,7 @@ _ROUTE_REFRESH_SWEEPS = 30
 _LOST_NOT_FAILED = frozenset({errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM, errno.EINTR})
 # What sending as an address that is no longer ours gives
 _NOT_OURS = frozenset({errno.EINVAL, errno.EADDRNOTAVAIL, errno.ENETUNREACH, errno.ENODEV})
+_NO_FILES = frozenset({errno.EMFILE, errno.ENFILE})
 _NO_IPV6 = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL})
 
 
@@ -110,7 +112,8 @@ class Transports:
         """`admit` says whether an IP literal may connect, or be heard where the sockets let it through. Set `machine`
         before `start`."""
         self.machine: Machine
-        self.addresses = Addresses(_kernel_source, external=settings.external, local_nets=settings.local_nets)
+        self._kernel = _KernelSource()
+        self.addresses = Addresses(self._kernel, external=settings.external, local_nets=settings.local_nets)
         self.connections = Connections(self, self.addresses, settings.streams, settings.tls_contexts, admit)
         self.overload = Overload(settings.queue_delay_limit_s)
         self.losses = dict.fromkeys(Loss, 0)
@@ -144,6 +147,7 @@ class Transports:
             self.connections.stop_listening()
             for index in self._locals:
                 self._sockets.sip_close(index)
+            self._kernel.close()
             raise BindError(problems)
         self._running = True
         loop = asyncio.get_running_loop()
@@ -157,6 +161,7 @@ class Transports:
         asyncio.get_running_loop().remove_reader(self._sockets.event_fd)
         await self.connections.stop(self._settings.stop_grace_s)
         self._running = False
+        self._kernel.close()
         for handle in (self._timer, self._sweeper):
             if handle is not None:
                 handle.cancel()
@@ -397,13 +402,44 @@ def _bind_problem(transport: Transport, host: str, port: int, error: OSError) ->
     return f"sip.{transport.value.lower()} {where}: {reason}"
 
 
-def _kernel_source(peer: str) -> str | None:
-    """The address the kernel would send from to `peer`; None when there is no way there. Nothing is sent."""
-    family = socket.AF_INET6 if ":" in peer else socket.AF_INET
-    try:
+class _KernelSource:
+    """The address the kernel would send from to a peer; None when there is no way there. Nothing is sent.
+
+    A spare descriptor makes room for the question where none is left: an answer that is wrong would be remembered.
+    """
+
+    def __init__(self) -> None:
+        self._spare: socket.socket | None = None
+
+    def __call__(self, peer: str) -> str | None:
+        self._keep_spare()
+        try:
+            return self._ask(peer)
+        except OSError as error:
+            if error.errno not in _NO_FILES or self._spare is None:
+                return None
+        self.close()
+        try:
+            return self._ask(peer)
+        except OSError:
+            return None
+        finally:
+            self._keep_spare()
+
+    def close(self) -> None:
+        if self._spare is not None:
+            self._spare.close()
+            self._spare = None
+
+    def _keep_spare(self) -> None:
+        if self._spare is None:
+            with contextlib.suppress(OSError):
+                self._spare = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+
+    @staticmethod
+    def _ask(peer: str) -> str | None:
+        family = socket.AF_INET6 if ":" in peer else socket.AF_INET
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.connect((peer, 9))
             source: str = probe.getsockname()[0]
             return source
-    except OSError:
-        return None

@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-BUSY_TIMEOUT_MS = 5_000
-# What passes: another writer, a full or ailing disk. The low byte of an extended code is the primary one.
-_PASSING = {
-    sqlite3.SQLITE_BUSY,
-    sqlite3.SQLITE_LOCKED,
-    sqlite3.SQLITE_NOMEM,
-    sqlite3.SQLITE_READONLY,
-    sqlite3.SQLITE_IOERR,
-    sqlite3.SQLITE_FULL,
-    sqlite3.SQLITE_CANTOPEN,
-    sqlite3.SQLITE_PROTOCOL,
-}
+BUSY_TIMEOUT_MS = 1_000  # in one go: short of what is called slow, and whoever wrote tries again or is told
 
 
 def sqlite_url(path: Path) -> str:
@@ -43,6 +31,20 @@ def make_engine(url: str) -> AsyncEngine:
     return engine
 
 
+def url_problem(url: str) -> str | None:
+    """What is wrong with a URL, without its password; None where a store could be there. Opens and makes nothing."""
+    try:
+        parsed = make_url(url)
+        create_async_engine(parsed)
+    except (SQLAlchemyError, ImportError) as error:
+        return f"it names no database we can use: {str(error).splitlines()[0].replace(url, '…')}"
+    if parsed.get_backend_name() == "sqlite" and parsed.database:
+        place = Path(parsed.database).parent
+        if not (place.is_dir() and os.access(place, os.W_OK | os.X_OK)):
+            return f"the folder {place} is not there, or not ours to write to"
+    return None
+
+
 def _tune(connection: Any, _record: object) -> None:
     """WAL lets readers and the writer pass each other; NORMAL may lose the last batch when the power fails, never the
     file (and nothing at all when only the process dies)."""
@@ -50,16 +52,6 @@ def _tune(connection: Any, _record: object) -> None:
     for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
-
-
-def is_passing(error: Exception) -> bool:
-    """Whether the same write may succeed later: the database is busy, full or away, and the row is not at fault."""
-    if not isinstance(error, DBAPIError):
-        return isinstance(error, OSError)
-    code = getattr(error.orig, "sqlite_errorcode", None)
-    if code is not None:
-        return int(code) & 0xFF in _PASSING
-    return error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)
 
 
 def name_of(error: Exception) -> str:

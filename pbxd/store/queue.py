@@ -8,11 +8,13 @@ import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, cast
 
 from sqlalchemy import Delete, Insert, Table, Update
 
-from pbxd.store.engine import is_passing, name_of
+from pbxd.store.engine import name_of
+from pbxd.store.trouble import trouble_of
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +24,7 @@ Write = tuple[Statement, Values]
 MAX_PENDING = 100_000
 MAX_BATCH = 2_000
 FIRST_PAUSE_S = 0.5
-LAST_PAUSE_S = 30.0
+LAST_PAUSE_S = 5.0
 
 
 @dataclass(slots=True)
@@ -85,6 +87,20 @@ def runs_in_order(writes: Sequence[Write]) -> list[Run]:
     return made
 
 
+@dataclass(slots=True, eq=False)
+class _Entry:
+    """A write that waits; `number` counts all that ever waited."""
+
+    number: int
+    statement: Statement
+    values: Values
+    at: float
+
+    def replaced_by(self, statement: Statement, values: Values, taken: int) -> bool:
+        """Whether a later write of its row says all that it says; not once it is `taken` to be written."""
+        return self.number > taken and self.statement is statement and self.values.keys() == values.keys()
+
+
 @dataclass(slots=True)
 class _Waiter:
     until: int
@@ -97,7 +113,9 @@ class WriteQueue:
     def __init__(self, execute: Callable[[Sequence[Run]], Awaitable[None]], interval_s: float) -> None:
         self._execute = execute
         self._interval_s = interval_s
-        self._pending: deque[tuple[Statement, Values, float]] = deque()
+        self._pending: deque[_Entry] = deque()
+        self._latest: dict[tuple[str, object], _Entry] = {}  # the last write of each row that waits
+        self._taken = 0  # entries up to this number are being written, or were
         self._finished = 0  # written or poison: all that have left
         self._accepted = 0
         self._work = asyncio.Event()
@@ -107,20 +125,35 @@ class WriteQueue:
         self._retries = 0
         self._dropped: Counter[str] = Counter()
         self._poisoned: Counter[str] = Counter()
+        self._named: set[str] = set()  # tables whose loss was said since the queue was last empty
 
     def write(self, statement: Statement, values: Values) -> None:
-        """Have `values` written by `statement` within the interval. Never blocks; when full, drops and counts."""
+        """Have `values` written by `statement` within the interval. Never blocks; when full, drops and counts.
+
+        The same statement for the same row takes the place of one that still waits: what is only refreshed does not
+        fill the queue while the store is away.
+        """
+        table, row = _table(statement), row_key(values)
+        key = (table, row)
+        latest = self._latest.get(key) if row is not None else None
+        if latest and latest.replaced_by(statement, values, self._taken):
+            latest.values = values
+            return
         if len(self._pending) >= MAX_PENDING:
-            self._drop(_table(statement))
+            self._drop(table)
             return
         self._accepted += 1
-        self._pending.append((statement, values, time.monotonic()))
+        entry = _Entry(self._accepted, statement, values, time.monotonic())
+        self._pending.append(entry)
+        if row is not None:
+            self._latest[key] = entry
         if len(self._pending) == 1:
             self._work.set()
 
     def _drop(self, table: str) -> None:
         self._dropped[table] += 1
-        if self._dropped[table] == 1:
+        if table not in self._named:
+            self._named.add(table)
             log.error("the store does not keep up: writes to %s are dropped", table)
 
     @property
@@ -129,7 +162,7 @@ class WriteQueue:
 
     @property
     def statistics(self) -> WriteStatistics:
-        oldest = self._pending[0][2] if self._pending else None
+        oldest = self._pending[0].at if self._pending else None
         return WriteStatistics(
             pending=len(self._pending),
             written=self._written,
@@ -154,9 +187,12 @@ class WriteQueue:
             if not self._waiters:
                 await self._pause(self._interval_s)
             self._hurry.clear()
-            await self._batch([self._pending[index][:2] for index in range(min(len(self._pending), MAX_BATCH))])
+            batch = list(islice(self._pending, MAX_BATCH))
+            self._taken = batch[-1].number
+            await self._batch([(entry.statement, entry.values) for entry in batch])
             if not self._pending:
                 self._work.clear()
+                self._named.clear()
             for waiter in [waiter for waiter in self._waiters if waiter.until <= self._finished]:
                 self._waiters.remove(waiter)
                 if not waiter.done.done():
@@ -182,7 +218,10 @@ class WriteQueue:
 
     def _leave(self, count: int, *, written: int) -> None:
         for _ in range(count):
-            self._pending.popleft()
+            entry = self._pending.popleft()
+            key = (_table(entry.statement), row_key(entry.values))
+            if self._latest.get(key) is entry:
+                del self._latest[key]
         self._finished += count
         self._written += written
 
@@ -193,7 +232,7 @@ class WriteQueue:
             try:
                 await self._execute(runs(writes))
             except Exception as error:  # noqa: BLE001 - whatever is wrong with a row, the queue lives on
-                if not is_passing(error):
+                if trouble_of(error) is None:
                     if len(writes) == 1:
                         table = _table(writes[0][0])
                         log.error(
@@ -201,7 +240,7 @@ class WriteQueue:
                         )
                     return False
                 self._retries += 1
-                log.warning("the store is not available (%s): %d rows wait %g s", name_of(error), len(writes), pause)
+                log.debug("the store is not available (%s): %d rows wait %g s", name_of(error), len(writes), pause)
             else:
                 return True
             await asyncio.sleep(pause)

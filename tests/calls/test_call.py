@@ -54,6 +54,27 @@ async def test_a_call_is_set_up_and_ended_by_the_caller(house: House) -> None:
     assert house.stack.idle
 
 
+@pytest.mark.parametrize("hours", [1, -1])
+async def test_the_clock_may_be_set_under_a_call(house: House, hours: int) -> None:
+    alice, bob = phones(house, "alice", "bob")
+    house.register("1002", bob)
+    talk(alice, house, bob)
+    before = house.facilities.wall
+    house.facilities.wall = lambda now: before(now) + hours * 3600.0
+    house.wire.after(5)
+    alice >> "BYE" >> house >> 200 >> alice
+    house >> "BYE" >> bob >> 200 >> house
+    record = house.record
+    assert record.answered_at is not None
+    assert record.ended_at == pytest.approx(record.answered_at + 5)
+    for leg in record.legs:
+        assert leg.answered_at is not None
+        assert leg.ended_at == pytest.approx(leg.answered_at + 5)
+    talk(alice, house, bob)
+    (call,) = house.switch.calls.values()
+    assert call.record.started_at == pytest.approx(record.answered_at + 5 + hours * 3600.0, abs=1)  # by the new time
+
+
 async def test_the_callee_hangs_up(house: House) -> None:
     alice, bob = phones(house, "alice", "bob")
     house.register("1002", bob)

@@ -6,6 +6,7 @@ import pytest
 
 from pbxd.calls.admission import Refusal
 from pbxd.calls.record import Result
+from pbxd.sip.lookup import ResolveError, Trouble
 from pbxd.sip.message import Response, parse_message
 from tests.calls.house import Handset, House
 from tests.sip.party import nothing_left
@@ -89,6 +90,29 @@ async def test_a_house_that_is_behind_or_full_says_when_to_come_back(house: Hous
     house.admission.max_calls = 0
     assert ask(house, asker, "INVITE", "Contact: <sip:a@10.0.0.2>")[-1].status == 503
     assert house.switch.refused[Refusal.OVERLOADED] == house.switch.refused[Refusal.CALLS_FULL] == 1
+
+
+async def test_what_is_refused_says_why(house: House) -> None:
+    asker = Handset(house.wire, "asker")
+    house.admission.stalled = lambda: True
+    (answer,) = ask(house, asker, "INVITE", "Contact: <sip:a@10.0.0.2>")
+    assert (answer.status, answer.headers.get("Reason")) == (503, 'Q.850;cause=42;text="media_stalled"')
+    assert house.switch.refused[Refusal.MEDIA_STALLED] == 1
+    assert ask(house, asker, "OPTIONS")[-1].status == 200
+
+
+async def test_a_name_that_cannot_be_found_is_why_a_call_failed(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    trouble = ResolveError(Trouble.TIMEOUT, "10.0.0.3")
+    monkeypatch.setattr(house, "destinations", lambda _uri, callback: callback(trouble))
+    asker = Handset(house.wire, "asker")
+    answers = ask(house, asker, "INVITE", "Contact: <sip:a@10.0.0.2>", uri="sip:8123@lab.test")
+    assert answers[-1].status == 503
+    record = house.record
+    assert (record.result, record.reason) == (Result.SERVER, "out cannot be found: no DNS server answered in time")
+    assert record.ended_by == "house"
+    answers = ask(house, asker, "MESSAGE", "Content-Type: text/plain", uri="sip:8123@lab.test", body="hello")
+    assert answers[-1].status == 480
+    assert house.empty()
 
 
 async def test_without_ports_there_is_no_call_and_no_leak(house: House) -> None:

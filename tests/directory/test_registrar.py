@@ -424,6 +424,27 @@ async def test_the_wall_clock_may_jump_while_we_run(house: House) -> None:
     assert registrar.expire(NOW + 700) == 1
 
 
+@pytest.mark.parametrize("by", [3600.0, -3600.0])
+async def test_a_restart_after_the_clock_was_set_finds_what_is_left(house: House, by: float) -> None:
+    house.register(f"{HOME};expires=600")
+    house.registrar.clock_was_set(by)
+    await house.store.drain()
+    later = House(house.store)
+    await later.registrar.load(NOW + 100, WALL + 100 + by)
+    (binding,) = later.registrar.bindings(AOR, NOW + 100)
+    assert binding.expires == pytest.approx(NOW + 600)
+    assert binding.expires_at == WALL + 600 + by
+
+
+async def test_a_clock_that_was_wrong_makes_no_binding_outlive_its_longest(house: House) -> None:
+    house.register(f"{HOME};expires=600")
+    await house.store.drain()
+    later = House(house.store)
+    await later.registrar.load(NOW, WALL - 1e6)  # a box without a clock of its own, before it has the time
+    (binding,) = later.registrar.bindings(AOR, NOW)
+    assert binding.expires == NOW + LIMITS.max_expires_s
+
+
 def test_a_date_is_written_as_sip_wants_it() -> None:
     assert http_date(0) == "Thu, 01 Jan 1970 00:00:00 GMT"
     assert http_date(WALL + 0.9) == "Fri, 15 Jan 2027 08:00:00 GMT"

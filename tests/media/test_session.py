@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from media.plan import Codec
-from media.session import Latch, Media, MediaEventKind, MediaSession, OutOfPorts
-from media.wire import Mode, Wire, WireError
+from media.session import Latch, Media, MediaEventKind, MediaSession, OutOfFiles, OutOfPorts
+from media.wire import Leg, Mode, Wire, WireError
 from tests.clients.block import Block
 from tests.media.conftest import next_events
 from tests.media.speaker import Packet, Speaker, payload_type_of
@@ -361,6 +361,16 @@ def test_a_port_somebody_else_has_is_passed_over(media: Media) -> None:
     leg = media.wire.leg_open("127.0.0.1", taken + 1, 0)  # the RTCP port of the next pair
     assert media.open("127.0.0.1").local[1] != taken
     media.wire.leg_close(leg)
+
+
+def test_out_of_files_is_not_out_of_ports(media: Media, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_ip: str, _rtp: int, _rtcp: int) -> Leg:
+        raise WireError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(media.wire, "leg_open", refuse)
+    with pytest.raises(OutOfFiles, match="Too many open files"):
+        media.open("127.0.0.1")
+    assert media.ports.in_use == 0
 
 
 def test_out_of_ports(media: Media) -> None:

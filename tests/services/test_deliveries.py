@@ -16,12 +16,11 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from sqlalchemy.exc import OperationalError
 
 from pbxd.config import Config, ConfigError, load
 from pbxd.outbox import Item, KeeperError, Kind, Outbox, Parcel, Rules, Security, State, WebSender
 from pbxd.services.deliveries import Deliveries, OutboxService, mail_sender, rules
-from pbxd.store import Store, StoreError, sqlite_url
+from pbxd.store import Store, StoreError, Trouble, sqlite_url
 from tests.outbox.keeping import until
 
 ROOT = Path(__file__).parent.parent.parent
@@ -82,7 +81,7 @@ async def test_a_store_that_fails_is_named_by_the_outbox_own_error(
         raise StoreError("a write failed: SQLITE_FULL")
 
     async def away(*_: object) -> Sequence[Any]:
-        raise OperationalError("SELECT", {}, Exception("gone"))
+        raise StoreError("a read failed: gone", Trouble.AWAY)
 
     keeper = Deliveries(store)
     monkeypatch.setattr(store, "commit", full)
@@ -91,7 +90,7 @@ async def test_a_store_that_fails_is_named_by_the_outbox_own_error(
             await write
     monkeypatch.setattr(store, "rows", away)
     for read in (keeper.open(), keeper.page(None, 1, None), keeper.parcel("out_1")):
-        with pytest.raises(KeeperError, match="cannot be read: OperationalError"):
+        with pytest.raises(KeeperError, match="a read failed: gone"):
             await read
 
 
@@ -245,7 +244,7 @@ def test_settings_that_cannot_work_are_refused(tmp_path: Path, mail: str, messag
 
 async def test_a_store_that_cannot_be_read_is_no_start(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     async def away(*_: object) -> Sequence[Any]:
-        raise OperationalError("SELECT", {}, Exception("gone"))
+        raise StoreError("a read failed: gone", Trouble.AWAY)
 
     monkeypatch.setattr(store, "rows", away)
     service = OutboxService(store, Config())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import sqlite3
 from collections.abc import Sequence
@@ -14,8 +15,9 @@ from sqlalchemy import Column, MetaData, Table, Text, bindparam, delete, insert,
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, StatementError
 
 from pbxd.store import queue as queue_module
-from pbxd.store.engine import is_passing, name_of
+from pbxd.store.engine import name_of
 from pbxd.store.queue import Run, Statement, Values, WriteQueue, runs, runs_in_order
+from pbxd.store.trouble import SLOW_S, Condition, Trouble, trouble_of
 
 METADATA = MetaData()
 A = Table("a", METADATA, Column("id", Text, primary_key=True), Column("value", Text))
@@ -175,7 +177,7 @@ async def test_what_passes_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> Non
     database = Database()
     database.errors = [busy() for _ in range(8)]
     queue = await drained(database, [(INSERT_A, {"id": "1"})])
-    assert clock.pauses == [0.5, 1, 2, 4, 8, 16, 30, 30]
+    assert clock.pauses == [0.5, 1, 2, 4, 5, 5, 5, 5]
     assert database.batches == [[{"id": "1"}]]
     assert (queue.statistics.retries, queue.statistics.poisoned) == (8, {})
 
@@ -198,20 +200,31 @@ async def test_a_full_queue_drops_what_comes_and_says_so_once(
     await asyncio.wait([task])
 
 
+def full() -> OperationalError:
+    error = sqlite3.OperationalError("database or disk is full")
+    error.sqlite_errorcode = sqlite3.SQLITE_FULL
+    error.sqlite_errorname = "SQLITE_FULL"
+    return OperationalError("INSERT", None, error)
+
+
 @pytest.mark.parametrize(
-    ("error", "passing", "name"),
+    ("error", "trouble", "name"),
     [
-        (busy(), True, "SQLITE_BUSY"),
-        (OSError("disk"), True, "OSError"),
-        (IntegrityError("x", None, sqlite3.IntegrityError("UNIQUE")), False, "IntegrityError"),
-        (OperationalError("x", None, Exception("server closed")), True, "Exception"),
-        (DBAPIError("x", None, Exception(), connection_invalidated=True), True, "Exception"),
-        (DBAPIError("x", None, Exception()), False, "Exception"),
-        (ValueError(), False, "ValueError"),
+        (busy(), Trouble.LOCKED, "SQLITE_BUSY"),
+        (full(), Trouble.DISK_FULL, "SQLITE_FULL"),
+        (OSError("somewhere"), Trouble.AWAY, "OSError"),
+        (OSError(errno.ENOSPC, "full"), Trouble.DISK_FULL, "OSError"),
+        (OSError(errno.EIO, "bad"), Trouble.DISK_FAILING, "OSError"),
+        (TimeoutError(), Trouble.SLOW, "TimeoutError"),
+        (IntegrityError("x", None, sqlite3.IntegrityError("UNIQUE")), None, "IntegrityError"),
+        (OperationalError("x", None, Exception("server closed")), Trouble.AWAY, "Exception"),
+        (DBAPIError("x", None, Exception(), connection_invalidated=True), Trouble.AWAY, "Exception"),
+        (DBAPIError("x", None, Exception()), None, "Exception"),
+        (ValueError(), None, "ValueError"),
     ],
 )
-def test_what_passes_and_what_does_not(error: Exception, passing: bool, name: str) -> None:
-    assert (is_passing(error), name_of(error)) == (passing, name)
+def test_what_passes_and_what_does_not(error: Exception, trouble: Trouble | None, name: str) -> None:
+    assert (trouble_of(error), name_of(error)) == (trouble, name)
 
 
 def test_a_missing_table_does_not_pass() -> None:
@@ -219,7 +232,7 @@ def test_a_missing_table_does_not_pass() -> None:
     with pytest.raises(sqlite3.OperationalError) as caught:
         connection.execute("SELECT * FROM nothing")
     connection.close()
-    assert not is_passing(OperationalError("x", None, caught.value))
+    assert trouble_of(OperationalError("x", None, caught.value)) is None
 
 
 def test_what_is_committed_at_once_keeps_its_order() -> None:
@@ -237,3 +250,83 @@ def test_what_is_committed_at_once_keeps_its_order() -> None:
         (INSERT_A, ["3"]),
         (INSERT_A, ["4"]),
     ]
+
+
+async def test_what_is_only_refreshed_takes_the_place_of_what_waits() -> None:
+    """A store that is away for hours must not fill the queue with what the next refresh makes worthless."""
+    database = Database()
+    database.errors = [busy()]
+    queue = WriteQueue(database.execute, interval_s=60)
+    task = asyncio.create_task(queue.run())
+    for number in range(1000):
+        queue.write(UPDATE_A, {"key": "1", "value": str(number)})
+        queue.write(INSERT_A, {"id": "2", "value": str(number)})
+    assert queue.pending == 2
+    queue.write(DELETE_A, {"key": "2"})
+    queue.write(INSERT_A, {"id": "2", "value": "again"})  # not in the place of the one before the deletion
+    assert queue.pending == 4
+    await queue.drain()
+    assert database.batches == [
+        [{"key": "1", "value": "999"}, {"id": "2", "value": "999"}, {"key": "2"}, {"id": "2", "value": "again"}]
+    ]
+    task.cancel()
+    await asyncio.wait([task])
+
+
+async def test_what_is_being_written_is_not_changed_any_more() -> None:
+    database = Database()
+    queue_holder: list[WriteQueue] = []
+
+    async def execute(parts: Sequence[Run]) -> None:
+        rows = [dict(row) for part in parts for row in part.rows]
+        if not database.batches:
+            queue_holder[0].write(UPDATE_A, {"key": "1", "value": "later"})
+            await asyncio.sleep(0)
+        assert rows == [row for part in parts for row in part.rows]
+        database.batches.append(rows)
+
+    queue = WriteQueue(execute, interval_s=0)
+    queue_holder.append(queue)
+    task = asyncio.create_task(queue.run())
+    queue.write(UPDATE_A, {"key": "1", "value": "first"})
+    await queue.drain()
+    await queue.drain()
+    assert database.batches == [[{"key": "1", "value": "first"}], [{"key": "1", "value": "later"}]]
+    task.cancel()
+    await asyncio.wait([task])
+
+
+def test_the_condition_of_a_store_is_said_once_and_counted(caplog: pytest.LogCaptureFixture) -> None:
+    now = [100.0]
+    condition = Condition(lambda: now[0])
+    for trouble in (Trouble.LOCKED, Trouble.LOCKED, None, Trouble.DISK_FULL):
+        condition.begin()
+        condition.fail(trouble)
+    seen = [condition.trouble]
+    now[0] += 30
+    condition.begin()
+    condition.succeed()
+    assert [*seen, condition.trouble] == [Trouble.DISK_FULL, None]
+    assert (condition.episodes[Trouble.LOCKED], condition.episodes[Trouble.DISK_FULL]) == (1, 1)
+    assert [message.partition(":")[0] for message in caplog.messages] == [
+        "the store does not take writes (store_locked)",
+        "the store does not take writes (disk_full)",
+        "the store takes writes again, after 30 s (disk_full)",
+    ]
+
+
+def test_a_write_that_does_not_come_back_is_seen_before_it_does() -> None:
+    now = [100.0]
+    condition = Condition(lambda: now[0])
+    condition.begin()
+    now[0] += SLOW_S / 2
+    condition.look()
+    seen = [condition.trouble]
+    now[0] += SLOW_S
+    condition.look()
+    seen.append(condition.trouble)
+    condition.succeed()  # it came, but late: the next one must be quick
+    seen.append(condition.trouble)
+    condition.begin()
+    condition.succeed()
+    assert [*seen, condition.trouble] == [None, Trouble.SLOW, Trouble.SLOW, None]

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
+import time
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, func, insert, select, update
+from sqlalchemy import create_engine, func, insert, select, text, update
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from pbxd.store import DataDirectory, Store, StoreError, sqlite_url
+from pbxd.store import DataDirectory, Store, StoreError, Trouble, sqlite_url
+from pbxd.store import store as store_module
 from pbxd.store.data_dir import DataDirectoryError
+from pbxd.store.engine import BUSY_TIMEOUT_MS
 from pbxd.store.schema import METADATA, REVISION, accounts, bindings, call_legs, calls, keys, meta, users
 from pbxd.store.statements import upsert
 
@@ -230,3 +235,46 @@ def test_a_second_daemon_is_kept_out_of_the_data_directory(tmp_path: Path) -> No
         DataDirectory.prepare(tmp_path / "data")
     first.release()
     DataDirectory.prepare(tmp_path / "data").release()
+
+
+async def test_whoever_waits_for_a_locked_store_is_told_in_time_and_nothing_is_left_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "PATIENCE_S", 0.05)
+    store = await Store.open(sqlite_url(tmp_path / "pbxd.db"), interval_s=60)
+    with closing(sqlite3.connect(tmp_path / "pbxd.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        begun = time.monotonic()
+        with pytest.raises(StoreError, match=r"not ready in 0\.05 s") as refused:
+            await store.commit([(store.upsert(meta), {"key": "refused", "value": "1"})])
+        assert time.monotonic() - begun < BUSY_TIMEOUT_MS / 1000
+        assert (refused.value.http_status, refused.value.code) == (503, "store_slow")
+        assert refused.value.retry_after_s
+        other.execute("ROLLBACK")
+    monkeypatch.setattr(store_module, "PATIENCE_S", 30.0)
+    await store.commit([(store.upsert(meta), {"key": "taken", "value": "2"})])
+    assert [(row.key, row.value) for row in await store.rows(select(meta))] == [("taken", "2")]
+    assert store.trouble is None
+    await store.close()
+
+
+async def test_reading_has_an_end_too(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A query that takes its time stands for a disk that does."""
+    numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 400000) SELECT count(*) FROM n"
+    monkeypatch.setattr(store_module, "PATIENCE_S", 0.005)
+    with pytest.raises(StoreError) as refused:
+        await store.rows(text(numbers))
+    assert refused.value.trouble is Trouble.SLOW
+    monkeypatch.setattr(store_module, "PATIENCE_S", 30.0)
+    assert not await store.rows(select(accounts))
+
+
+async def test_a_commit_that_its_asker_gave_up_is_no_trouble_of_the_store(store: Store) -> None:
+    task = asyncio.create_task(store.commit([(store.upsert(meta), {"key": "a", "value": "1"})]))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await store.commit([(store.upsert(meta), {"key": "b", "value": "2"})])
+    assert store.trouble is None
+    assert not any(store.troubles.values())

@@ -32,7 +32,7 @@ from pbxd.api.house.views import (
     moment,
     moment_or_none,
 )
-from pbxd.errors import Conflict, NotFound
+from pbxd.errors import Conflict, NotFound, Unavailable
 from pbxd.services.cdr import RecordFilter
 
 
@@ -80,7 +80,7 @@ async def hangup_call(house: House, path: CallPath) -> CallView:
     return CallView.of(record, house.wall())
 
 
-@HOUSE.operation("GET", "/records", tag="records", scope="records:read")
+@HOUSE.operation("GET", "/records", tag="records", scope="records:read", errors=(Unavailable,))
 async def list_records(house: House, query: RecordQuery) -> RecordsView:
     """List calls that have ended, newest first.
 
@@ -93,7 +93,7 @@ async def list_records(house: House, query: RecordQuery) -> RecordsView:
     return RecordsView(records=[CallView.of(record, house.wall()) for record in records], next=more)
 
 
-@HOUSE.operation("GET", "/records/{id}", tag="records", scope="records:read", errors=(NotFound,))
+@HOUSE.operation("GET", "/records/{id}", tag="records", scope="records:read", errors=(NotFound, Unavailable))
 async def get_record(house: House, path: CallPath) -> CallView:
     """Get the record of a call, with its legs and how they sounded."""
     record = await house.records.find(path.id)
@@ -154,7 +154,7 @@ async def list_phones(house: House) -> PhonesView:
 
 
 @HOUSE.operation(
-    "POST", "/phones/{extension}/password", tag="phones", scope="phones:write", errors=(NotFound, Conflict)
+    "POST", "/phones/{extension}/password", tag="phones", scope="phones:write", errors=(NotFound, Conflict, Unavailable)
 )
 async def rotate_password(house: House, path: ExtensionPath) -> PhonePasswordView:
     """Give a phone a new password, shown this once.
@@ -168,7 +168,7 @@ async def rotate_password(house: House, path: ExtensionPath) -> PhonePasswordVie
     return PhonePasswordView(extension=phone.extension, auth_username=phone.auth_username, password=password)
 
 
-@HOUSE.operation("POST", "/keys/admin/reset", tag="keys", scope="*", errors=(Conflict,))
+@HOUSE.operation("POST", "/keys/admin/reset", tag="keys", scope="*", errors=(Conflict, Unavailable))
 async def reset_admin_key(house: House) -> KeySecretView:
     """Make the admin key anew, shown this once.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Self
@@ -97,8 +98,10 @@ class CallView(View):
 
     @classmethod
     def of(cls, call: CallRecord, wall: float) -> Self:
-        """As it is at `wall`, seconds since the epoch."""
-        until = wall if call.ended_at is None else call.ended_at
+        """As it is now: at `wall`, seconds since the epoch, or by the call's own clock where it has one."""
+        until = call.ended_at
+        if until is None:
+            until = wall if call.clock is None else call.clock(time.monotonic())
         return cls(
             id=call.id,
             account_id=call.account_id,
