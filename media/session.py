@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from media import quality
 from media.plan import MediaPlan
 from media.ports import OutOfPorts, PortPool
-from media.wire import Latch, Leg, LegStatistics, MediaEventKind, Mode, Wire, WireError
+from media.wire import Latch, Leg, LegHeaders, LegStatistics, MediaEventKind, Mode, Wire, WireError
 
 __all__ = ["Latch", "Media", "MediaEvent", "MediaEventKind", "MediaSession", "MediaStatistics", "OutOfPorts"]
 
@@ -117,6 +117,10 @@ class MediaSession:
         wire = self._media.wire
         ptime = self._plan.ptime_ms if self._plan is not None else 0
         return MediaStatistics(wire.leg_statistics(self._leg), wire.leg_drops(self._leg), ptime)
+
+    def headers(self) -> LegHeaders:
+        """The headers of its last RTP packets, both ways; none after `close`."""
+        return LegHeaders(b"", 0) if self.closed else self._media.wire.leg_headers(self._leg)
 
     def close(self) -> None:
         """Says BYE on RTCP and gives the ports back. Closing twice does nothing."""

@@ -114,6 +114,13 @@ class LegStatistics:
     remote_ssrc: int = 0
 
 
+class LegHeaders(NamedTuple):
+    """Headers of RTP packets as wire keeps them, oldest first (media.headers reads them), and when the newest was, ns."""
+
+    records: bytes
+    newest: int
+
+
 class Leg:
     """A leg of wire: its slot, its generation, and the ports it is bound to."""
 
@@ -184,6 +191,8 @@ class Wire:
         self._sip_addresses: dict[int, tuple[str, int]] = {}
         self._datagram = ffi.new("struct wire_datagram *")
         self._event = ffi.new("struct wire_event *")
+        self._headers = ffi.new("uint8_t[]", lib.WIRE_HEADER_RECORDS * lib.WIRE_HEADER_SIZE)
+        self._newest = ffi.new("uint64_t *")
         self._statistics = ffi.new("struct wire_statistics *")
         self.event_fd: int = lib.wire_event_fd(self._wire)
         self.media_fd: int = lib.wire_media_fd(self._wire)
@@ -334,6 +343,12 @@ class Wire:
             ssrc=numbers.ssrc,
             remote_ssrc=numbers.remote_ssrc,
         )
+
+    def leg_headers(self, leg: Leg) -> LegHeaders:
+        """The headers of its last RTP packets, both ways: ten seconds of 20 ms packets. Empty once it is closed."""
+        count = lib.wire_leg_headers(self._wire, leg.handle, self._headers, self._newest)
+        records = bytes(ffi.buffer(self._headers, count * lib.WIRE_HEADER_SIZE))
+        return LegHeaders(records, self._newest[0] if count else 0)
 
     def leg_drops(self, leg: Leg) -> dict[str, int]:
         """The leg's drops by name, those that happened."""

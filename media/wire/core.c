@@ -41,9 +41,11 @@ static void report_dtmf(struct core *core, const struct leg *leg, struct heard_e
 
 /* ---- where it sends */
 
-void core_send(struct core *core, uint32_t index, const uint8_t *data, size_t length) {
+void core_send(struct core *core, uint32_t index, const uint8_t *data, size_t length, uint64_t now) {
     struct leg *leg = &core->legs[index];
     tally(&core->sent);
+    if (core->headers)
+        headers_note(&core->headers[index], data, length - RTP_HEADER, true, now);
     core->emit(core->shell, index, CHANNEL_RTP, data, length, latch_target(&leg->latch, &leg->plan));
 }
 
@@ -284,6 +286,8 @@ static void receive_rtp(struct core *core, struct leg *leg, uint8_t *data, size_
     } else if (judge_source(core, leg, from, rtp.ssrc, now) &&
                count_arrival(core, leg, &rtp, kind == PACKET_AUDIO, now)) {
         tally(&core->received);
+        if (core->headers)
+            headers_note(&core->headers[core_index(core, leg)], data, rtp.length, false, now);
         if (kind == PACKET_AUDIO && rtp.payload_type != leg->plan.receive_payload_type)
             g711_convert(g711_other(leg->plan.codec), leg->plan.codec, rtp.payload, rtp.length);
         if (kind == PACKET_EVENT) {

@@ -3,6 +3,7 @@
 #ifndef PBXD_WIRE_CORE_H
 #define PBXD_WIRE_CORE_H
 
+#include "headers.h"
 #include "heap.h"
 #include "leg.h"
 
@@ -34,6 +35,7 @@ struct core {
     void (*report)(void *shell, const struct event *event);
     void *shell;
     struct heap timers;
+    struct header_ring *headers; /* by leg; NULL: none are kept */
     uint64_t drops[DROP_COUNT];
     uint64_t received, sent; /* RTP packets */
 };
@@ -65,7 +67,7 @@ void core_step(struct core *core, uint64_t now);
 /* For modes and the core itself. */
 void core_drop(struct core *core, struct leg *leg, enum drop why);
 void core_schedule(struct core *core, uint32_t leg); /* after a deadline of the leg changed */
-void core_send(struct core *core, uint32_t leg, const uint8_t *data, size_t length);
+void core_send(struct core *core, uint32_t leg, const uint8_t *data, size_t length, uint64_t now);
 
 struct leg *core_peer(struct core *core, const struct leg *leg); /* of a relay; NULL: it is gone */
 

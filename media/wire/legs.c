@@ -174,6 +174,14 @@ uint32_t wire_leg_drops(struct wire *wire, const struct wire_leg *leg, uint32_t 
     return names;
 }
 
+uint32_t wire_leg_headers(struct wire *wire, const struct wire_leg *leg, void *records, uint64_t *last) {
+    if (leg->index >= wire->table.capacity || wire->table.legs[leg->index].generation != leg->generation)
+        return 0;
+    return headers_copy(&wire->headers[leg->index], records, last);
+}
+
+_Static_assert(WIRE_HEADER_RECORDS == HEADER_RECORDS && WIRE_HEADER_SIZE == sizeof(struct header_record), "one truth");
+
 /* ---- events */
 
 void wire_events_begin(struct wire *wire) {

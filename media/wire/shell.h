@@ -73,6 +73,7 @@ struct wire {
     struct core core;
     struct guard guard;
     struct leg_sockets *sockets;
+    struct header_ring *headers; /* by leg */
     int sip_fds[SIP_SOCKETS_MAX];
     bool sip_wildcard[SIP_SOCKETS_MAX];
     struct sip_batch *batch;

@@ -78,6 +78,9 @@ static int furnish(struct wire *wire, const char *legs_path, uint32_t legs, uint
     wire->core.report = report;
     wire->core.shell = wire;
     wire->core.wall = wall_offset();
+    wire->core.headers = wire->headers = headers_new(legs);
+    if (!wire->headers)
+        return ENOMEM;
     guard_init(&wire->guard, random_number());
     bans_init(&wire->bans, random_number());
     int refused = shell_register(wire, wire->kick_fd);
@@ -151,6 +154,7 @@ void wire_free(struct wire *wire) {
     sip_batch_free(wire->batch);
     free((void *)wire->leg_used);
     free(wire->sockets);
+    headers_free(wire->headers, wire->table.capacity);
     leg_table_close(&wire->table);
     munmap(wire, sizeof *wire);
 }
