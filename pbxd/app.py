@@ -24,7 +24,7 @@ from pbxd import __version__
 from pbxd.api.access import Access
 from pbxd.api.contract import Identity
 from pbxd.api.health import Health, health_routes
-from pbxd.api.house import HOUSE, House, RegisteredContact, TrunkRow
+from pbxd.api.house import HOUSE, House, RegisteredContact, Tracing, TrunkRow
 from pbxd.api.origin import Origins
 from pbxd.api.server import Server
 from pbxd.api.surface import Surface
@@ -42,6 +42,7 @@ from pbxd.outbox import Outbox
 from pbxd.services import journal
 from pbxd.services.cdr import CallRecords
 from pbxd.services.deliveries import OutboxService
+from pbxd.services.traces import Keeping, Network, Traces
 from pbxd.sip.flow import place
 from pbxd.store import DataDirectory, Store, sqlite_url
 from pbxd.telephony import Telephony
@@ -67,6 +68,7 @@ class App:
     directory: Directory
     keys: Keys
     records: CallRecords
+    traces: Traces
     telephony: Telephony
     deliveries: OutboxService
     server: Server
@@ -110,7 +112,9 @@ class App:
         self.records.listen(self.bus)
         journal.listen(self.bus)
         self.telephony = Telephony(config, data, self.store, self.directory, self.bus)
+        self.traces = self._traces()
         await self.telephony.start()
+        self._parts.push_async_callback(self._stop_traces)
         self._parts.push_async_callback(self.telephony.stop)
         self.deliveries = OutboxService(self.store, config)
         self._parts.push_async_callback(self.deliveries.stop)
@@ -159,7 +163,19 @@ class App:
     def _beat(self) -> None:
         """What is due every second."""
         self.records.beat(time.time())
+        self.traces.beat(time.monotonic())
         self._beating = asyncio.get_running_loop().call_later(BEAT_S, self._beat)
+
+    def _traces(self) -> Traces:
+        telephony = self.telephony
+        network = Network(telephony.transports.addresses.local_ip_for, telephony.sounds, time.time)
+        account_id = self.directory.default_account.id
+        traces = Traces(telephony.trace, self.store, network, _keeping(self.config), account_id)
+        traces.listen(self.bus)
+        return traces
+
+    async def _stop_traces(self) -> None:
+        await self.traces.stop(time.monotonic())
 
     # ---- reload
 
@@ -180,6 +196,7 @@ class App:
             await self.keys.reload(config, self.directory.default_account.id, wall)
             self.telephony.reload(config)
             self.server.origins.proxies = config.http.trusted_proxies
+            self.traces.keeping = _keeping(config)
             if self._logs:
                 self._logs.set_level(config.log.level)
             self.config = config
@@ -201,6 +218,7 @@ class App:
             outbox=self.deliveries.outbox,
             reset_admin=self._reset_admin,
             wall=time.time,
+            tracing=Tracing(self.traces, self.telephony.trace, self.telephony.drops, time.time(), time.monotonic),
         )
         health = Health(__version__, time.monotonic(), lambda: self._serving, {"store": self._store_trouble})
         access = Access(self._find_key)
@@ -235,8 +253,19 @@ class App:
         _measure_outbox(metrics, self.deliveries.outbox)
         metrics.counters("http_requests", "HTTP requests", ["status"], lambda: self.server.requests)
         metrics.histogram("loop_lag_seconds", "How late the event loop ran what was due", self._lag.reading)
+        traces, recorder = self.traces, self.telephony.trace
+        metrics.gauge("traces_held", "Calls and strangers whose traces are in memory", lambda: len(recorder))
+        metrics.gauge("trace_bytes", "Memory that traces take", lambda: recorder.size)
+        metrics.counter("trace_messages", "SIP messages written to traces", lambda: recorder.messages)
+        metrics.counter("trace_messages_unkept", "SIP messages without room in memory", lambda: recorder.unkept)
+        metrics.counter("traces_written", "Traces given to the store", lambda: traces.written)
+        metrics.counter("traces_lost", "Traces that found no room on the way to the store", lambda: traces.lost)
         metrics.counter("event_listener_failures", "Listeners that raised", lambda: self.bus.failures)
         metrics.counter("log_lines_dropped", "Log lines lost", lambda: self._logs.dropped if self._logs else 0)
+
+
+def _keeping(config: Config) -> Keeping:
+    return Keeping(config.trace.keep_days, config.trace.store_mb << 20)
 
 
 def _measure_telephony(metrics: Metrics, telephony: Telephony) -> None:

@@ -11,12 +11,12 @@ import logging
 import random
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 
 from media.plan import Codec
 from media.ports import PortPool
-from media.session import Media, MediaEventKind
+from media.session import Media, MediaEvent, MediaEventKind
 from media.wire import Wire
 from pbxd.calls.admission import Admission
 from pbxd.calls.facilities import CallLimits, Facilities
@@ -40,6 +40,7 @@ from pbxd.sip.transport import Transports, TransportSettings
 from pbxd.sip.uri import Uri
 from pbxd.store import DataDirectory, Store
 from pbxd.tls import Named, Shown
+from pbxd.trace import Recorder, Sound, TraceLimits
 
 log = logging.getLogger(__name__)
 
@@ -85,6 +86,8 @@ class Telephony:
                 rng,
             )
         )
+        self.trace = Recorder(self.wall, _trace_limits(config))
+        self.transports.trace(self.trace)
         self.admission = Admission(
             max_calls=config.calls.max,
             setup_rate=config.calls.setup_rate,
@@ -100,6 +103,7 @@ class Telephony:
             network=_Addresses(self.transports, config),
             bus=bus,
             wall=self.wall,
+            tracer=self.trace,
         )
         nonces = NonceBook(data.secret, config.sip.digest.nonce_lifetime_s)
         self.authenticator = Authenticator(directory, nonces, data.secret, _algorithms(config), bus)
@@ -186,6 +190,21 @@ class Telephony:
         self.transports.flush()
         return found
 
+    def drops(self) -> dict[str, dict[str, int]]:
+        """What was dropped so far, by layer and reason."""
+        return {
+            "wire": self.wire.drops(),
+            "stack": {reason.name.lower(): count for reason, count in self.stack.counters.items()},
+            "transport": {loss.name.lower(): count for loss, count in self.transports.losses.items()},
+            "connection": {end.name.lower(): count for end, count in self.transports.connections.closings.items()},
+            "calls": {refusal.name.lower(): count for refusal, count in self.switch.refused.items()},
+        }
+
+    def sounds(self, sip_call_ids: Container[str]) -> tuple[Sound, ...]:
+        """The RTP, so far, of legs that are up."""
+        found = (hearer.sound_of(sip_call_ids) for hearer in self.facilities.hearers.values())
+        return tuple(sound for sound in found if sound is not None)
+
     # ---- inside
 
     def _shown(self) -> Shown:
@@ -220,6 +239,7 @@ class Telephony:
             min_se=config.sip.session_timer.min_se_s,
             resolve=self._resolve,
         )
+        self.trace.limits = _trace_limits(config)
         self.media.ports.rest_s = config.rtp.quarantine_s
         self.transports.addresses.advertise(_external(config), map(str, config.sip.local_nets))
         self._guard(config)
@@ -256,10 +276,12 @@ class Telephony:
     def _media_events(self) -> None:
         now = self.now()
         for event in self.media.events():
+            hearer = self.facilities.hearers.get(event.session.key)
+            if hearer is None:
+                continue
+            hearer.noticed(_in_words(event), now)
             if event.kind is MediaEventKind.SILENT:
-                hearer = self.facilities.hearers.get(event.session.key)
-                if hearer is not None:
-                    hearer.fell_silent(now)
+                hearer.fell_silent(now)
         self.transports.flush()
 
     def _keep_house(self) -> None:
@@ -307,6 +329,24 @@ class _Addresses:
 
 def _port_pool(config: Config) -> PortPool:
     return PortPool(config.rtp.ports.first, config.rtp.ports.last, rest_s=config.rtp.quarantine_s)
+
+
+def _trace_limits(config: Config) -> TraceLimits:
+    trace = config.trace
+    return TraceLimits(trace.calls, trace.memory_mb << 20, trace.call_kb << 10, trace.message_kb << 10)
+
+
+def _in_words(event: MediaEvent) -> str:
+    """A digit is not named: it may be one of a PIN."""
+    where = "" if event.address is None else f" at {event.address[0]} port {event.address[1]}"
+    return {
+        MediaEventKind.LATCHED: f"latched: its sound comes from{where[3:]}",
+        MediaEventKind.RELATCHED: f"moved: its sound now comes from{where[3:]}",
+        MediaEventKind.FIRST_PACKET: "sends its first packet",
+        MediaEventKind.SILENT: "fell silent: no packet for the RTP timeout",
+        MediaEventKind.RESUMED: "is heard again",
+        MediaEventKind.DTMF: f"dials a digit, {event.duration_ms} ms",
+    }[event.kind]
 
 
 def _external(config: Config) -> list[str]:

@@ -115,7 +115,7 @@ class LegStatistics:
 
 
 class LegHeaders(NamedTuple):
-    """Headers of RTP packets as wire keeps them, oldest first (media.headers reads them), and when the newest was, ns."""
+    """Headers of RTP packets as wire keeps them, oldest first (see media.headers), and when the newest was, in ns."""
 
     records: bytes
     newest: int

@@ -26,6 +26,7 @@ from pbxd.sip.symbol import Symbol
 from pbxd.sip.timers import TimerHandle
 from pbxd.sip.transaction import ServerTransaction
 from pbxd.sip.uri import Uri
+from pbxd.trace import Topic
 
 log = logging.getLogger(__name__)
 
@@ -117,7 +118,7 @@ class Call:
     def start(self, caller: Leg, now: float) -> None:
         """The caller's leg is here. What happens to it comes next: `echo`, `ring` or `refuse`."""
         self.caller = caller
-        self._say(Change.STARTED)
+        self._say(Change.STARTED, now)
         self._later(self._facilities.limits.max_duration_s, CallEvent.TOO_LONG, now)
 
     def turn_away(self, reason: str, now: float) -> None:
@@ -133,7 +134,7 @@ class Call:
         self.record.answered_at = self._facilities.wall(now)
         self.caller.answer(now)
         if self.state is CallState.TALKING:
-            self._say(Change.ANSWERED)
+            self._say(Change.ANSWERED, now)
 
     def ring(self, targets: Sequence[Target], clock: Callable[[], float]) -> None:
         """Rings all targets at once."""
@@ -171,7 +172,7 @@ class Call:
             self.caller.ring(status, now)
         if first and self.state is CallState.RINGING:
             self.record.ringing_at = self._facilities.wall(now)
-            self._say(Change.RINGING)
+            self._say(Change.RINGING, now)
 
     def leg_answered(self, leg: Leg, now: float) -> None:
         if leg is self.caller or (state := self._next(CallEvent.ANSWERED)) is None or self.caller is None:
@@ -186,7 +187,7 @@ class Call:
         self.caller.answer(now)
         if self.state is CallState.TALKING:
             self.bridge.connect()
-            self._say(Change.ANSWERED)
+            self._say(Change.ANSWERED, now)
 
     def leg_changed(self, leg: Leg, now: float) -> None:
         if self._next(CallEvent.CHANGED) is None or self.bridge is None:
@@ -194,7 +195,7 @@ class Call:
         self.bridge.mirror(leg, now)
         if self.bridge.held is not self._held:
             self._held = self.bridge.held
-            self._say(Change.HELD if self._held else Change.RESUMED)
+            self._say(Change.HELD if self._held else Change.RESUMED, now)
 
     def leg_fell_silent(self, leg: Leg, now: float) -> None:
         if self._held:
@@ -280,12 +281,13 @@ class Call:
         for leg in (self.caller, self.callee):
             if leg is not None:
                 leg.hangup(now, status=end.status, reason=causes.reason_q850(end.q850))
-        self._say(Change.ENDED)
+        self._say(Change.ENDED, now, f" by the {end.by}: {end.reason} ({end.status}, Q.850 {end.q850})")
         self._on_over(self)
         # What the call and its legs know of each other goes, so that they need not wait for the garbage collector
         self.caller = self.callee = self.bridge = self._dial = None
 
-    def _say(self, change: Change) -> None:
+    def _say(self, change: Change, now: float, why: str = "") -> None:
+        self._facilities.tracer.note(self.record.id, Topic.STATE, change.value + why, now)
         self._facilities.bus.publish(CallChanged(change, self.record))
 
 

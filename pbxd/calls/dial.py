@@ -11,7 +11,7 @@ from typing import Protocol
 from media.session import OutOfPorts
 from pbxd.calls.causes import COMPLETED_ELSEWHERE
 from pbxd.calls.facilities import Facilities
-from pbxd.calls.leg import Headers, Leg, LegOwner
+from pbxd.calls.leg import Headers, Leg, LegOwner, whose_doing
 from pbxd.calls.negotiate import Policy
 from pbxd.calls.record import CallRecord, LegRecord, Role
 from pbxd.directory.binding import read_q
@@ -23,6 +23,7 @@ from pbxd.sip.message import Request, Response
 from pbxd.sip.session import EndCause, Ending, SessionSettings
 from pbxd.sip.transaction import ServerTransaction
 from pbxd.sip.uri import Uri
+from pbxd.trace import Topic
 
 log = logging.getLogger(__name__)
 
@@ -129,6 +130,9 @@ class Dial:
             return
         self._legs.append(leg)
         self._record.legs.append(record)
+        tracer = self._facilities.tracer
+        tracer.joined(self._record.id, record.sip_call_id, now)
+        tracer.note(self._record.id, Topic.DECISION, f"rings {target.party} at {record.remote}", now)
 
     # ---- LegOwner
 
@@ -159,6 +163,8 @@ class Dial:
             self._legs.remove(leg)
         if not self._over:
             status = leg.record.sip_status or _STATUS_OF_CAUSE.get(ending.cause, 480)
+            text = f"{leg.record.party} at {leg.record.remote} {whose_doing(ending)} ({status})"
+            self._facilities.tracer.note(self._record.id, Topic.DECISION, text, now)
             self._refuse(Refused(status, ending), now)
 
     def _refuse(self, refused: Refused, now: float) -> None:

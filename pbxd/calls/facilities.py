@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -17,6 +17,7 @@ from pbxd.sip.flow import Destination, Flow, Transport
 from pbxd.sip.session import SessionSettings, SessionTable
 from pbxd.sip.stack import Stack
 from pbxd.sip.uri import Uri
+from pbxd.trace import Sound, Topic
 
 
 class Network(Protocol):
@@ -44,6 +45,47 @@ class Hearer(Protocol):
 
     def fell_silent(self, now: float) -> None:
         """Nothing came for `Policy.silence_s`, though something should have."""
+
+    def noticed(self, what: str, now: float) -> None:
+        """Anything that wire saw, in words."""
+
+    def sound_of(self, sip_call_ids: Container[str]) -> Sound | None:
+        """Its RTP so far, if it belongs to one of these dialogs."""
+
+
+class Tracer(Protocol):
+    """Told what becomes of a call, and why; must be quick, and must not raise. `name` is a call's id or the Call-ID of
+    one of its dialogs."""
+
+    def began(self, call_id: str, sip_call_id: str, now: float) -> None: ...
+
+    def joined(self, call_id: str, sip_call_id: str, now: float) -> None:
+        """Another dialog is the call's."""
+
+    def note(self, name: str, topic: Topic, text: str, now: float) -> None: ...
+
+    def sounded(self, name: str, sound: Sound) -> None:
+        """The media of a leg is over."""
+
+    def ended(self, call_id: str, now: float) -> None: ...
+
+
+class Untraced:
+    """A tracer that keeps nothing."""
+
+    def began(self, call_id: str, sip_call_id: str, now: float) -> None:
+        """Nothing is kept, here as in the rest."""
+
+    joined = began
+
+    def note(self, name: str, topic: Topic, text: str, now: float) -> None:
+        """Likewise."""
+
+    def sounded(self, name: str, sound: Sound) -> None:
+        """Likewise."""
+
+    def ended(self, call_id: str, now: float) -> None:
+        """Likewise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +116,7 @@ class Facilities:
     policy: Policy = field(default_factory=Policy)
     session: SessionSettings = field(default_factory=SessionSettings)
     hearers: dict[tuple[int, int], Hearer] = field(default_factory=dict)
+    tracer: Tracer = field(default_factory=Untraced)
 
     def contact(self, user: str | None, peer: Destination) -> Uri:
         """Our Contact toward `peer`."""

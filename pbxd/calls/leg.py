@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Protocol
 
 from media.plan import Codec, MediaPlan
 from media.session import MediaSession
-from media.wire import WireError
+from media.wire import LegHeaders, WireError
 from pbxd.calls.facilities import Facilities
 from pbxd.calls.negotiate import Endpoint, Negotiation, OfferedAudio, Policy, offered_audio
 from pbxd.calls.record import LegQuality, LegRecord
@@ -25,6 +25,7 @@ from pbxd.sip.sdp import Direction, SessionDescription
 from pbxd.sip.session import EndCause, Ending, Session, SessionSettings
 from pbxd.sip.transaction import ServerTransaction
 from pbxd.sip.uri import Uri
+from pbxd.trace import Sound, Topic
 
 log = logging.getLogger(__name__)
 
@@ -201,7 +202,7 @@ class Leg:
             self.session.ring(status, now, headers=headers)
             return
         try:
-            answer = self._answer_first_offer()
+            answer = self._answer_first_offer(now)
         except SdpError as error:
             self._break_off(now, str(error))
             return
@@ -216,18 +217,18 @@ class Leg:
             sdp = None
         else:
             try:
-                sdp = self._answer_first_offer()
+                sdp = self._answer_first_offer(now)
             except SdpError as error:
                 self._break_off(now, str(error))
                 return
         self.session.accept(sdp, now, headers=headers)
 
-    def _answer_first_offer(self) -> bytes:
+    def _answer_first_offer(self, now: float) -> bytes:
         assert self._first_offer is not None  # noqa: S101 - self.offered was read from it
         sdp, plan = self.negotiation.answer(self._first_offer, self.allowed, self.prefer)
         self._first_offer = None
         self._answered_sdp = True
-        self._apply(plan)
+        self._apply(plan, now)
         return sdp
 
     # ---- later
@@ -250,9 +251,26 @@ class Leg:
             return
         self.record.ended_at = self._facilities.wall(now)
         self._facilities.hearers.pop(self.media.key, None)
+        headers = self.media.headers()
         self.media.close()
         if self.plan is not None:
             self.record.quality = _quality(self.media)
+            self._facilities.tracer.note(self.record.sip_call_id, Topic.MEDIA, self._heard(), now)
+            if (sound := self.sound(headers)) is not None:
+                self._facilities.tracer.sounded(self.record.sip_call_id, sound)
+
+    def sound(self, headers: LegHeaders) -> Sound | None:
+        """`headers` of its last RTP packets with the ends of its line; None while it has only one."""
+        remote = self.media.statistics().numbers.source or (self.plan.remote if self.plan else None)
+        return None if remote is None else Sound(self.media.local, remote, headers)
+
+    def sound_of(self, sip_call_ids: Container[str]) -> Sound | None:
+        """Its sound so far, if it is one of these dialogs."""
+        return self.sound(self.media.headers()) if self.record.sip_call_id in sip_call_ids else None
+
+    def noticed(self, what: str, now: float) -> None:
+        """Wire saw something of its media."""
+        self._facilities.tracer.note(self.record.sip_call_id, Topic.MEDIA, f"{self.record.role} {what}", now)
 
     def fell_silent(self, now: float) -> None:
         """Wire waited in vain."""
@@ -290,7 +308,7 @@ class Leg:
         try:
             offer = SessionDescription.parse(sdp)
             answer, plan = self.negotiation.answer(offer, self.allowed, self.plan.codec if self.plan else self.prefer)
-            self._apply(plan)
+            self._apply(plan, now)
         except SdpError:
             self.session.refuse(488, now)
             return
@@ -320,7 +338,7 @@ class Leg:
 
     def _accept(self, sdp: bytes, now: float) -> bool:
         try:
-            self._apply(self.negotiation.accept(SessionDescription.parse(sdp)))
+            self._apply(self.negotiation.accept(SessionDescription.parse(sdp)), now)
         except SdpError as error:
             self._break_off(now, str(error))
             return False
@@ -332,14 +350,28 @@ class Leg:
         self.session.hangup(now, status=488, reason='SIP;cause=488;text="Not Acceptable Here"')
         self._end(Ending(EndCause.PROTOCOL, 488), now)
 
-    def _apply(self, plan: MediaPlan) -> None:
+    def _apply(self, plan: MediaPlan, now: float) -> None:
         """Raises `SdpError` (488) when wire cannot do it."""
         try:
             self.media.apply(plan)
         except WireError as error:
             raise SdpError("the media cannot be set up", 488) from error
+        if plan == self.plan:
+            return
         self.plan = plan
         self.record.codec = plan.codec.name
+        remote = "nowhere yet" if plan.remote is None else f"{plan.remote[0]} port {plan.remote[1]}"
+        ways = " and ".join(word for word, on in (("send", plan.sends), ("receive", plan.receives)) if on) or "hold"
+        self.noticed(f"agreed: {plan.codec.name}, {plan.ptime_ms} ms, with {remote}; we {ways}", now)
+
+    def _heard(self) -> str:
+        seen = self.media.statistics()
+        drops = ", ".join(f"{name} {count}" for name, count in seen.drops.items()) or "nothing"
+        numbers = seen.numbers
+        return (
+            f"{self.record.role} over: {numbers.received} packets came, {numbers.sent} went, {numbers.lost} were lost; "
+            f"dropped: {drops}"
+        )
 
     def _end(self, ending: Ending, now: float) -> None:
         """Tells the owner, once. A far side that must be hung up because it makes no sense is not waited for."""

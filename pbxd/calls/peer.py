@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pbxd.calls.identity import Caller, caller_of, claims_nobody
 from pbxd.directory.accounts import Directory
-from pbxd.directory.authentication import Authenticator, Outcome
+from pbxd.directory.authentication import Authenticator, Outcome, Reason
 from pbxd.directory.model import Account, Device, Trunk
 from pbxd.errors import Denied
 from pbxd.sip.flow import Flow
@@ -33,6 +33,7 @@ class Challenge:
     """The answer to who has not proven who they are."""
 
     status: int
+    reason: Reason
     headers: tuple[tuple[str, str], ...]
 
     def response(self, request: Request) -> Response:
@@ -55,7 +56,7 @@ def peer_of(
     account = directory.account_for_host(request.from_.uri.host)
     verdict = authenticator.check(request, account, flow.remote[0], now)
     if verdict.outcome is not Outcome.PASS or verdict.device is None:
-        return Challenge(verdict.status, verdict.headers)
+        return Challenge(verdict.status, verdict.reason, verdict.headers)
     device = verdict.device
     if not claims_nobody(request) and not directory.owns(account, device, request.from_.uri.user or ""):
         raise Denied("From is not the authenticated phone's own")

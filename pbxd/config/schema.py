@@ -105,6 +105,8 @@ SCOPES = (
     "registrations:read",
     "registrations:write",
     "settings:read",
+    "trace:read",
+    "trace:write",
     "trunks:read",
 )
 
@@ -444,6 +446,25 @@ class Store(Section):
     )
 
 
+class Trace(Section):
+    calls: Switch = Field(default=True, description="keep what happens to every call: messages, decisions, media")
+    call_kb: Annotated[int, Field(strict=True, ge=4, le=4096)] = Field(
+        default=64, description="memory for one call; what is older is let go of"
+    )
+    message_kb: Annotated[int, Field(strict=True, ge=1, le=64)] = Field(
+        default=8, description="how much is kept of one message"
+    )
+    memory_mb: Annotated[int, Field(strict=True, ge=1, le=4096)] = Field(
+        default=64, description="memory for all calls together"
+    )
+    keep_days: Annotated[int, Field(strict=True, ge=0, le=3650)] = Field(
+        default=7, description="days a trace stays in the store; 0 keeps none there"
+    )
+    store_mb: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] = Field(
+        default=256, description="room for traces in the store; the oldest make way"
+    )
+
+
 Phones = Annotated[dict[Number, Phone], Field(max_length=10_000)]
 Extensions = Annotated[dict[Number, Extension], Field(max_length=10_000)]
 Trunks = Annotated[dict[Name, Trunk], Field(max_length=1_000)]
@@ -474,6 +495,7 @@ class Config(Section):
     mail: Mail = Field(default=Mail(), description="how mail leaves the house")
     outbox: Outbox = Field(default=Outbox(), description="mail and HTTP requests that must arrive")
     store: Store = Field(default=Store(), description="where records are kept")
+    trace: Trace = Field(default=Trace(), description="what is kept of each call to find out what went wrong")
 
     _sources: Mapping[str, Source] = PrivateAttr(default_factory=dict)
 

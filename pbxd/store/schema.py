@@ -26,7 +26,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISION = "0002"  # the newest migration; a test proves it
+REVISION = "0003"  # the newest migration; a test proves it
 METADATA = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -255,6 +255,18 @@ outbox = Table(
     Column("reason", Text),
     UniqueConstraint("account_id", "idempotency_key"),
     Index(None, "state", "id"),
+)
+
+traces = Table(
+    "traces",
+    METADATA,
+    _id(),  # of the call, or made for a debug switch
+    _account(strict=False),
+    Column("target", Text, index=True),  # what a debug switch watched
+    Column("started_at", Float, nullable=False),
+    Column("ended_at", Float, nullable=False, index=True),
+    Column("size", Integer, nullable=False),
+    Column("data", LargeBinary, nullable=False),  # pbxd.trace.Recording, packed
 )
 
 meta = Table(

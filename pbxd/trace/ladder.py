@@ -1,9 +1,9 @@
 """A call as text: who said what to whom, and why, in the order it happened.
 
-                         10.0.0.1:5060        pbxd         10.0.0.2:5060
-    12:00:00.000              |---- INVITE ---->|                |
-    12:00:00.001              |        decision: routed to user 1002
-    12:00:00.002              |                 |---- INVITE --->|
+                     10.0.0.1:5060        pbxd         10.0.0.2:5060
+12:00:00.000              |---- INVITE ---->|                |
+12:00:00.001              |        decision: routed to user 1002
+12:00:00.002              |                 |---- INVITE --->|
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def step_of(entry: Entry) -> Step:
         host, port = entry.remote
         where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         return Step(entry.at, title(entry.data), f"{entry.transport}:{where}", entry.outward)
-    return Step(entry.at, f"{entry.topic.value}: {entry.text}") if hasattr(entry, "topic") else Step(0.0, "")
+    return Step(entry.at, f"{entry.topic.value}: {entry.text}")
 
 
 def title(data: bytes) -> str:

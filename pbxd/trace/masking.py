@@ -12,7 +12,9 @@ _LINE = re.compile(
     rb"|^a=crypto:.*|^a=key-mgmt:.*|^k=.*",
     re.IGNORECASE | re.MULTILINE,
 )
-_PARAMETER = re.compile(rb'\b(?:response|rspauth|cnonce|auth|password)[ \t]*=[ \t]*(?:"([^"]*)|([^\s,;"]+))', re.IGNORECASE)
+_PARAMETER = re.compile(
+    rb'\b(?:response|rspauth|cnonce|auth|password)[ \t]*=[ \t]*(?:"([^"]*)|([^\s,;"]+))', re.IGNORECASE
+)
 _WHOLE = re.compile(rb"^[^:=]*[:=][ \t]*(?:basic|bearer)[ \t]+(.*)", re.IGNORECASE | re.DOTALL)
 _KEY = re.compile(rb"inline:[ \t]*([^\s|;]+)|^k=[^:\r\n]*:?(.*)|^a=key-mgmt:\s*\S+\s+(.*)", re.IGNORECASE)
 _DIGITS = re.compile(rb"^(?:signal[ \t]*=[ \t]*)([0-9A-D*#]+)", re.IGNORECASE | re.MULTILINE)

@@ -247,7 +247,8 @@ class Recorder:
             way = "to" if entry.outward else "from"
             where = f"{entry.transport}:{entry.remote[0]}:{entry.remote[1]}"
             text = masked(entry.data).decode("utf-8", "replace")
-            log.debug("SIP %s %s", way, where, extra={"call": name, "target": switch.target.text, "message": text[:4096]})
+            extra = {"call": name, "target": switch.target.text, "sip": text[:4096]}
+            log.debug("SIP %s %s", way, where, extra=extra)
 
 
 def names_meet(switch: Switch, names: tuple[str, ...]) -> bool:

@@ -16,7 +16,7 @@ from pbxd.trace.track import Track
 
 FORMAT = 1
 MAX_UNPACKED = 32 << 20
-_WILDCARDS = frozenset({"0.0.0.0", "::", ""})
+_WILDCARDS = frozenset({"0.0.0.0", "::", ""})  # noqa: S104 - what sockets are bound to, to be replaced
 LocalIp = Callable[[str], str]
 """The address of ours that packets to a peer leave from."""
 
@@ -48,7 +48,7 @@ class Recording:
             first=track.first,
             offset=offset,
             entries=entries,
-            sounds=(*(_with_ip(sound, local_ip) for sound in track.sounds), *(_with_ip(sound, local_ip) for sound in sounds)),
+            sounds=tuple(_with_ip(sound, local_ip) for sound in (*track.sounds, *sounds)),
         )
 
     def packed(self) -> bytes:
@@ -93,10 +93,8 @@ class Recording:
 def _settled(entry: Entry, offset: float, local_ip: LocalIp) -> Entry:
     if isinstance(entry, Note):
         return entry._replace(at=entry.at + offset)
-    if isinstance(entry, SipMessage):
-        local = _real(entry.local, entry.remote, local_ip)
-        return entry._replace(at=entry.at + offset, local=local, data=masked(entry.data))
-    return entry
+    local = _real(entry.local, entry.remote, local_ip)
+    return entry._replace(at=entry.at + offset, local=local, data=masked(entry.data))
 
 
 def _with_ip(sound: Sound, local_ip: LocalIp) -> Sound:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from pbxd.trace.entries import Entry, Note, SipMessage, Sound
+from pbxd.trace.entries import Entry, SipMessage, Sound
 
 ENTRY_COST = 250  # bytes that an entry takes beside its text, roughly
 MAX_DIALOGS = 64
@@ -62,4 +62,4 @@ def weight(entry: Entry) -> int:
     """About how many bytes of memory it takes."""
     if isinstance(entry, SipMessage):
         return ENTRY_COST + len(entry.data)
-    return ENTRY_COST + len(entry.text) if isinstance(entry, Note) else ENTRY_COST
+    return ENTRY_COST + len(entry.text)

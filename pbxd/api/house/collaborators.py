@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,6 +11,8 @@ from pbxd.config import Setting
 from pbxd.directory.model import PhoneEntry
 from pbxd.outbox import Outbox
 from pbxd.services.cdr import CallRecords
+from pbxd.services.traces import Traces
+from pbxd.trace import Recorder
 
 
 class LiveCalls(Protocol):
@@ -73,6 +75,17 @@ class TrunkRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Tracing:
+    """What these operations work with. `drops` gives counts by layer and reason, `now` is the recorder's clock."""
+
+    traces: Traces
+    recorder: Recorder
+    drops: Callable[[], Mapping[str, Mapping[str, int]]]
+    started_at: float
+    now: Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True)
 class House:
     """The collaborators. `wall` is the time in seconds since the epoch."""
 
@@ -85,3 +98,4 @@ class House:
     reset_admin: Callable[[], Awaitable[tuple[str, str]]]  # (name, secret); raises Conflict where it is declared
     wall: Callable[[], float]
     outbox: Outbox
+    tracing: Tracing
