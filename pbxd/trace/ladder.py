@@ -16,7 +16,7 @@ from pbxd.trace.entries import Entry, SipMessage
 
 HOUSE = "pbxd"
 MAX_REMOTES = 6
-_COLUMN = 26
+_COLUMN = 34
 _TIME = 14
 
 

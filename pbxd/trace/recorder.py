@@ -195,7 +195,10 @@ class Recorder:
     def find(self, name: str) -> Track | None:
         """The track of a call id, a SIP Call-ID, or the target of a debug switch."""
         switch = self.switches.get(name)
-        return switch.track if switch is not None else self._tracks.get(name)
+        if switch is not None:
+            return switch.track
+        found = self._tracks.get(name)
+        return found or next((track for track in self._finished if name in track.names), None)
 
     # ---- inside
 

@@ -65,7 +65,7 @@ class Recording:
                 for sound in self.sounds
             ],
         }
-        return zlib.compress(json.dumps(document, separators=(",", ":")).encode(), 6)
+        return zlib.compress(json.dumps(document, separators=(",", ":")).encode(), 3)
 
     @classmethod
     def unpacked(cls, data: bytes) -> Recording:

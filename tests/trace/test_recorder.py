@@ -15,7 +15,9 @@ HOUSE, PHONE = ("10.0.0.1", 5060), ("10.0.0.2", 5062)
 
 
 def message(call_id: str, method: str = "INVITE", user: str = "1002", size: int = 0) -> bytes:
-    head = f"{method} sip:{user}@lab SIP/2.0\r\nFrom: <sip:1001@lab>;tag=1\r\nCall-ID: {call_id}\r\nCSeq: 1 {method}\r\n"
+    head = (
+        f"{method} sip:{user}@lab SIP/2.0\r\nFrom: <sip:1001@lab>;tag=1\r\nCall-ID: {call_id}\r\nCSeq: 1 {method}\r\n"
+    )
     return (head + "\r\n").encode() + b"x" * size
 
 
