@@ -15,6 +15,7 @@ import pytest
 from pbxd.app import SOCKET_NAME, App
 from pbxd.cli import Exit, act, build_parser
 from pbxd.sip.flow import Transport
+from pbxd.trace import Note
 from tests.test_app import Caller, _config, calling_echo
 
 RTP = bytes.fromhex("80000001000000a0cafecafe") + b"\x11" * 160
@@ -56,6 +57,11 @@ async def _speak(app: App) -> None:
             await loop.sock_sendto(phone, packet, call.caller.media.local)
             async with asyncio.timeout(10):
                 await loop.sock_recv(phone, 2000)
+    track = app.telephony.trace.find(call.record.id)
+    assert track is not None
+    async with asyncio.timeout(10):
+        while not any(isinstance(entry, Note) and "first packet" in entry.text for entry in track.entries):
+            await app.traces.news(call.record.id, track.next, 10)
 
 
 async def test_a_call_is_followed_while_it_is_up(app: App, caller: Caller, capsys: pytest.CaptureFixture[str]) -> None:

@@ -115,8 +115,9 @@ async def test_failed_calls(house: House, tmp_path: Path) -> None:
 async def test_who_is_challenged_can_be_asked_why(house: House) -> None:
     asker = Handset(house.wire, "asker")
     data = (
-        b"INVITE sip:600@lab.test SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.0.2:5060;branch=z9hG4bK1\r\nFrom: <sip:1001@lab.test>;tag=1"
-        b"\r\nTo: <sip:600@lab.test>\r\nCall-ID: why\r\nCSeq: 1 INVITE\r\nContact: <sip:a@10.0.0.2>\r\nContent-Length: 0\r\n\r\n"
+        b"INVITE sip:600@lab.test SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.0.2:5060;branch=z9hG4bK1\r\n"
+        b"From: <sip:1001@lab.test>;tag=1\r\nTo: <sip:600@lab.test>\r\nCall-ID: why\r\nCSeq: 1 INVITE\r\n"
+        b"Contact: <sip:a@10.0.0.2>\r\nContent-Length: 0\r\n\r\n"
     )
     house.wire.shout(data, asker, house)
     assert ladder(house.recording("why")) == [

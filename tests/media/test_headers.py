@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 from media.headers import TICK_NS, rtp_headers
@@ -50,7 +51,7 @@ def test_the_newest_ones_stay(media: Media, speakers: Callable[[], Speaker]) -> 
     assert len(headers) == KEPT - 1  # the oldest one may be about to be written over
     assert len(session.headers().records) <= 16384
     numbers = [int.from_bytes(each.header[2:4]) for each in headers if each.outward]
-    assert all((after - one) & 0xFFFF == 1 for one, after in zip(numbers, numbers[1:], strict=False))
+    assert all((after - one) & 0xFFFF == 1 for one, after in itertools.pairwise(numbers))
     assert not headers[-2].outward
     assert headers[-1].outward
 

@@ -118,7 +118,7 @@ def test_memory_is_bounded_strangers_go_first_then_ended_calls_then_nothing_more
     hear(recorder, message("up", "INFO", size=9000), 3.0)
     assert recorder.find("stranger") is None
     hear(recorder, message("up", "INFO", size=9000), 4.0)
-    assert recorder.find("over") is None
+    assert len(recorder) == 1
     hear(recorder, message("up", "INFO", size=9000), 5.0)
     assert recorder.unkept == 1
     assert recorder.size < 20_000 + 10_000
@@ -218,10 +218,10 @@ def test_the_call_id_is_found_without_parsing(data: bytes, name: str | None) -> 
 
 def test_a_recording_comes_back_from_the_store_as_it_went(recorder: Recorder) -> None:
     odd = message("a") + bytes(range(256))
-    recorder.sip(True, odd, "TCP", ("0.0.0.0", 5060), ("2001:db8::2", 5062), 1.25)  # noqa: S104
+    recorder.sip(True, odd, "TCP", ("0.0.0.0", 5060), ("2001:db8::2", 5062), 1.25)
     recorder.began("call_1", "a", 1.0)
     recorder.note("call_1", Topic.STATE, "ringing", 1.5)
-    recorder.sounded("a", Sound(("0.0.0.0", 4000), PHONE, LegHeaders(b"0123456789abcdef", 2_000_000_000)))  # noqa: S104
+    recorder.sounded("a", Sound(("0.0.0.0", 4000), PHONE, LegHeaders(b"0123456789abcdef", 2_000_000_000)))
     recorder.ended("call_1", 2.0)
     (track,) = recorder.sweep(2.0 + LINGER_S)
     recording = Recording.of(track, lambda _: "192.0.2.1")
@@ -231,5 +231,5 @@ def test_a_recording_comes_back_from_the_store_as_it_went(recorder: Recorder) ->
     assert (first.local, first.data, first.at) == (("192.0.2.1", 5060), odd, 1e9 + 1.25)
     assert recording.sounds[0].local == ("192.0.2.1", 4000)
     for junk in (b"", b"junk", recording.packed()[:-9], recording.packed()[:20]):
-        with pytest.raises(ValueError):  # noqa: PT011 - json says it in its own words
+        with pytest.raises(ValueError):
             Recording.unpacked(junk)
