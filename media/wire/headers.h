@@ -14,9 +14,14 @@ enum { HEADER_RECORDS = 1023, HEADER_TICK_BITS = 15 /* a tick is 2^15 ns = 32.76
 /* 16 bytes, so that ten seconds of 20 ms packets both ways fit: 28 bits of ticks (CLOCK_MONOTONIC), 4 + 7 bits of the
  * payload's length with the direction between them, then the header without its first byte. */
 struct header_record {
-    uint32_t ticks_length; /* ticks << 4 | length >> 7 */
-    uint8_t way_length;    /* we sent it << 7 | length & 127 */
-    uint8_t header[RTP_HEADER - 1];
+    union {
+        struct {
+            uint32_t ticks_length; /* ticks << 4 | length >> 7 */
+            uint8_t way_length;    /* we sent it << 7 | length & 127 */
+            uint8_t header[RTP_HEADER - 1];
+        };
+        uint64_t words[2]; /* as it is written beside a reader */
+    };
 };
 
 struct header_ring {

@@ -175,12 +175,11 @@ uint32_t wire_leg_drops(struct wire *wire, const struct wire_leg *leg, uint32_t 
 }
 
 uint32_t wire_leg_headers(struct wire *wire, const struct wire_leg *leg, void *records, uint64_t *last) {
-    if (leg->index >= wire->table.capacity || wire->table.legs[leg->index].generation != leg->generation)
-        return 0;
-    return headers_copy(&wire->headers[leg->index], records, last);
+    struct leg alive;
+    return shell_copy_leg(wire, leg, &alive) ? headers_copy(&wire->headers[leg->index], records, last) : 0;
 }
 
-_Static_assert(WIRE_HEADER_RECORDS == HEADER_RECORDS && WIRE_HEADER_SIZE == sizeof(struct header_record), "one truth");
+_Static_assert((int)WIRE_HEADER_RECORDS == (int)HEADER_RECORDS && WIRE_HEADER_SIZE == sizeof(struct header_record), "one truth");
 
 /* ---- events */
 

@@ -54,6 +54,9 @@ static void look(int number) {
     if (wire_leg_statistics(wire, &legs[number], &statistics) == 0)
         CHECK(statistics.lost <= statistics.expected && statistics.received <= statistics.expected);
     wire_leg_drops(wire, &legs[number], drops, DROP_COUNT);
+    uint64_t last;
+    static uint8_t headers[WIRE_HEADER_RECORDS * WIRE_HEADER_SIZE];
+    wire_leg_headers(wire, &legs[number], headers, &last);
     for (uint32_t drop = 0; drop < wire_drop_count(); drop++)
         CHECK(wire_drops(wire, drop) < UINT32_MAX);
     CHECK(wire_lateness(wire, 0) < UINT32_MAX && wire_packets_sent(wire) < UINT32_MAX);
