@@ -42,6 +42,7 @@ FLOORS = {
     "pbxd.app": 7,
     "pbxd.cli": 8,
     "pbxd.box": 8,
+    "pbxd.insight": 8,
     "pbxd.daemon": 8,
     "pbxd.__main__": 8,
 }

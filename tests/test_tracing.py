@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from pbxd import insight
 from pbxd.app import SOCKET_NAME, App
 from pbxd.cli import Exit, act, build_parser
 from pbxd.sip.flow import Transport
@@ -39,7 +40,7 @@ async def caller(app: App) -> AsyncIterator[Caller]:
 async def command(app: App, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
     """Exit code and what was printed."""
     path = str(app.config.data_dir / SOCKET_NAME)
-    code = await asyncio.to_thread(act, build_parser().parse_args([*words, "--socket", path]))
+    code = await asyncio.to_thread(act, build_parser(insight.add_commands).parse_args([*words, "--socket", path]))
     said = capsys.readouterr()
     return code, said.out + said.err
 

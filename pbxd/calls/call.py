@@ -123,7 +123,7 @@ class Call:
 
     def turn_away(self, reason: str, now: float) -> None:
         """There is no room for it: nothing but its record ever was."""
-        self._say(Change.STARTED)
+        self._say(Change.STARTED, now)
         self._end(CallEvent.REFUSED, End(Result.SERVER, 503, causes.CONGESTION, reason, "house"), now)
 
     def echo(self, now: float) -> None:

@@ -223,22 +223,26 @@ class Switch:
                 self._admit_trunk(transaction, found)
             leg = self._caller_leg(call, peer, transaction, now)
         except Overloaded as error:
+            self._trace(record, peer, request, found, now)
             call.turn_away(error.message, now)
             raise
         if leg is None:
             return
         self.calls[record.id] = call
         record.legs.append(leg.record)
-        tracer = self._facilities.tracer
-        tracer.began(record.id, leg.record.sip_call_id, now)
-        who = f"phone {peer.party}, by its password" if peer.device else f"trunk {peer.party}, by its address"
-        tracer.note(record.id, Topic.DECISION, f"the caller is {who}; {described(found)}", now)
+        self._trace(record, peer, request, found, now)
         call.start(leg, now)
         try:
             self._connect(call, leg, found, peer, request, now)
         except Exception:
             call.fail(now)
             raise
+
+    def _trace(self, record: CallRecord, peer: Peer, request: Request, found: Route, now: float) -> None:
+        tracer = self._facilities.tracer
+        tracer.began(record.id, request.call_id, now)
+        who = f"phone {peer.party}, by its password" if peer.device else f"trunk {peer.party}, by its address"
+        tracer.note(record.id, Topic.DECISION, f"the caller is {who}; {described(found)}", now)
 
     def _forget(self, call: Call) -> None:
         self.calls.pop(call.record.id, None)
