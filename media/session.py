@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from media import quality
 from media.plan import MediaPlan
 from media.ports import OutOfPorts, PortPool
-from media.wire import Latch, Leg, LegHeaders, LegStatistics, MediaEventKind, Mode, Wire, WireError
+from media.wire import Latch, Leg, LegHeaders, LegStatistics, MediaEventKind, Mode, Tapped, Wire, WireError
 
-__all__ = ["Latch", "Media", "MediaEvent", "MediaEventKind", "MediaSession", "MediaStatistics", "OutOfPorts"]
+__all__ = ["Latch", "Media", "MediaEvent", "MediaEventKind", "MediaSession", "MediaStatistics", "OutOfPorts", "Tapped"]
 
 PORTS_TRIED = 128  # pairs of the range that somebody else on this machine may have taken
 
@@ -59,7 +59,7 @@ class MediaSession:
     `local` is the address its RTP socket is bound to, `rtcp_port` the port of its RTCP socket.
     """
 
-    __slots__ = ("_final", "_leg", "_media", "_plan", "closed", "local", "port_pair", "rtcp_port")
+    __slots__ = ("_final", "_leg", "_media", "_plan", "closed", "label", "local", "port_pair", "rtcp_port")
 
     def __init__(self, media: Media, leg: Leg, ip: str, port_pair: int) -> None:
         self._media = media
@@ -70,6 +70,7 @@ class MediaSession:
         self.rtcp_port = leg.rtcp_port
         self.port_pair = port_pair
         self.closed = False
+        self.label: str | None = None
 
     @property
     def key(self) -> tuple[int, int]:
@@ -122,6 +123,24 @@ class MediaSession:
         """The headers of its last RTP packets, both ways; none after `close`."""
         return LegHeaders(b"", 0) if self.closed else self._media.wire.leg_headers(self._leg)
 
+    def tap(self, label: str | None) -> None:
+        """Copies its packets, both ways, for `Media.tapped` to tell under this label; None: no longer.
+
+        Raises WireError (EAGAIN) when wire is not to be reached.
+        """
+        if self.closed or label == self.label:
+            return
+        if (label is None) is not (self.label is None):
+            self._media.wire.leg_tap(self._leg, label is not None)
+        self.label = label
+        if label is not None:
+            self._media.listen_to(self)
+
+    @property
+    def remote(self) -> tuple[str, int] | None:
+        """Where its packets come from, or would go to; None while that is not known."""
+        return self.statistics().numbers.source or (self._plan.remote if self._plan is not None else None)
+
     def close(self) -> None:
         """Says BYE on RTCP and gives the ports back. Closing twice does nothing."""
         if self.closed:
@@ -153,6 +172,7 @@ class Media:
         self.wire = wire
         self.ports = ports
         self._sessions: dict[tuple[int, int], MediaSession] = {}
+        self._listened: dict[tuple[int, int], MediaSession] = {}
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -183,6 +203,24 @@ class Media:
                 address, digit, duration = event.address, event.digit, event.duration_ms
                 events.append(MediaEvent(session, event.kind, event.at, address, digit, duration))
         return events
+
+    def listen_to(self, session: MediaSession) -> None:
+        """Called by the session when it is tapped."""
+        self._listened[session.key] = session
+
+    @property
+    def listening(self) -> bool:
+        """Whether there may be more for `tapped` to tell."""
+        return bool(self._listened)
+
+    def tapped(self) -> list[tuple[MediaSession, Tapped]]:
+        """The packets of tapped sessions since the last call, the last ones of closed sessions among them."""
+        packets = self.wire.tapped()
+        found = [(self._listened[packet.leg], packet) for packet in packets if packet.leg in self._listened]
+        if not packets:
+            for key in [key for key, session in self._listened.items() if session.closed or session.label is None]:
+                del self._listened[key]
+        return found
 
     def forget(self, session: MediaSession) -> None:
         """Called by the session when it closes."""

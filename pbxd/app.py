@@ -46,6 +46,7 @@ from pbxd.services.traces import Keeping, Network, Traces
 from pbxd.sip.flow import place
 from pbxd.store import DataDirectory, Store, sqlite_url
 from pbxd.telephony import Telephony
+from pbxd.trace import Recorder
 
 SOCKET_NAME = "pbxd.sock"
 BEAT_S = 1.0
@@ -170,9 +171,7 @@ class App:
         telephony = self.telephony
         network = Network(telephony.transports.addresses.local_ip_for, telephony.sounds, time.time)
         account_id = self.directory.default_account.id
-        traces = Traces(telephony.trace, self.store, network, _keeping(self.config), account_id)
-        traces.listen(self.bus)
-        return traces
+        return Traces(telephony.trace, self.store, network, _keeping(self.config), account_id)
 
     async def _stop_traces(self) -> None:
         await self.traces.stop(time.monotonic())
@@ -253,13 +252,7 @@ class App:
         _measure_outbox(metrics, self.deliveries.outbox)
         metrics.counters("http_requests", "HTTP requests", ["status"], lambda: self.server.requests)
         metrics.histogram("loop_lag_seconds", "How late the event loop ran what was due", self._lag.reading)
-        traces, recorder = self.traces, self.telephony.trace
-        metrics.gauge("traces_held", "Calls and strangers whose traces are in memory", lambda: len(recorder))
-        metrics.gauge("trace_bytes", "Memory that traces take", lambda: recorder.size)
-        metrics.counter("trace_messages", "SIP messages written to traces", lambda: recorder.messages)
-        metrics.counter("trace_messages_unkept", "SIP messages without room in memory", lambda: recorder.unkept)
-        metrics.counter("traces_written", "Traces given to the store", lambda: traces.written)
-        metrics.counter("traces_lost", "Traces that found no room on the way to the store", lambda: traces.lost)
+        _measure_traces(metrics, self.traces, self.telephony.trace)
         metrics.counter("event_listener_failures", "Listeners that raised", lambda: self.bus.failures)
         metrics.counter("log_lines_dropped", "Log lines lost", lambda: self._logs.dropped if self._logs else 0)
 
@@ -301,6 +294,18 @@ def _measure_outbox(metrics: Metrics, outbox: Outbox) -> None:
     metrics.counters("outbox_delivered", "Deliveries the far side confirmed", ["kind"], lambda: outbox.delivered)
     metrics.counters("outbox_failed", "Tries that failed and are repeated", ["kind"], lambda: outbox.failed)
     metrics.counters("outbox_dead", "Deliveries given up", ["kind"], lambda: outbox.dead)
+
+
+def _measure_traces(metrics: Metrics, traces: Traces, recorder: Recorder) -> None:
+    metrics.gauge("traces_held", "Calls and strangers whose traces grow in memory", lambda: len(recorder))
+    metrics.gauge("trace_bytes", "Memory that these take", lambda: recorder.size)
+    metrics.counter("trace_messages", "SIP messages written to traces", lambda: recorder.messages)
+    metrics.counter("trace_messages_unkept", "SIP messages without room in memory", lambda: recorder.unkept)
+    metrics.gauge("traces_waiting", "Traces of ended calls on their way to the store", lambda: traces.waiting)
+    metrics.gauge("traces_waiting_bytes", "Memory that these take", lambda: traces.waiting_size)
+    metrics.counter("traces_written", "Traces the store has taken", lambda: traces.written)
+    metrics.counter("traces_lost", "Traces that found no room on the way to the store", lambda: traces.lost)
+    metrics.counter("trace_write_failures", "Times the store did not take traces", lambda: traces.failures)
 
 
 def _tls(telephony: Telephony) -> tuple[int, int]:

@@ -15,6 +15,7 @@ from pbxd.cli import Column, CommandError, Commands, Exit, Row, ask, clock, daem
 from pbxd.trace.ladder import Ladder, Step
 
 FOLLOW_S = 5  # a question for news waits so long
+WATCH_S = 0.5  # how often we look whether a capture has ended
 LAST_WORDS_S = 1.0  # for the BYEs and their answers, once a call has ended
 
 
@@ -30,6 +31,10 @@ def add_commands(commands: Commands) -> None:
     pcap = commands.add_parser("pcap", parents=[daemon], help="write a capture of a call, for Wireshark")
     pcap.add_argument("call", metavar="CALL", help=name)
     pcap.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the file; - for the terminal")
+    pcap.add_argument("--audio", action="store_true", help="capture from now on, with sound; CALL may be a phone")
+    pcap.add_argument(
+        "--for", dest="seconds", type=_duration, default=900.0, metavar="TIME", help="with --audio: 15m, unless Ctrl-C"
+    )
     pcap.set_defaults(action=_pcap)
     drops = commands.add_parser("drops", parents=[daemon], help="list what was dropped, and why")
     drops.add_argument("--all", action="store_true", help="also what never happened")
@@ -42,6 +47,9 @@ def add_commands(commands: Commands) -> None:
     on.add_argument("target", metavar="TARGET", help="an IP address, a call's id, a Call-ID, or a phone's number")
     on.add_argument(
         "--for", dest="seconds", type=_duration, default=900.0, metavar="TIME", help="30s, 15m (default), 2h"
+    )
+    on.add_argument(
+        "--audio", action="store_true", help="capture the sound of its calls, too, if trace.audio allows it"
     )
     on.set_defaults(action=_debug_on)
     off = words.add_parser("off", parents=[daemon], help="stop that; its trace stays")
@@ -94,8 +102,12 @@ def _step(entry: Row) -> Step:
 
 
 def _pcap(arguments: argparse.Namespace) -> None:
-    path = f"/house/v1/calls/{quote(arguments.call, safe='')}/pcap"
-    data = fetch(arguments, "GET", path)
+    name = quote(arguments.call, safe="")
+    if arguments.audio:
+        _listen(arguments, f"/house/v1/debug/{name}")
+        data = fetch(arguments, "GET", f"/house/v1/debug/{name}/pcap")
+    else:
+        data = fetch(arguments, "GET", f"/house/v1/calls/{name}/pcap")
     if str(arguments.output) == "-":
         sys.stdout.buffer.write(data)
         return
@@ -106,6 +118,19 @@ def _pcap(arguments: argparse.Namespace) -> None:
     except OSError as error:
         raise CommandError(f"{arguments.output} cannot be written: {error.strerror}", Exit.REFUSED) from None
     print(f"{arguments.output}: {len(data)} bytes; `tshark -r {arguments.output}` or Wireshark shows them")
+
+
+def _listen(arguments: argparse.Namespace, path: str) -> None:
+    """Until the call ends, the time is over, or Ctrl-C."""
+    body = {"target": arguments.call, "seconds": arguments.seconds, "audio": True}
+    answer = ask(arguments, "POST", "/house/v1/debug", body)
+    print(f"captures {arguments.call} with sound; Ctrl-C ends it and writes the file", file=sys.stderr)
+    target = next(row["target"] for row in answer["switches"] if row["target"] == arguments.call.strip("[]"))
+    try:
+        while any(row["target"] == target for row in ask(arguments, "GET", "/house/v1/debug")["switches"]):
+            time.sleep(WATCH_S)
+    except KeyboardInterrupt:
+        ask(arguments, "DELETE", path)
 
 
 def _drops(arguments: argparse.Namespace) -> None:
@@ -125,7 +150,7 @@ def _drops(arguments: argparse.Namespace) -> None:
 
 
 def _debug_on(arguments: argparse.Namespace) -> None:
-    body = {"target": arguments.target, "seconds": arguments.seconds}
+    body = {"target": arguments.target, "seconds": arguments.seconds, "audio": arguments.audio}
     _show_debug(arguments, ask(arguments, "POST", "/house/v1/debug", body))
 
 
@@ -143,6 +168,7 @@ def _show_debug(arguments: argparse.Namespace, answer: Row) -> None:
         Column("KIND", lambda row: row["kind"]),
         Column("SECONDS LEFT", lambda row: f"{row['seconds_left']:.0f}"),
         Column("MESSAGES", lambda row: row["messages"]),
+        Column("SOUND", lambda row: f"{row['packets']} packets" if row["audio"] else "-"),
     )
     if arguments.json:
         print(json.dumps(answer))

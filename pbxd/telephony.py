@@ -24,11 +24,13 @@ from pbxd.calls.negotiate import Policy
 from pbxd.calls.switch import Switch
 from pbxd.certificates import Identity, client_context, given, self_signed
 from pbxd.config.schema import Config, Redirects
+from pbxd.config.tracing import Permission
 from pbxd.directory.accounts import Directory
 from pbxd.directory.authentication import Authenticator
 from pbxd.directory.registrar import Registrar
 from pbxd.directory.trunks import Surroundings, TrunkRegistrations
 from pbxd.events import Bus
+from pbxd.listening import Listening
 from pbxd.sip.connection import StreamSettings, TlsContexts
 from pbxd.sip.digest import NonceBook
 from pbxd.sip.flow import Destination, Flow
@@ -105,6 +107,7 @@ class Telephony:
             wall=self.wall,
             tracer=self.trace,
         )
+        self.listening = Listening(self.trace, self.media, self.facilities.hearers.values)
         nonces = NonceBook(data.secret, config.sip.digest.nonce_lifetime_s)
         self.authenticator = Authenticator(directory, nonces, data.secret, _algorithms(config), bus)
         self.switch = Switch(self.facilities, self.authenticator, self.admission, self.now)
@@ -161,6 +164,7 @@ class Telephony:
         """Lets go of everything. Calls that are still up hear nothing more."""
         if self._housekeeping is not None:
             self._housekeeping.cancel()
+        self.listening.stop()
         asyncio.get_running_loop().remove_reader(self.wire.media_fd)
         await self.resolver.close()
         await self.transports.stop()
@@ -240,6 +244,9 @@ class Telephony:
             resolve=self._resolve,
         )
         self.trace.limits = _trace_limits(config)
+        if not self.trace.limits.sound:
+            self.trace.forget_sound()
+            self.listening.change()
         self.media.ports.rest_s = config.rtp.quarantine_s
         self.transports.addresses.advertise(_external(config), map(str, config.sip.local_nets))
         self._guard(config)
@@ -333,7 +340,8 @@ def _port_pool(config: Config) -> PortPool:
 
 def _trace_limits(config: Config) -> TraceLimits:
     trace = config.trace
-    return TraceLimits(trace.calls, trace.memory_mb << 20, trace.call_kb << 10, trace.message_kb << 10)
+    sound = trace.audio_mb << 20 if trace.audio is Permission.ALLOWED else 0
+    return TraceLimits(trace.calls, trace.memory_mb << 20, trace.call_kb << 10, trace.message_kb << 10, sound)
 
 
 def _in_words(event: MediaEvent) -> str:

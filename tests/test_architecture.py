@@ -38,6 +38,7 @@ FLOORS = {
     "pbxd.services": 4,
     "pbxd.flows": 5,
     "pbxd.api": 6,
+    "pbxd.listening": 7,
     "pbxd.telephony": 7,
     "pbxd.app": 7,
     "pbxd.cli": 8,

@@ -136,7 +136,7 @@ async def test_a_failed_registration_can_be_watched(
 ) -> None:
     code, text = await command(app, capsys, "debug", "on", "127.0.0.1", "--for", "2m")
     assert code == Exit.DONE
-    assert text.splitlines()[1].split() == ["127.0.0.1", "address", "120", "0"]
+    assert text.splitlines()[1].split() == ["127.0.0.1", "address", "120", "0", "-"]
     caller.say("REGISTER")
     await caller.hear("SIP/2.0 401")
     code, text = await command(app, capsys, "trace", "127.0.0.1")

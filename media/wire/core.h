@@ -33,6 +33,7 @@ struct core {
     void (*emit)(void *shell, uint32_t leg, enum channel channel, const uint8_t *data, size_t length,
                  const struct addr *to);
     void (*report)(void *shell, const struct event *event);
+    bool (*tap)(void *shell, uint32_t leg, bool outward, const uint8_t *data, size_t length, uint64_t now);
     void *shell;
     struct heap timers;
     struct header_ring *headers; /* by leg; NULL: none are kept */
@@ -54,6 +55,7 @@ void core_plan(struct core *core, uint32_t leg, const struct plan *plan, uint64_
 /* The mode must be one that mode_settable() knows; `peer` counts for MODE_RELAY only. */
 void core_mode(struct core *core, uint32_t leg, enum mode mode, uint32_t peer, uint32_t peer_generation,
                uint64_t now);
+void core_tap(struct core *core, uint32_t leg, bool on);
 void core_close(struct core *core, uint32_t leg, uint64_t now); /* says BYE and frees the slot */
 
 /* One datagram for an open leg. `data` may be changed and must have room for RTP_LENGTH_MAX; `length` is its true

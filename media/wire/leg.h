@@ -24,6 +24,7 @@ struct leg {
     uint8_t mode;
     uint8_t planned;     /* a plan was applied */
     uint8_t silent;      /* silence was reported */
+    uint8_t tapped;      /* somebody listens in: packets both ways are copied */
     uint64_t listening;  /* since when packets are expected, ns */
     struct plan plan; /* from here to the receiver: what every packet touches, close together */
     struct latch latch;

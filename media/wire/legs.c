@@ -181,6 +181,28 @@ uint32_t wire_leg_headers(struct wire *wire, const struct wire_leg *leg, void *r
 
 _Static_assert((int)WIRE_HEADER_RECORDS == (int)HEADER_RECORDS && WIRE_HEADER_SIZE == sizeof(struct header_record), "one truth");
 
+/* ---- listening in */
+
+int wire_leg_tap(struct wire *wire, const struct wire_leg *leg, int on) {
+    struct command command = command_for(COMMAND_LEG_TAP, leg);
+    command.flag = on;
+    return leg->index < wire->table.capacity ? shell_submit(wire, &command) : EINVAL;
+}
+
+int wire_tap_next(struct wire *wire, struct wire_tapped *tapped) {
+    struct tap_head head;
+    size_t size;
+    if (wire->tap_held)
+        byte_ring_pop(&wire->taps);
+    const uint8_t *record = byte_ring_peek(&wire->taps, &size);
+    wire->tap_held = record;
+    if (!record)
+        return 0;
+    memcpy(&head, record, sizeof head);
+    *tapped = (struct wire_tapped){head.at, head.leg, head.generation, head.outward, head.length, record + sizeof head};
+    return 1;
+}
+
 /* ---- events */
 
 void wire_events_begin(struct wire *wire) {

@@ -154,6 +154,8 @@ static void apply_to_leg(struct wire *wire, const struct command *command, uint6
     else if (command->kind == COMMAND_LEG_MODE)
         core_mode(&wire->core, command->index, command->mode.mode, command->mode.peer, command->mode.peer_generation,
                   now);
+    else if (command->kind == COMMAND_LEG_TAP)
+        core_tap(&wire->core, command->index, command->flag);
     else
         close_leg(wire, command->index, now);
 }

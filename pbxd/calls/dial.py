@@ -131,7 +131,7 @@ class Dial:
         self._legs.append(leg)
         self._record.legs.append(record)
         tracer = self._facilities.tracer
-        tracer.joined(self._record.id, record.sip_call_id, now)
+        tracer.joined(self._record.id, record.sip_call_id)
         tracer.note(self._record.id, Topic.DECISION, f"rings {target.party} at {record.remote}", now)
 
     # ---- LegOwner

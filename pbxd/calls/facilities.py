@@ -49,6 +49,9 @@ class Hearer(Protocol):
     def noticed(self, what: str, now: float) -> None:
         """Anything that wire saw, in words."""
 
+    def listen(self) -> None:
+        """What is to be captured has changed."""
+
     def sound_of(self, sip_call_ids: Container[str]) -> Sound | None:
         """Its RTP so far, if it belongs to one of these dialogs."""
 
@@ -57,12 +60,15 @@ class Tracer(Protocol):
     """Told what becomes of a call, and why; must be quick, and must not raise. `name` is a call's id or the Call-ID of
     one of its dialogs."""
 
-    def began(self, call_id: str, sip_call_id: str, now: float) -> None: ...
+    def began(self, call_id: str, sip_call_id: str, account_id: str, now: float) -> None: ...
 
-    def joined(self, call_id: str, sip_call_id: str, now: float) -> None:
+    def joined(self, call_id: str, sip_call_id: str) -> None:
         """Another dialog is the call's."""
 
     def note(self, name: str, topic: Topic, text: str, now: float) -> None: ...
+
+    def listens(self, name: str) -> bool:
+        """Whether the sound of this dialog is to be captured."""
 
     def sounded(self, name: str, sound: Sound) -> None:
         """The media of a leg is over."""
@@ -73,13 +79,18 @@ class Tracer(Protocol):
 class Untraced:
     """A tracer that keeps nothing."""
 
-    def began(self, call_id: str, sip_call_id: str, now: float) -> None:
+    def began(self, call_id: str, sip_call_id: str, account_id: str, now: float) -> None:
         """Nothing is kept, here as in the rest."""
 
-    joined = began
+    def joined(self, call_id: str, sip_call_id: str) -> None:
+        """Likewise."""
 
     def note(self, name: str, topic: Topic, text: str, now: float) -> None:
         """Likewise."""
+
+    def listens(self, name: str) -> bool:
+        """Never."""
+        return False
 
     def sounded(self, name: str, sound: Sound) -> None:
         """Likewise."""

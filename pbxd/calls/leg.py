@@ -11,7 +11,7 @@ from collections.abc import Container, Sequence
 from typing import Protocol
 
 from media.plan import Codec, MediaPlan
-from media.session import MediaSession
+from media.session import MediaSession, MediaStatistics
 from media.wire import LegHeaders, WireError
 from pbxd.calls.facilities import Facilities
 from pbxd.calls.negotiate import Endpoint, Negotiation, OfferedAudio, Policy, offered_audio
@@ -253,20 +253,30 @@ class Leg:
         self._facilities.hearers.pop(self.media.key, None)
         headers = self.media.headers()
         self.media.close()
-        if self.plan is not None:
-            self.record.quality = _quality(self.media)
-            self._facilities.tracer.note(self.record.sip_call_id, Topic.MEDIA, self._heard(), now)
-            if (sound := self.sound(headers)) is not None:
-                self._facilities.tracer.sounded(self.record.sip_call_id, sound)
+        if self.plan is None:
+            return
+        seen = self.media.statistics()
+        self.record.quality = _quality(seen)
+        name, tracer = self.record.sip_call_id, self._facilities.tracer
+        tracer.note(name, Topic.MEDIA, f"{self.record.role} over: {_heard(seen)}", now)
+        if headers.records and (sound := self._sound(headers, seen)) is not None:
+            tracer.sounded(name, sound)
 
-    def sound(self, headers: LegHeaders) -> Sound | None:
-        """`headers` of its last RTP packets with the ends of its line; None while it has only one."""
-        remote = self.media.statistics().numbers.source or (self.plan.remote if self.plan else None)
+    def _sound(self, headers: LegHeaders, seen: MediaStatistics) -> Sound | None:
+        """None while its line has only one end."""
+        remote = seen.numbers.source or (self.plan.remote if self.plan else None)
         return None if remote is None else Sound(self.media.local, remote, headers)
 
     def sound_of(self, sip_call_ids: Container[str]) -> Sound | None:
-        """Its sound so far, if it is one of these dialogs."""
-        return self.sound(self.media.headers()) if self.record.sip_call_id in sip_call_ids else None
+        """Its last RTP packets so far, if it is one of these dialogs."""
+        if self.record.sip_call_id not in sip_call_ids:
+            return None
+        return self._sound(self.media.headers(), self.media.statistics())
+
+    def listen(self) -> None:
+        """Has its packets captured, if that is wanted."""
+        name = self.record.sip_call_id
+        self.media.tap(name if self._facilities.tracer.listens(name) else None)
 
     def noticed(self, what: str, now: float) -> None:
         """Wire saw something of its media."""
@@ -354,6 +364,7 @@ class Leg:
         """Raises `SdpError` (488) when wire cannot do it."""
         try:
             self.media.apply(plan)
+            self.listen()
         except WireError as error:
             raise SdpError("the media cannot be set up", 488) from error
         if plan == self.plan:
@@ -364,15 +375,6 @@ class Leg:
         ways = " and ".join(word for word, on in (("send", plan.sends), ("receive", plan.receives)) if on) or "hold"
         self.noticed(f"agreed: {plan.codec.name}, {plan.ptime_ms} ms, with {remote}; we {ways}", now)
 
-    def _heard(self) -> str:
-        seen = self.media.statistics()
-        drops = ", ".join(f"{name} {count}" for name, count in seen.drops.items()) or "nothing"
-        numbers = seen.numbers
-        return (
-            f"{self.record.role} over: {numbers.received} packets came, {numbers.sent} went, {numbers.lost} were lost; "
-            f"dropped: {drops}"
-        )
-
     def _end(self, ending: Ending, now: float) -> None:
         """Tells the owner, once. A far side that must be hung up because it makes no sense is not waited for."""
         if self._told:
@@ -382,8 +384,7 @@ class Leg:
         self.owner.leg_ended(self, ending, now)
 
 
-def _quality(media: MediaSession) -> LegQuality:
-    seen = media.statistics()
+def _quality(seen: MediaStatistics) -> LegQuality:
     numbers = seen.numbers
     return LegQuality(
         packets_received=numbers.received,
@@ -395,6 +396,12 @@ def _quality(media: MediaSession) -> LegQuality:
         remote_loss_percent=None if seen.remote_loss is None else round(100 * seen.remote_loss, 2),
         mos=None if seen.mos is None else round(seen.mos, 2),
     )
+
+
+def _heard(seen: MediaStatistics) -> str:
+    drops = ", ".join(f"{name} {count}" for name, count in seen.drops.items()) or "nothing"
+    numbers = seen.numbers
+    return f"{numbers.received} packets came, {numbers.sent} went, {numbers.lost} were lost; dropped: {drops}"
 
 
 def whose_doing(ending: Ending) -> str:

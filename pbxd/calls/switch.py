@@ -240,7 +240,7 @@ class Switch:
 
     def _trace(self, record: CallRecord, peer: Peer, request: Request, found: Route, now: float) -> None:
         tracer = self._facilities.tracer
-        tracer.began(record.id, request.call_id, now)
+        tracer.began(record.id, request.call_id, record.account_id, now)
         who = f"phone {peer.party}, by its password" if peer.device else f"trunk {peer.party}, by its address"
         tracer.note(record.id, Topic.DECISION, f"the caller is {who}; {described(found)}", now)
 

@@ -28,6 +28,7 @@ from pbxd.config.section import (
     ServerName,
     Switch,
 )
+from pbxd.config.tracing import Trace
 from pbxd.config.values import (
     Address,
     AddressField,
@@ -105,6 +106,7 @@ SCOPES = (
     "registrations:read",
     "registrations:write",
     "settings:read",
+    "trace:audio",
     "trace:read",
     "trace:write",
     "trunks:read",
@@ -443,25 +445,6 @@ class Outbox(Section):
 class Store(Section):
     url: SecretStr | None = Field(
         default=None, description="SQLAlchemy URL; null is SQLite in data_dir", json_schema_extra=RESTART
-    )
-
-
-class Trace(Section):
-    calls: Switch = Field(default=True, description="keep what happens to every call: messages, decisions, media")
-    call_kb: Annotated[int, Field(strict=True, ge=4, le=4096)] = Field(
-        default=64, description="memory for one call; what is older is let go of"
-    )
-    message_kb: Annotated[int, Field(strict=True, ge=1, le=64)] = Field(
-        default=8, description="how much is kept of one message"
-    )
-    memory_mb: Annotated[int, Field(strict=True, ge=1, le=4096)] = Field(
-        default=64, description="memory for all calls together"
-    )
-    keep_days: Annotated[int, Field(strict=True, ge=0, le=3650)] = Field(
-        default=7, description="days a trace stays in the store; 0 keeps none there"
-    )
-    store_mb: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] = Field(
-        default=256, description="room for traces in the store; the oldest make way"
     )
 
 

@@ -1,7 +1,8 @@
 """The traces of calls: from memory into the store once a call is over, and from either for whoever asks.
 
-Writing is done beside the calls: masking and packing in a thread, rows by the store's queue. What cannot be written in
-time is let go of and counted; a call never waits for its trace.
+Calls that are over wait here until they are many, or for a while; then they go to the store together, as one segment.
+Packing is done in short steps between other work, compressing beside it. What the store cannot take waits, up to a
+limit, and is then let go of and counted; a call never waits for its trace.
 """
 
 from __future__ import annotations
@@ -11,29 +12,32 @@ import logging
 from collections import deque
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 from sqlalchemy import bindparam, delete, func, insert, select
 
-from pbxd.calls.record import CallChanged, Change
-from pbxd.events import Bus
 from pbxd.ids import new_id
 from pbxd.store import Store, StoreError
-from pbxd.store.schema import call_legs, traces
-from pbxd.trace import Recorder, Recording, SipMessage, Sound
+from pbxd.store.schema import trace_segments
+from pbxd.trace import Recorder, Recording, Sound
+from pbxd.trace.packing import pack, unpack
+from pbxd.trace.segment import checksums, compress, part_of
 from pbxd.trace.track import Track
 
 log = logging.getLogger(__name__)
 
-BATCH = 32  # traces packed in one visit to the thread
-MAX_WAITING = 5000  # traces not yet packed
-MAX_PENDING_ROWS = 20_000  # in the store's queue; above that the records of calls come first
+SEGMENT_CALLS = 64
+SEGMENT_SIZE = 1 << 20  # about, before it is compressed
+PATIENCE_S = 10.0  # few calls wait so long for more
+RETRY_S = 5.0  # after the store failed
+STEP = 8  # calls packed before others get their turn: 0.3 ms
+MAX_WAITING_SIZE = 32 << 20
 PRUNE_EVERY_S = 60.0
 PRUNE_STEP = 500
+PAGE = 200
 DAY_S = 86400.0
-_INSERT = insert(traces)
-_FORGET = delete(traces).where(traces.c.ended_at < bindparam("before"))
-_FORGET_OLDEST = delete(traces).where(traces.c.ended_at <= bindparam("until"))
+_INSERT = insert(trace_segments)
+_FORGET = delete(trace_segments).where(trace_segments.c.ended_at < bindparam("before"))
+_FORGET_OLDEST = delete(trace_segments).where(trace_segments.c.ended_at <= bindparam("until"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,110 +61,135 @@ class Traces:
     """Finds a trace wherever it is, and moves those of ended calls to the store."""
 
     def __init__(self, recorder: Recorder, store: Store, network: Network, keeping: Keeping, account_id: str) -> None:
+        """`account_id` is whose the traces of nobody's calls are."""
         self.keeping = keeping
         self.written = 0
         self.lost = 0  # traces that found no room on their way to the store
+        self.failures = 0  # times the store did not take them
+        self.waiting_size = 0
         self._recorder = recorder
         self._store = store
         self._network = network
         self._account_id = account_id
-        self._accounts: dict[str, str] = {}
         self._waiting: deque[Track] = deque()
+        self._waiting_since = 0.0
+        self._writing: list[Track] = []
         self._task: asyncio.Task[None] | None = None
-        self._pruned_at = float("-inf")
+        self._pruned_at = self._retry_at = float("-inf")
 
-    def listen(self, bus: Bus) -> None:
-        """Learn whose call each one was."""
-        bus.subscribe(CallChanged, self._changed)
-
-    def _changed(self, event: CallChanged) -> None:
-        if event.change is Change.STARTED and event.record.account_id != self._account_id:
-            self._accounts[event.record.id] = event.record.account_id
+    @property
+    def waiting(self) -> int:
+        """Calls that are over and not in the store yet."""
+        return len(self._waiting) + len(self._writing)
 
     # ---- into the store
 
     def beat(self, now: float) -> None:
         """Due every second; `now` is the recorder's clock."""
-        self._take(self._recorder.sweep(now))
-        due = now - self._pruned_at >= PRUNE_EVERY_S
-        if due:
-            self._pruned_at = now
-        if (self._waiting or due) and (self._task is None or self._task.done()):
-            self._task = asyncio.create_task(self._work(prune=due), name="traces")
+        self._take(self._recorder.sweep(now), now)
+        prune = now - self._pruned_at >= PRUNE_EVERY_S
+        many = len(self._waiting) >= SEGMENT_CALLS or self.waiting_size >= SEGMENT_SIZE
+        write = now >= self._retry_at and (many or bool(self._waiting and now - self._waiting_since >= PATIENCE_S))
+        if (write or prune) and (self._task is None or self._task.done()):
+            self._pruned_at = now if prune else self._pruned_at
+            self._task = asyncio.create_task(self._work(now, write=write, prune=prune), name="traces")
 
     async def stop(self, now: float) -> None:
         """Write all that is held, before the store closes."""
-        self._take(self._recorder.finish_all(now))
+        self._take(self._recorder.finish_all(now), now)
         if self._task is not None:
             await asyncio.wait([self._task])
-        await self._work(prune=False)
+        await self._work(now, write=True, prune=False)
 
-    def _take(self, finished: Sequence[Track]) -> None:
+    def _take(self, finished: Sequence[Track], now: float) -> None:
+        if finished and not self._waiting:
+            self._waiting_since = now
+        if not self.keeping.days:
+            return
         for track in finished:
-            if self.keeping.days and len(self._waiting) < MAX_WAITING:
-                self._waiting.append(track)
-            else:
-                self.lost += self.keeping.days > 0
-                self._accounts.pop(track.id, None)
+            self._waiting.append(track)
+            self.waiting_size += track.size
+        while self.waiting_size > MAX_WAITING_SIZE and self._waiting:
+            self.waiting_size -= self._waiting.popleft().size
+            self.lost += 1
 
-    async def _work(self, *, prune: bool) -> None:
+    async def _work(self, now: float, *, write: bool, prune: bool) -> None:
         try:
-            while self._waiting:
-                await self._write([self._waiting[index] for index in range(min(BATCH, len(self._waiting)))])
+            while write and self._waiting:
+                await self._write()
             if prune:
                 await self._prune()
+        except StoreError as error:
+            self.failures += 1
+            self._retry_at = now + RETRY_S
+            log.warning("traces could not be written, %d wait: %s", self.waiting, error)
         except Exception:
-            log.exception("traces could not be written")
+            self.failures += 1
+            self.lost += len(self._writing)
+            log.exception("traces are lost by a fault of ours")
+        self._writing = []
+        self._waiting_since = now
 
-    async def _write(self, batch: Sequence[Track]) -> None:
-        if self._store.pending > MAX_PENDING_ROWS:
-            self.lost += len(batch)
-        else:
-            jobs = [partial(Recording.of, track, self._places(track)) for track in batch]
-            for track, (recording, data) in zip(batch, await asyncio.to_thread(_packed, jobs), strict=True):
-                self._store.write(_INSERT, self._row(track, recording, data))
-                self.written += 1
-        for track in batch:
-            self._waiting.popleft()
-            self._accounts.pop(track.id, None)
+    async def _write(self) -> None:
+        """One segment of each account; on a StoreError its calls wait again."""
+        size = 0
+        while self._waiting and len(self._writing) < SEGMENT_CALLS and size < SEGMENT_SIZE:
+            track = self._waiting.popleft()
+            self._writing.append(track)
+            size += track.size
+        self.waiting_size -= size
+        try:
+            await self._store.commit([(_INSERT, row) for row in await self._rows(self._writing)])
+        except StoreError:
+            self._waiting.extendleft(reversed(self._writing))
+            self.waiting_size += size
+            self._writing = []
+            raise
+        self.written += len(self._writing)
+        self._writing = []
 
-    def _row(self, track: Track, recording: Recording, data: bytes) -> dict[str, object]:
-        is_call = len(track.names) > 1 and track.id.startswith("call_")
-        ended_at = recording.ended_at or self._network.wall()
+    async def _rows(self, tracks: Sequence[Track]) -> list[dict[str, object]]:
+        parts: dict[str, list[bytes]] = {}
+        accounts: dict[str, list[Track]] = {}
+        for number, track in enumerate(tracks, 1):
+            account_id = track.account_id or self._account_id
+            parts.setdefault(account_id, []).append(pack(track, self._network.local_ip))
+            accounts.setdefault(account_id, []).append(track)
+            if number % STEP == 0:
+                await asyncio.sleep(0)
+        return [
+            self._row(account_id, accounts[account_id], await asyncio.to_thread(compress, packed))
+            for account_id, packed in parts.items()
+        ]
+
+    def _row(self, account_id: str, tracks: Sequence[Track], data: bytes) -> dict[str, object]:
+        wall = self._network.wall()
+        ends = [wall if track.ended_at is None else track.ended_at + track.offset for track in tracks]
+        names = checksums([name for track in tracks for name in track.names])
         return {
-            "id": track.id if is_call else new_id("trace", ended_at),
-            "account_id": self._accounts.get(track.id, self._account_id),
-            "target": None if is_call else track.id,
-            "started_at": recording.started_at,
-            "ended_at": ended_at,
-            "size": len(data),
+            "id": new_id("traces", wall),
+            "account_id": account_id,
+            "started_at": min(track.began_at + track.offset for track in tracks),
+            "ended_at": max(ends),
+            "calls": len(tracks),
+            "size": len(data) + len(names),
+            "names": names,
             "data": data,
         }
 
-    def _places(self, track: Track) -> Callable[[str], str]:
-        """Our address toward each peer of a track, asked for here because a thread may not ask."""
-        remotes = {entry.remote[0] for entry in track.entries if isinstance(entry, SipMessage)}
-        remotes |= {sound.remote[0] for sound in track.sounds}
-        places = {remote: self._network.local_ip(remote) for remote in remotes}
-        return lambda remote: places.get(remote, remote)
-
     async def _prune(self) -> None:
-        before = self._network.wall() - self.keeping.days * DAY_S
-        try:
-            await self._store.commit([(_FORGET, {"before": before})])
-            ((size,),) = await self._store.rows(select(func.coalesce(func.sum(traces.c.size), 0)))
-            excess = size - self.keeping.size
-            while excess > 0:
-                query = select(traces.c.ended_at, traces.c.size).order_by(traces.c.ended_at).limit(PRUNE_STEP)
-                until, freed = 0.0, 0
-                for row in await self._store.rows(query):
-                    if freed >= excess:
-                        break
-                    until, freed = row.ended_at, freed + row.size
-                await self._store.commit([(_FORGET_OLDEST, {"until": until})])
-                excess -= freed
-        except StoreError as error:
-            log.warning("old traces could not be removed: %s", error)
+        await self._store.commit([(_FORGET, {"before": self._network.wall() - self.keeping.days * DAY_S})])
+        ((size,),) = await self._store.rows(select(func.coalesce(func.sum(trace_segments.c.size), 0)))
+        excess = size - self.keeping.size
+        query = select(trace_segments.c.ended_at, trace_segments.c.size)
+        while excess > 0:
+            until, freed = 0.0, 0
+            for row in await self._store.rows(query.order_by(trace_segments.c.ended_at).limit(PRUNE_STEP)):
+                if freed >= excess:
+                    break
+                until, freed = row.ended_at, freed + row.size
+            await self._store.commit([(_FORGET_OLDEST, {"until": until})])
+            excess -= freed
 
     # ---- reading
 
@@ -170,8 +199,7 @@ class Traces:
         if track is not None:
             sounds = () if track.ended_at is not None else self._network.sounds(track.names)
             return Recording.of(track, self._network.local_ip, sounds)
-        data = await self._stored(name)
-        return None if data is None else await asyncio.to_thread(Recording.unpacked, data)
+        return await self._stored(name)
 
     async def news(self, name: str, number: int, wait_s: float) -> None:
         """Return when the trace has an entry of this number, has ended, or after `wait_s`."""
@@ -189,17 +217,29 @@ class Traces:
 
     def _live(self, name: str) -> Track | None:
         found = self._recorder.find(name)
-        return found or next((track for track in self._waiting if name in track.names), None)
+        return found or next((track for track in (*self._waiting, *self._writing) if name in track.names), None)
 
-    async def _stored(self, name: str) -> bytes | None:
-        call = select(call_legs.c.call_id).where(call_legs.c.sip_call_id == name)
-        newest = traces.c.ended_at.desc()
-        for condition in (traces.c.id == name, traces.c.id.in_(call), traces.c.target == name):
-            for row in await self._store.rows(select(traces.c.data).where(condition).order_by(newest).limit(1)):
-                return bytes(row.data)
+    async def _stored(self, name: str) -> Recording | None:
+        """Newest first. A segment of the same checksum need not have the name."""
+        wanted, place = checksums([name]), trace_segments.c
+        query = select(place.id, place.names).order_by(place.ended_at.desc(), place.id)
+        for page in range(1 << 20):
+            rows = await self._store.rows(query.limit(PAGE).offset(page * PAGE))
+            for row in rows:
+                found = await self._in_segment(row.id, name) if wanted in row.names else None
+                if found is not None:
+                    return found
+            if len(rows) < PAGE:
+                break
+        return None
+
+    async def _in_segment(self, segment_id: str, name: str) -> Recording | None:
+        query = select(trace_segments.c.data).where(trace_segments.c.id == segment_id)
+        for row in await self._store.rows(query):
+            return await asyncio.to_thread(_read, bytes(row.data), name)
         return None
 
 
-def _packed(jobs: Sequence[Callable[[], Recording]]) -> list[tuple[Recording, bytes]]:
-    recordings = [job() for job in jobs]
-    return [(recording, recording.packed()) for recording in recordings]
+def _read(segment: bytes, name: str) -> Recording | None:
+    part = part_of(segment, name)
+    return None if part is None else unpack(part)

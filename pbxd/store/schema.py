@@ -257,16 +257,17 @@ outbox = Table(
     Index(None, "state", "id"),
 )
 
-traces = Table(
-    "traces",
+trace_segments = Table(
+    "trace_segments",
     METADATA,
-    _id(),  # of the call, or made for a debug switch
+    _id(),
     _account(strict=False),
-    Column("target", Text, index=True),  # what a debug switch watched
     Column("started_at", Float, nullable=False),
-    Column("ended_at", Float, nullable=False, index=True),
+    Column("ended_at", Float, nullable=False, index=True),  # of the last call
+    Column("calls", Integer, nullable=False),
     Column("size", Integer, nullable=False),
-    Column("data", LargeBinary, nullable=False),  # pbxd.trace.Recording, packed
+    Column("names", LargeBinary, nullable=False),  # pbxd.trace.segment.checksums
+    Column("data", LargeBinary, nullable=False),  # pbxd.trace.segment.compress
 )
 
 meta = Table(

@@ -1,5 +1,5 @@
 """A recording as a pcap file, as if it had been taken on the house's network card: raw IP packets, SIP whole, the
-headers of RTP packets with the payload cut off.
+headers of RTP packets with the payload cut off (or whole, where sound was asked for and allowed).
 
 The addresses and ports are the true ones; what a capture of the network would have beside them is made up: one TCP
 segment a message, no handshakes, and what went over TLS in the clear.
@@ -14,6 +14,7 @@ from ipaddress import ip_address
 from media.headers import rtp_headers
 from pbxd.trace.entries import Address, SipMessage
 from pbxd.trace.recording import Recording
+from pbxd.trace.tape import Tape
 
 MAGIC_NANOSECONDS = 0xA1B23C4D
 LINKTYPE_RAW = 101  # the packet begins with its IP header
@@ -26,9 +27,11 @@ _TTL = 64
 Flow = tuple[Address, Address]
 
 
-def pcap(recording: Recording) -> bytes:
-    """The file. tshark and Wireshark read it; for TLS say `-d tcp.port==5061,sip`."""
-    frames = sorted([*_signalling(recording), *_sound(recording)], key=lambda frame: frame[0])
+def pcap(recording: Recording, tape: Tape | None = None) -> bytes:
+    """The file; with whole RTP packets from `tape`, if there is one. tshark and Wireshark read it; for TLS say
+    `-d tcp.port==5061,sip`."""
+    sound = _sound(recording) if tape is None else _taped(tape)
+    frames = sorted([*_signalling(recording), *sound], key=lambda frame: frame[0])
     parts = [struct.pack("<IHHiIII", MAGIC_NANOSECONDS, 2, 4, 0, 0, SNAP_LENGTH, LINKTYPE_RAW)]
     for at, packet, length in frames:
         seconds, nanoseconds = divmod(max(0, round(at * 1e6)) * 1000, 1_000_000_000)
@@ -64,6 +67,15 @@ def _sound(recording: Recording) -> list[tuple[float, bytes, int]]:
             source, target = (sound.local, sound.remote) if packet.outward else (sound.remote, sound.local)
             length = len(packet.header) + packet.payload
             frames.append((packet.at + recording.offset, *udp_packet(source, target, packet.header, length)))
+    return frames
+
+
+def _taped(tape: Tape) -> list[tuple[float, bytes, int]]:
+    frames = []
+    for packet in tape.packets:
+        if _same_family(packet.local, packet.remote):
+            source, target = (packet.local, packet.remote) if packet.outward else (packet.remote, packet.local)
+            frames.append((packet.at + tape.offset, *udp_packet(source, target, packet.data, len(packet.data))))
     return frames
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from ipaddress import ip_address
 
+from pbxd.trace.tape import Tape
 from pbxd.trace.track import Track
 
 _WORD = re.compile(r"[^\s\"<>]{1,128}")
@@ -40,14 +41,16 @@ def read_target(text: str) -> Target:
 
 
 class Switch:
-    """One thing that is watched, until `expires_at` (monotonic seconds); `track` is what was seen of it."""
+    """One thing that is watched, until `expires_at` (monotonic seconds); `track` is what was seen of it, `tape` what
+    was heard, if that was asked for."""
 
-    __slots__ = ("_matches", "expires_at", "matched", "target", "track")
+    __slots__ = ("_matches", "expires_at", "matched", "tape", "target", "track")
 
     def __init__(self, target: Target, expires_at: float, track: Track) -> None:
         self.target = target
         self.expires_at = expires_at
         self.track = track
+        self.tape: Tape | None = None
         self.matched = 0
         self._matches = _MATCHERS[target.kind](target.text)
 

@@ -36,7 +36,7 @@ def step_of(entry: Entry) -> Step:
         host, port = entry.remote
         where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         return Step(entry.at, title(entry.data), f"{entry.transport}:{where}", entry.outward)
-    return Step(entry.at, f"{entry.topic.value}: {entry.text}")
+    return Step(entry.at, f"{entry.topic.word}: {entry.text}")
 
 
 def title(data: bytes) -> str:

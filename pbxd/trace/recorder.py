@@ -8,22 +8,28 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 
-from pbxd.trace.debug import Switch, Target
-from pbxd.trace.entries import Address, Note, SipMessage, Sound, Topic
+from pbxd.errors import Denied
+from pbxd.trace.debug import Switch, Target, TargetKind
+from pbxd.trace.entries import INWARD, OUTWARD, Address, Row, Sound, Topic
 from pbxd.trace.masking import masked
-from pbxd.trace.track import MAX_DIALOGS, MAX_SOUNDS, Track
+from pbxd.trace.tape import Packet, Shelf, Tape
+from pbxd.trace.track import MAX_DIALOGS, MAX_SOUNDS, ROW_COST, Track
 
 log = logging.getLogger("pbxd.trace.debug")
 log.setLevel(logging.DEBUG)  # whatever the level of the rest: who switches it on wants to read it
 
 _CALL_ID = re.compile(rb"\n(?:call-id|i)[ \t]*:[ \t]*([^\r\n]+)", re.IGNORECASE)
 _USUAL = b"\nCall-ID: "
+_USUAL_LENGTH = len(_USUAL)
 MAX_CALL_ID = 256
 MAX_STRANGERS = 2000
 STRANGER_S = 60.0  # an INVITE that became no call is remembered so long
 LINGER_S = 33.0  # for the last messages after a call's end: 64 * T1, after which nothing is sent again
 MAX_SWITCHES = 32
 DEBUG_LIMIT = 1 << 20  # bytes that one debug switch keeps
+LAST_WORDS_S = 3.0  # who watches a call that has ended watches so long
+MAX_TAPES = 4
+SOUND_S = 3600.0  # sound can be fetched so long after it was captured
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +41,7 @@ class TraceLimits:
     memory: int = 64 << 20
     call: int = 64 << 10
     message: int = 8 << 10
+    sound: int = 0  # of one capture that was asked for; 0 forbids it
 
 
 class Recorder:
@@ -50,92 +57,111 @@ class Recorder:
         self.messages = 0
         self.unkept = 0  # messages of calls for which there was no memory
         self.size = 0
+        self.on_listen: Callable[[], None] | None = None  # the sound of another dialog is wanted, or could be
+        self._tapes = Shelf()
         self._wall = wall
-        self._tracks: dict[str, Track] = {}
-        self._strangers: dict[str, Track] = {}
+        self._calls: dict[str, Track] = {}
+        self._dialogs: dict[bytes, Track] = {}
+        self._strangers: dict[bytes, Track] = {}
         self._ended: dict[str, Track] = {}
         self._finished: list[Track] = []
 
     def __len__(self) -> int:
         """How many calls and strangers are held."""
-        return len({id(track) for track in self._tracks.values()})
+        return len(self._calls) + len(self._strangers)
 
     # ---- from the transports
 
     def sip(self, outward: bool, data: bytes, transport: str, local: Address, remote: Address, now: float) -> None:
         """One message, whole."""
+        at = data.find(_USUAL)
+        track = self._dialogs.get(data[at + _USUAL_LENGTH : data.find(b"\r", at)]) if at >= 0 else None
+        row = now, OUTWARD if outward else INWARD, data, (transport, local, remote)
+        if track is None or self.switches or len(data) > self.limits.message:
+            self._unusual(row)
+        else:
+            self.messages += 1
+            self._keep(track, row)
+
+    def _unusual(self, row: Row) -> None:
+        """A message of no call, a long one, or one that somebody may watch."""
+        now, kind, data, line = row
         name = call_id_of(data)
-        if name is None:
-            if self.switches:
-                self._debug("", (), SipMessage(now, outward, transport, local, remote, data, len(data)))
-            return
-        track = self._tracks.get(name)
-        if track is None and not self.switches and (not self.limits.enabled or data[:7] != b"INVITE "):
-            return
-        length, limit = len(data), self.limits.message
-        entry = SipMessage(now, outward, transport, local, remote, data if length <= limit else data[:limit], length)
-        if track is None and data[:7] == b"INVITE " and self.limits.enabled:
-            track = self._stranger(name, now)
+        key = b"" if name is None else _key(name)
+        track = self._dialogs.get(key)
+        if track is None and key and data[:7] == b"INVITE " and self.limits.enabled:
+            track = self._stranger(name or "", key, now)
         if track is not None:
             self.messages += 1
-            self._keep(track, entry)
+            length, limit = len(data), self.limits.message
+            if length > limit and self._keep(track, (now, kind, data[:limit], line)):
+                track.cut[track.next - 1] = length
+            elif length <= limit:
+                self._keep(track, row)
         if self.switches:
-            self._debug(name, tuple(track.names) if track else (name,), entry)
+            self._debug(name or "", tuple(track.names) if track else (name,) if name else (), row)
 
     # ---- from the calls
 
-    def began(self, call_id: str, sip_call_id: str, now: float) -> None:
-        """A call began with this dialog; what was seen of the dialog before belongs to it."""
+    def began(self, call_id: str, sip_call_id: str, account_id: str, now: float) -> None:
+        """A call of this account began with this dialog; what was seen of the dialog before belongs to it."""
         if not self.limits.enabled:
             return
-        track = self._strangers.pop(sip_call_id, None) or Track(sip_call_id, self._wall(now) - now, now)
+        key = _key(sip_call_id)
+        track = self._strangers.pop(key, None) or Track(sip_call_id, self._wall(now) - now, now)
         track.id = call_id
+        track.account_id = account_id
         track.names = [call_id, sip_call_id]
-        track.ended_at = None
-        self._tracks[call_id] = self._tracks[sip_call_id] = track
+        self._calls[call_id] = self._dialogs[key] = track
 
-    def joined(self, call_id: str, sip_call_id: str, now: float) -> None:
+    def joined(self, call_id: str, sip_call_id: str) -> None:
         """Another dialog of the call."""
-        track = self._tracks.get(call_id)
+        track = self._calls.get(call_id)
         if track is None or len(track.names) > MAX_DIALOGS or sip_call_id in track.names:
             return
-        before = self._strangers.pop(sip_call_id, None)
-        for entry in before.entries if before is not None else ():
-            self._keep(track, entry)
+        key = _key(sip_call_id)
+        before = self._strangers.pop(key, None)
         if before is not None:
             self.size -= before.size
+            for number, row in enumerate(before.rows, before.first):
+                if self._keep(track, row) and number in before.cut:
+                    track.cut[track.next - 1] = before.cut[number]
         track.names.append(sip_call_id)
-        self._tracks[sip_call_id] = track
+        self._dialogs[key] = track
 
     def note(self, name: str, topic: Topic, text: str, now: float) -> None:
         """Something happened to the call, or the dialog, of this name."""
-        track = self._tracks.get(name)
-        entry = Note(now, topic, text)
+        track = self._calls.get(name) or self._dialogs.get(_key(name))
+        row = now, int(topic), text.encode(), None
         if track is not None:
-            self._keep(track, entry)
+            self._keep(track, row)
         if self.switches:
             names = tuple(track.names) if track is not None else (name,)
             for switch in self.switches.values():
                 if not names_meet(switch, names):
                     continue
-                switch.track.add(entry, DEBUG_LIMIT)
-                log.debug("%s: %s", topic.value, text, extra={"call": names[0], "target": switch.target.text})
+                switch.track.add(row, DEBUG_LIMIT)
+                log.debug("%s: %s", topic.word, text, extra={"call": names[0], "target": switch.target.text})
 
     def sounded(self, name: str, sound: Sound) -> None:
         """A leg's media is over: its last headers."""
-        track = self._tracks.get(name)
-        if track is not None and sound.headers.records and len(track.sounds) < MAX_SOUNDS:
+        track = self._dialogs.get(_key(name))
+        size = len(sound.headers.records)
+        if track is not None and size and len(track.sounds) < MAX_SOUNDS:
             track.sounds.append(sound)
-            track.size += len(sound.headers.records)
-            self.size += len(sound.headers.records)
+            track.size += size
+            self.size += size
 
     def ended(self, call_id: str, now: float) -> None:
         """The call is over; its last messages are still to come."""
-        track = self._tracks.get(call_id)
+        track = self._calls.get(call_id)
         if track is not None and track.ended_at is None:
             track.ended_at = now
             self._ended[call_id] = track
             track.wake()
+            for switch in self.switches.values():
+                if switch.target.kind is TargetKind.CALL and switch.target.text in track.names:
+                    switch.expires_at = min(switch.expires_at, now + LAST_WORDS_S)
 
     # ---- time
 
@@ -152,6 +178,7 @@ class Recorder:
         for text, switch in list(self.switches.items()):
             if now >= switch.expires_at:
                 self.switch_off(text, now)
+        self._tapes.sweep(now - SOUND_S)
         finished, self._finished = self._finished, []
         return finished
 
@@ -159,24 +186,36 @@ class Recorder:
         """Everything that is held, for a daemon that stops."""
         for text in list(self.switches):
             self.switch_off(text, now)
-        calls = {track.id: track for track in self._tracks.values() if len(track.names) > 1}
-        for call_id in calls:
+        for call_id in list(self._calls):
             self._finish(call_id)
         finished, self._finished = self._finished, []
         return finished
 
     # ---- debug switches
 
-    def switch_on(self, target: Target, seconds: float, now: float) -> Switch:
-        """Watch `target` for so long from now on; again prolongs. Raises ValueError when too many are on."""
+    def switch_on(self, target: Target, seconds: float, now: float, *, sound: bool = False) -> Switch:
+        """Watch `target` for so long from now on; again prolongs. `sound` also keeps what is said.
+
+        Raises Denied where policy forbids sound, ValueError when too many are on.
+        """
+        if sound and not self.limits.sound:
+            raise Denied("the sound of calls must not be captured here: the setting trace.audio is forbidden")
         switch = self.switches.get(target.text)
-        if switch is not None:
-            switch.expires_at = now + seconds
-            return switch
-        if len(self.switches) >= MAX_SWITCHES:
-            raise ValueError(f"{MAX_SWITCHES} debug switches are on already: switch one off")
-        switch = Switch(target, now + seconds, Track(target.text, self._wall(now) - now, now))
+        if switch is None:
+            if len(self.switches) >= MAX_SWITCHES:
+                raise ValueError(f"{MAX_SWITCHES} debug switches are on already: switch one off")
+            switch = Switch(target, now + seconds, Track(target.text, self._wall(now) - now, now))
+        if sound and switch.tape is None:
+            tape = Tape(self.limits.sound, switch.track.offset)
+            if not self._tapes.put(target.text, tape, MAX_TAPES):
+                raise ValueError(f"{MAX_TAPES} captures with sound are on already: switch one off")
+            switch.tape = tape
+        switch.expires_at = now + seconds
         self.switches[target.text] = switch
+        known = self._calls.get(target.text) or self._dialogs.get(_key(target.text))
+        if known is not None and target.kind is TargetKind.CALL:
+            switch.track.names.extend(name for name in known.names if name not in switch.track.names)
+        self._listen(switch)
         return switch
 
     def switch_off(self, text: str, now: float) -> bool:
@@ -184,11 +223,46 @@ class Recorder:
         switch = self.switches.pop(text, None)
         if switch is None:
             return False
+        self._tapes.end(text, now)
+        self._listen(switch)
         switch.track.ended_at = now
         switch.track.wake()
-        if switch.track.entries:
+        if switch.track.rows:
             self._finished.append(switch.track)
         return True
+
+    # ---- sound
+
+    @property
+    def listening(self) -> bool:
+        """Whether the sound of anything is wanted."""
+        return any(switch.tape is not None for switch in self.switches.values())
+
+    def listens(self, name: str) -> bool:
+        """Whether the sound of this dialog is wanted."""
+        if not self.switches:
+            return False
+        return any(switch.tape is not None and name in switch.track.names for switch in self.switches.values())
+
+    def heard(self, name: str, packet: Packet) -> None:
+        """A packet of a dialog whose sound is wanted."""
+        for switch in self.switches.values():
+            if switch.tape is not None and name in switch.track.names:
+                switch.tape.add(packet)
+
+    def tape(self, text: str) -> Tape | None:
+        """The sound of a target, while it is watched and an hour after."""
+        return self._tapes.get(text)
+
+    def forget_sound(self) -> None:
+        """For a policy that forbids it from now on."""
+        self._tapes.clear()
+        for switch in self.switches.values():
+            switch.tape = None
+
+    def _listen(self, switch: Switch) -> None:
+        if switch.tape is not None and self.on_listen is not None:
+            self.on_listen()
 
     # ---- reading
 
@@ -197,61 +271,77 @@ class Recorder:
         switch = self.switches.get(name)
         if switch is not None:
             return switch.track
-        found = self._tracks.get(name)
+        found = self._calls.get(name) or self._dialogs.get(_key(name))
         return found or next((track for track in self._finished if name in track.names), None)
 
     # ---- inside
 
-    def _keep(self, track: Track, entry: SipMessage | Note) -> None:
-        if self.size > self.limits.memory and not self._make_room():
+    def _keep(self, track: Track, row: Row) -> bool:
+        limits = self.limits
+        if self.size > limits.memory and not self._make_room():
             self.unkept += 1
-            return
-        self.size += track.add(entry, self.limits.call)
+            return False
+        size = ROW_COST + len(row[2])
+        track.rows.append(row)
+        track.size += size
+        self.size += size
+        if track.size > limits.call:
+            before = track.size
+            track.trim(limits.call)
+            self.size += track.size - before
+        if track.watchers:
+            track.wake()
+        return True
 
     def _make_room(self) -> bool:
         """Lets go of the oldest stranger, else of the oldest call that has ended; False when all calls are up."""
-        oldest = next(iter(self._strangers), None)
-        if oldest is not None:
-            self._forget_stranger(oldest)
+        stranger = next(iter(self._strangers), None)
+        if stranger is not None:
+            self._forget_stranger(stranger)
             return True
-        oldest = next(iter(self._ended), None)
-        if oldest is not None:
-            self._finish(oldest)
-        return oldest is not None
+        ended = next(iter(self._ended), None)
+        if ended is not None:
+            self._finish(ended)
+        return ended is not None
 
-    def _stranger(self, name: str, now: float) -> Track:
+    def _stranger(self, name: str, key: bytes, now: float) -> Track:
         if len(self._strangers) >= MAX_STRANGERS:
             self._forget_stranger(next(iter(self._strangers)))
-        track = self._tracks[name] = self._strangers[name] = Track(name, self._wall(now) - now, now)
+        track = self._dialogs[key] = self._strangers[key] = Track(name, self._wall(now) - now, now)
         return track
 
-    def _forget_stranger(self, name: str) -> None:
-        track = self._strangers.pop(name)
-        self._tracks.pop(name, None)
+    def _forget_stranger(self, key: bytes) -> None:
+        track = self._strangers.pop(key)
+        self._dialogs.pop(key, None)
         self.size -= track.size
 
     def _finish(self, call_id: str) -> None:
-        track = self._ended.pop(call_id, None) or self._tracks[call_id]
-        for name in track.names:
-            if self._tracks.get(name) is track:
-                del self._tracks[name]
+        self._ended.pop(call_id, None)
+        track = self._calls.pop(call_id)
+        for name in track.names[1:]:
+            key = _key(name)
+            if self._dialogs.get(key) is track:
+                del self._dialogs[key]
         self.size -= track.size
         self._finished.append(track)
 
-    def _debug(self, name: str, names: tuple[str, ...], entry: SipMessage) -> None:
+    def _debug(self, name: str, names: tuple[str, ...], row: Row) -> None:
+        _, kind, data, line = row
+        assert line is not None  # noqa: S101 - it is a message's
+        transport, _, remote = line
         for switch in self.switches.values():
-            if not switch.sees(entry.data, entry.remote[0], names):
+            if not switch.sees(data, remote[0], names):
                 continue
             switch.matched += 1
             if name and name not in switch.track.names:
                 switch.track.names.append(name)
                 del switch.track.names[1:-MAX_DIALOGS]
-            switch.track.add(entry, DEBUG_LIMIT)
-            way = "to" if entry.outward else "from"
-            where = f"{entry.transport}:{entry.remote[0]}:{entry.remote[1]}"
-            text = masked(entry.data).decode("utf-8", "replace")
+                self._listen(switch)
+            switch.track.add(row, DEBUG_LIMIT)
+            way = "to" if kind == OUTWARD else "from"
+            text = masked(data).decode("utf-8", "replace")
             extra = {"call": name, "target": switch.target.text, "sip": text[:4096]}
-            log.debug("SIP %s %s", way, where, extra=extra)
+            log.debug("SIP %s %s:%s:%s", way, transport, *remote, extra=extra)
 
 
 def names_meet(switch: Switch, names: tuple[str, ...]) -> bool:
@@ -272,3 +362,8 @@ def call_id_of(data: bytes) -> str | None:
             return None
         value = found.group(1)
     return value[:MAX_CALL_ID].decode("utf-8", "replace").strip()
+
+
+def _key(name: str) -> bytes:
+    """What a dialog is filed under: its Call-ID as `call_id_of` reads it."""
+    return name.encode("utf-8", "replace")[:MAX_CALL_ID]

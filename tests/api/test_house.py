@@ -26,10 +26,12 @@ from pbxd.outbox import Outbox, Request, Rules
 from pbxd.services.cdr import CallRecords
 from pbxd.services.traces import Keeping, Network, Traces
 from pbxd.store import Store, sqlite_url
-from pbxd.trace import Recorder, Topic
+from pbxd.trace import Recorder, Topic, TraceLimits
+from pbxd.trace.tape import Packet
 from tests.api.client import Answer, Client, serving
 from tests.outbox.keeping import MemoryKeeper, ScriptedSender
 
+RTP = bytes.fromhex("80000001000000a0cafecafe") + b"\x11" * 160
 WALL = 1_790_000_100.0
 START = "2026-09-21T14:13:20Z"  # 1_790_000_000
 KEYS = {
@@ -147,7 +149,7 @@ def recorder() -> Recorder:
     """One call in memory: an INVITE and a decision."""
     recorder = Recorder(lambda now: WALL - 100 + now)
     recorder.sip(False, INVITE, "UDP", ("127.0.0.1", 5060), ("127.0.0.1", 5062), 100.0)
-    recorder.began("call_1", "abc@phone", 100.0)
+    recorder.began("call_1", "abc@phone", "acc_1", 100.0)
     recorder.note("call_1", Topic.DECISION, "600 is an echo", 100.25)
     return recorder
 
@@ -457,10 +459,33 @@ async def test_drops_are_listed_with_their_total(client: Client) -> None:
 async def test_debug_is_switched_on_and_off(client: Client, recorder: Recorder) -> None:
     body = {"target": "192.0.2.7", "seconds": 60}
     on = await client.ask("POST", "/house/v1/debug", key="admin-key", json=body)
-    assert on.json["switches"] == [{"target": "192.0.2.7", "kind": "address", "seconds_left": 60.0, "messages": 0}]
+    silent = {"audio": False, "packets": 0, "missed": 0}
+    assert on.json["switches"] == [
+        {"target": "192.0.2.7", "kind": "address", "seconds_left": 60.0, "messages": 0, **silent}
+    ]
     assert list(recorder.switches) == ["192.0.2.7"]
     off = await client.ask("DELETE", "/house/v1/debug/192.0.2.7", key="admin-key")
     assert off.json == {"switches": []}
     assert _refusal(await client.ask("DELETE", "/house/v1/debug/192.0.2.7", key="admin-key")) == (404, "not_found")
     bad = await client.ask("POST", "/house/v1/debug", key="admin-key", json={"target": "two words"})
     assert _refusal(bad)[0] == 400
+
+
+async def test_sound_is_captured_only_where_it_may_be(client: Client, recorder: Recorder) -> None:
+    wish = {"target": "call_1", "seconds": 60, "audio": True}
+    answer = await client.ask("POST", "/house/v1/debug", key="admin-key", json=wish)
+    assert _refusal(answer)[0] == 403
+    assert "trace.audio" in answer.json["error"]["message"]
+    assert recorder.switches == {}
+    recorder.limits = TraceLimits(sound=1000)
+    answer = await client.ask("POST", "/house/v1/debug", key="admin-key", json=wish)
+    assert [row["audio"] for row in answer.json["switches"]] == [True]
+    for number in range(4):
+        packet = Packet(100.0 + number / 50, number % 2 == 1, ("127.0.0.1", 4000), ("127.0.0.1", 4002), RTP)
+        recorder.heard("abc@phone", packet)
+        recorder.heard("another@phone", packet)
+    answer = await client.ask("GET", "/house/v1/debug", key="admin-key")
+    assert [(row["packets"], row["missed"]) for row in answer.json["switches"]] == [(3, 1)]
+    capture = await client.ask("GET", "/house/v1/debug/call_1/pcap", key="admin-key")
+    assert (capture.status, capture.body.count(RTP)) == (200, 3)
+    assert _refusal(await client.ask("GET", "/house/v1/debug/1001/pcap", key="admin-key")) == (404, "not_found")

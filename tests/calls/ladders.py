@@ -19,7 +19,7 @@ def ladder(recording: Recording) -> list[str]:
 
 def _line(entry: SipMessage | Note) -> str:
     if isinstance(entry, Note):
-        return f"{entry.topic.value}: {entry.text}"
+        return f"{entry.topic.word}: {entry.text}"
     arrow, host = (">" if entry.outward else "<"), entry.remote[0].rpartition(".")[2]
     return f"{arrow} {host} {title(entry.data)}"
 

@@ -9,6 +9,7 @@ import pytest
 from media.wire import LegHeaders
 from pbxd.trace import Note, Recorder, Recording, SipMessage, Sound, Topic, TraceLimits, read_target
 from pbxd.trace.debug import TargetKind
+from pbxd.trace.packing import pack, unpack
 from pbxd.trace.recorder import LINGER_S, MAX_STRANGERS, MAX_SWITCHES, STRANGER_S, call_id_of
 
 HOUSE, PHONE = ("10.0.0.1", 5060), ("10.0.0.2", 5062)
@@ -40,9 +41,9 @@ def test_what_came_before_the_call_is_the_calls(recorder: Recorder) -> None:
     hear(recorder, message("a"), 1.0)
     recorder.note("a", Topic.DECISION, "challenged", 1.0)
     hear(recorder, message("a", "ACK"), 1.1)
-    recorder.began("call_1", "a", 2.0)
+    recorder.began("call_1", "a", "acc_1", 2.0)
     hear(recorder, message("b"), 2.1)
-    recorder.joined("call_1", "b", 2.2)
+    recorder.joined("call_1", "b")
     assert texts(recorder, "call_1") == ["INVITE", "challenged", "ACK", "INVITE"]
     assert recorder.find("b") is recorder.find("a") is recorder.find("call_1")
     assert len(recorder) == 1
@@ -74,7 +75,7 @@ def test_strangers_are_few(recorder: Recorder) -> None:
 
 def test_an_ended_call_waits_for_its_last_messages(recorder: Recorder) -> None:
     hear(recorder, message("a"), 1.0)
-    recorder.began("call_1", "a", 1.0)
+    recorder.began("call_1", "a", "acc_1", 1.0)
     recorder.ended("call_1", 5.0)
     hear(recorder, message("a", "BYE"), 6.0)
     assert recorder.sweep(5.0 + LINGER_S - 0.1) == []
@@ -85,7 +86,7 @@ def test_an_ended_call_waits_for_its_last_messages(recorder: Recorder) -> None:
 
 def test_a_call_keeps_its_newest_entries() -> None:
     recorder = Recorder(lambda now: now, TraceLimits(call=4000))
-    recorder.began("call_1", "a", 0.0)
+    recorder.began("call_1", "a", "acc_1", 0.0)
     for number in range(20):
         hear(recorder, message("a", "INFO", size=400), float(number))
     track = recorder.find("call_1")
@@ -111,7 +112,7 @@ def test_memory_is_bounded_strangers_go_first_then_ended_calls_then_nothing_more
     recorder = Recorder(lambda now: now, TraceLimits(memory=20_000, call=1 << 20))
     hear(recorder, message("stranger", size=5000), 0.0)
     for name in ("over", "up"):
-        recorder.began(f"call_{name}", name, 0.0)
+        recorder.began(f"call_{name}", name, "acc_1", 0.0)
     recorder.ended("call_over", 1.0)
     hear(recorder, message("over", "BYE", size=9000), 1.0)
     hear(recorder, message("up", "INFO", size=9000), 2.0)
@@ -128,7 +129,7 @@ def test_memory_is_bounded_strangers_go_first_then_ended_calls_then_nothing_more
 def test_switched_off_it_keeps_nothing_of_calls() -> None:
     recorder = Recorder(lambda now: now, TraceLimits(enabled=False))
     hear(recorder, message("a"), 0.0)
-    recorder.began("call_1", "a", 0.0)
+    recorder.began("call_1", "a", "acc_1", 0.0)
     recorder.note("call_1", Topic.STATE, "started", 0.0)
     assert (len(recorder), recorder.find("call_1")) == (0, None)
 
@@ -136,7 +137,7 @@ def test_switched_off_it_keeps_nothing_of_calls() -> None:
 def test_a_daemon_that_stops_gives_up_all_calls(recorder: Recorder) -> None:
     hear(recorder, message("stranger"), 0.0)
     for number in (1, 2):
-        recorder.began(f"call_{number}", f"dialog-{number}", 0.0)
+        recorder.began(f"call_{number}", f"dialog-{number}", "acc_1", 0.0)
     recorder.ended("call_1", 1.0)
     assert {track.id for track in recorder.finish_all(2.0)} == {"call_1", "call_2"}
 
@@ -181,7 +182,7 @@ def test_a_failed_registration_is_traced_while_it_is_watched(
 
 
 def test_a_call_is_watched_by_its_id_with_what_was_decided(recorder: Recorder) -> None:
-    recorder.began("call_1", "a", 0.0)
+    recorder.began("call_1", "a", "acc_1", 0.0)
     recorder.switch_on(read_target("call_1"), 60.0, 0.0)
     hear(recorder, message("a", "INFO"), 1.0)
     recorder.note("a", Topic.MEDIA, "caller latched", 1.0)
@@ -219,17 +220,18 @@ def test_the_call_id_is_found_without_parsing(data: bytes, name: str | None) -> 
 def test_a_recording_comes_back_from_the_store_as_it_went(recorder: Recorder) -> None:
     odd = message("a") + bytes(range(256))
     recorder.sip(True, odd, "TCP", ("0.0.0.0", 5060), ("2001:db8::2", 5062), 1.25)
-    recorder.began("call_1", "a", 1.0)
+    recorder.began("call_1", "a", "acc_1", 1.0)
     recorder.note("call_1", Topic.STATE, "ringing", 1.5)
     recorder.sounded("a", Sound(("0.0.0.0", 4000), PHONE, LegHeaders(b"0123456789abcdef", 2_000_000_000)))
     recorder.ended("call_1", 2.0)
     (track,) = recorder.sweep(2.0 + LINGER_S)
     recording = Recording.of(track, lambda _: "192.0.2.1")
-    assert Recording.unpacked(recording.packed()) == recording
+    packed = pack(track, lambda _: "192.0.2.1")
+    assert unpack(packed) == recording
     first = recording.entries[0]
     assert isinstance(first, SipMessage)
     assert (first.local, first.data, first.at) == (("192.0.2.1", 5060), odd, 1e9 + 1.25)
     assert recording.sounds[0].local == ("192.0.2.1", 4000)
-    for junk in (b"", b"junk", recording.packed()[:-9], recording.packed()[:20]):
+    for junk in (b"", b"junk", packed[:-9], packed[:20], packed[:12] + b"{" + packed[13:]):
         with pytest.raises(ValueError):
-            Recording.unpacked(junk)
+            unpack(junk)

@@ -13,10 +13,11 @@ from pbxd.api.contract import Attachment
 from pbxd.api.house.collaborators import House, Tracing
 from pbxd.api.house.operations import HOUSE
 from pbxd.api.house.views import View, Wish, moment, moment_or_none
-from pbxd.errors import Invalid, NotFound
+from pbxd.errors import Denied, Invalid, NotFound
 from pbxd.trace import Entry, Recording, SipMessage, read_target
 from pbxd.trace.capture import pcap
 from pbxd.trace.ladder import step_of
+from pbxd.trace.tape import Tape
 
 MAX_WAIT_S = 20.0
 MAX_DEBUG_S = 86400.0
@@ -61,6 +62,9 @@ class SwitchView(View):
     kind: str = Field(examples=["address", "call", "phone"])
     seconds_left: float
     messages: int = Field(description="how many it has seen")
+    audio: bool = Field(description="whether the sound of calls is captured, too")
+    packets: int = Field(description="RTP packets captured")
+    missed: int = Field(description="RTP packets for which there was no room")
 
 
 class SwitchesView(View):
@@ -85,6 +89,7 @@ class DebugWish(Wish):
         description="an IP address, a call's id, a SIP Call-ID, or a phone's number"
     )
     seconds: float = Field(900.0, gt=0, le=MAX_DEBUG_S, description="how long")
+    audio: bool = Field(False, description="capture the sound of its calls, too; `trace.audio` must allow it")
 
 
 @HOUSE.operation("GET", "/calls/{id}/trace", tag="tracing", scope="trace:read", errors=(NotFound,))
@@ -106,10 +111,7 @@ async def get_pcap(house: House, path: TracePath) -> Attachment:
 
     SIP whole with secrets masked, and the headers of the last ten seconds of RTP of each leg.
     """
-    recording = await _found(house, path.id)
-    data = await asyncio.to_thread(pcap, recording)
-    name = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in recording.id)[:64]
-    return Attachment(data=data, name=f"{name}.pcap", media_type="application/vnd.tcpdump.pcap")
+    return await _attachment(await _found(house, path.id))
 
 
 @HOUSE.operation("GET", "/drops", tag="tracing", scope="trace:read")
@@ -130,15 +132,16 @@ async def list_debug(house: House) -> SwitchesView:
     return _switches(house.tracing)
 
 
-@HOUSE.operation("POST", "/debug", tag="tracing", scope="trace:write")
+@HOUSE.operation("POST", "/debug", tag="tracing", scope="trace:write", errors=(Denied,))
 async def switch_debug_on(house: House, body: DebugWish) -> SwitchesView:
     """Watch a call, a phone or an address closely for a while.
 
     Its messages and what was decided about them go to the log, and are kept as a trace of that name, registrations and
-    refused calls too.
+    refused calls too. Who watches a call watches until it ends.
     """
+    tracing = house.tracing
     try:
-        house.tracing.recorder.switch_on(read_target(body.target), body.seconds, house.tracing.now())
+        tracing.recorder.switch_on(read_target(body.target), body.seconds, tracing.now(), sound=body.audio)
     except ValueError as error:
         raise Invalid(str(error)) from None
     return _switches(house.tracing)
@@ -150,6 +153,24 @@ async def switch_debug_off(house: House, path: TargetPath) -> SwitchesView:
     if not house.tracing.recorder.switch_off(path.target, house.tracing.now()):
         raise NotFound("that is not being watched")
     return _switches(house.tracing)
+
+
+@HOUSE.operation("GET", "/debug/{target}/pcap", tag="tracing", scope="trace:audio", errors=(NotFound,))
+async def get_capture(house: House, path: TargetPath) -> Attachment:
+    """Get a capture with sound.
+
+    Of what is watched with `audio`, or was until an hour ago: SIP whole with secrets masked, and every RTP packet.
+    """
+    tape = house.tracing.recorder.tape(path.target)
+    if tape is None:
+        raise NotFound("no sound of that was captured: watch it with `audio` first")
+    return await _attachment(await _found(house, path.target), tape)
+
+
+async def _attachment(recording: Recording, tape: Tape | None = None) -> Attachment:
+    data = await asyncio.to_thread(pcap, recording, tape)
+    name = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in recording.id)[:64]
+    return Attachment(data=data, name=f"{name}.pcap", media_type="application/vnd.tcpdump.pcap")
 
 
 async def _found(house: House, name: str) -> Recording:
@@ -178,7 +199,7 @@ def _entry(number: int, entry: Entry) -> EntryView:
         number=number,
         at=moment(entry.at),
         clock=entry.at,
-        kind="sip" if isinstance(entry, SipMessage) else entry.topic.value,
+        kind="sip" if isinstance(entry, SipMessage) else entry.topic.word,
         text=step.text if isinstance(entry, SipMessage) else entry.text,
         remote=step.remote,
         local=f"{entry.local[0]} {entry.local[1]}" if isinstance(entry, SipMessage) else "",
@@ -195,6 +216,9 @@ def _switches(tracing: Tracing) -> SwitchesView:
             kind=switch.target.kind.value,
             seconds_left=round(max(0.0, switch.expires_at - now), 1),
             messages=switch.matched,
+            audio=switch.tape is not None,
+            packets=len(switch.tape.packets) if switch.tape else 0,
+            missed=switch.tape.missed if switch.tape else 0,
         )
         for text, switch in tracing.recorder.switches.items()
     ]
