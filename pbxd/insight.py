@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from pbxd.cli import Column, CommandError, Commands, Exit, Row, ask, clock, daemon_options, fetch, table
+from pbxd.trace import read_target
 from pbxd.trace.ladder import Ladder, Step
 
 FOLLOW_S = 5  # a question for news waits so long
@@ -123,9 +124,9 @@ def _pcap(arguments: argparse.Namespace) -> None:
 def _listen(arguments: argparse.Namespace, path: str) -> None:
     """Until the call ends, the time is over, or Ctrl-C."""
     body = {"target": arguments.call, "seconds": arguments.seconds, "audio": True}
-    answer = ask(arguments, "POST", "/house/v1/debug", body)
+    ask(arguments, "POST", "/house/v1/debug", body)
     print(f"captures {arguments.call} with sound; Ctrl-C ends it and writes the file", file=sys.stderr)
-    target = next(row["target"] for row in answer["switches"] if row["target"] == arguments.call.strip("[]"))
+    target = read_target(arguments.call).text
     try:
         while any(row["target"] == target for row in ask(arguments, "GET", "/house/v1/debug")["switches"]):
             time.sleep(WATCH_S)

@@ -16,7 +16,7 @@ from pbxd import insight
 from pbxd.app import SOCKET_NAME, App
 from pbxd.cli import Exit, act, build_parser
 from pbxd.sip.flow import Transport
-from pbxd.trace import Note
+from pbxd.trace import Note, recorder
 from tests.test_app import Caller, _config, calling_echo
 
 RTP = bytes.fromhex("80000001000000a0cafecafe") + b"\x11" * 160
@@ -108,6 +108,50 @@ async def test_a_capture_of_a_call_that_is_up_has_its_sound(
     lines = listing.stdout.splitlines()
     assert sum("INVITE sip:600@" in line for line in lines) == 1
     assert sum("SSRC=0x" in line for line in lines) == 2 * SAID, listing.stdout
+
+
+async def _listening(app: App) -> None:
+    """Return when the sound of something is wanted."""
+    trace, changed = app.telephony.trace, asyncio.Event()
+    change = trace.on_listen
+    assert change is not None
+
+    def look() -> None:
+        change()
+        changed.set()
+
+    trace.on_listen = look
+    await changed.wait()
+
+
+async def test_sound_is_captured_when_asked_for_beforehand(
+    app: App, caller: Caller, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder, "LAST_WORDS_S", 0.0)
+    await app.reload(_config(tmp_path, "trace.audio=allowed"))
+    (name,) = app.telephony.switch.calls
+    file = tmp_path / "sound.pcap"
+    capturing = asyncio.create_task(command(app, capsys, "pcap", "--audio", name, "-o", str(file)))
+    async with asyncio.timeout(10):
+        await _listening(app)
+        await _speak(app)
+    app.telephony.listening.carry()
+    app.telephony.hangup(name)
+    caller.agree(await caller.hear("BYE"))
+    code, text = await capturing
+    assert code == Exit.DONE, text
+    assert app.telephony.trace.switches == {}
+    assert file.read_bytes().count(RTP[12:]) == 2 * SAID
+    code, text = await command(app, capsys, "pcap", name, "-o", str(tmp_path / "headers.pcap"))
+    assert code == Exit.DONE
+    assert RTP[12:] not in (tmp_path / "headers.pcap").read_bytes()
+
+    await app.reload(_config(tmp_path))
+    assert app.telephony.trace.tape(name) is None
+    code, text = await command(app, capsys, "pcap", "--audio", "1001", "-o", str(tmp_path / "no.pcap"))
+    wanted = "pbxd: the sound of calls must not be captured here: the setting trace.audio is forbidden\n"
+    assert (code, text.splitlines(keepends=True)[-1]) == (Exit.REFUSED, wanted)
+    assert not (tmp_path / "no.pcap").exists()
 
 
 async def test_no_trace_of_what_never_was(app: App, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

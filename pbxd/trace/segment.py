@@ -35,7 +35,8 @@ def part_of(segment: bytes, name: str) -> bytes | None:
 
 def _parts(segment: bytes) -> Iterator[bytes]:
     try:
-        data = zlib.decompressobj().decompress(segment, MAX_UNPACKED)
+        expander = zlib.decompressobj()
+        data = expander.decompress(segment, MAX_UNPACKED)
         version, count = _HEAD.unpack_from(data)
         if version != _VERSION:
             raise ValueError(f"a segment of version {version}")
@@ -43,6 +44,8 @@ def _parts(segment: bytes) -> Iterator[bytes]:
     except (zlib.error, struct.error) as error:
         raise ValueError(f"not a segment: {error}") from error
     start = _HEAD.size + 4 * count
+    if not expander.eof or len(data) != start + sum(lengths):
+        raise ValueError("not a segment: a part is missing")
     for length in lengths:
         yield data[start : start + length]
         start += length

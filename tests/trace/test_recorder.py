@@ -7,10 +7,22 @@ import logging
 import pytest
 
 from media.wire import LegHeaders
+from pbxd.errors import Denied
 from pbxd.trace import Note, Recorder, Recording, SipMessage, Sound, Topic, TraceLimits, read_target
 from pbxd.trace.debug import TargetKind
 from pbxd.trace.packing import pack, unpack
-from pbxd.trace.recorder import LINGER_S, MAX_STRANGERS, MAX_SWITCHES, STRANGER_S, call_id_of
+from pbxd.trace.recorder import (
+    LAST_WORDS_S,
+    LINGER_S,
+    MAX_STRANGERS,
+    MAX_SWITCHES,
+    MAX_TAPES,
+    SOUND_S,
+    STRANGER_S,
+    call_id_of,
+)
+from pbxd.trace.segment import compress, part_of
+from pbxd.trace.tape import Packet
 
 HOUSE, PHONE = ("10.0.0.1", 5060), ("10.0.0.2", 5062)
 
@@ -235,3 +247,115 @@ def test_a_recording_comes_back_from_the_store_as_it_went(recorder: Recorder) ->
     for junk in (b"", b"junk", packed[:-9], packed[:20], packed[:12] + b"{" + packed[13:]):
         with pytest.raises(ValueError):
             unpack(junk)
+
+
+def packet(size: int = 172) -> Packet:
+    return Packet(1.0, True, HOUSE, PHONE, b"\x80" * size)
+
+
+def test_sound_is_kept_of_what_is_watched_with_it(recorder: Recorder) -> None:
+    asked: list[bool] = []
+    recorder.limits = TraceLimits(sound=10_000)
+    recorder.on_listen = lambda: asked.append(recorder.listening)
+    recorder.switch_on(read_target("1001"), 60.0, 0.0, sound=True)
+    recorder.switch_on(read_target("10.0.0.9"), 60.0, 0.0)
+    assert (recorder.listens("a"), asked) == (False, [True])
+    hear(recorder, message("a"), 1.0)
+    assert (recorder.listens("a"), recorder.listens("b"), asked) == (True, False, [True, True])
+    recorder.heard("a", packet())
+    recorder.heard("b", packet())
+    tape = recorder.tape("1001")
+    assert tape is not None
+    assert (tape.packets, tape.offset) == ([packet()], 1e9)
+    assert recorder.tape("10.0.0.9") is None
+    recorder.sweep(60.0)
+    assert (recorder.listens("a"), recorder.listening, asked) == (False, False, [True, True, False])
+    recorder.sweep(60.0 + SOUND_S - 1)
+    assert recorder.tape("1001") is tape
+    recorder.sweep(60.0 + SOUND_S)
+    assert recorder.tape("1001") is None
+
+
+def test_a_call_that_is_up_is_listened_to_on_all_its_legs_until_it_ends(recorder: Recorder) -> None:
+    recorder.limits = TraceLimits(sound=10_000)
+    recorder.began("call_1", "a", "acc_1", 0.0)
+    recorder.joined("call_1", "b")
+    recorder.switch_on(read_target("call_1"), 600.0, 1.0, sound=True)
+    assert recorder.listens("a")
+    assert recorder.listens("b")
+    recorder.ended("call_1", 2.0)
+    recorder.sweep(2.0 + LAST_WORDS_S - 0.1)
+    assert recorder.listening
+    recorder.sweep(2.0 + LAST_WORDS_S)
+    assert not recorder.listening
+
+
+def test_sound_is_bounded_and_what_is_missing_is_counted(recorder: Recorder) -> None:
+    recorder.limits = TraceLimits(sound=1000)
+    recorder.switch_on(read_target("a@x"), 60.0, 0.0, sound=True)
+    recorder.began("call_1", "a@x", "acc_1", 0.0)
+    hear(recorder, message("a@x", "INFO"), 0.5)
+    for _ in range(5):
+        recorder.heard("a@x", packet())
+    tape = recorder.tape("a@x")
+    assert tape is not None
+    assert (len(tape.packets), tape.missed) == (3, 2)
+    assert tape.size <= 1000
+
+
+def test_captures_with_sound_are_few_and_the_oldest_that_ended_makes_way(recorder: Recorder) -> None:
+    recorder.limits = TraceLimits(sound=1000)
+    for number in range(MAX_TAPES):
+        recorder.switch_on(read_target(str(1000 + number)), 60.0, 0.0, sound=True)
+    with pytest.raises(ValueError, match="captures with sound are on already"):
+        recorder.switch_on(read_target("2000"), 60.0, 0.0, sound=True)
+    assert "2000" not in recorder.switches
+    recorder.switch_off("1001", 1.0)
+    recorder.switch_on(read_target("2000"), 60.0, 2.0, sound=True)
+    assert recorder.tape("1001") is None
+    assert recorder.tape("1000") is not None
+
+
+def test_policy_forbids_sound_from_the_start_and_later(recorder: Recorder) -> None:
+    with pytest.raises(Denied, match=r"trace\.audio"):
+        recorder.switch_on(read_target("1001"), 60.0, 0.0, sound=True)
+    assert recorder.switches == {}
+    recorder.limits = TraceLimits(sound=1000)
+    recorder.switch_on(read_target("1001"), 60.0, 0.0, sound=True)
+    recorder.forget_sound()
+    assert (recorder.listening, recorder.tape("1001"), list(recorder.switches)) == (False, None, ["1001"])
+
+
+def test_a_call_id_of_any_length_and_letters_is_the_calls(recorder: Recorder) -> None:
+    for name in ("x" * 400, "caf\u00e9@phone", "with space"):
+        hear(recorder, message(name), 0.0)
+        recorder.began(f"call_{name}", name, "acc_1", 0.0)
+        hear(recorder, message(name, "BYE"), 0.1)
+        assert texts(recorder, f"call_{name}") == ["INVITE", "BYE"]
+        assert recorder.find(name) is recorder.find(f"call_{name}")
+
+
+def test_a_cut_message_of_a_dialog_that_joins_still_says_how_long_it_was() -> None:
+    recorder = Recorder(lambda now: now, TraceLimits(message=100))
+    recorder.began("call_1", "a", "acc_1", 0.0)
+    hear(recorder, message("b", size=900), 0.0)
+    recorder.joined("call_1", "b")
+    track = recorder.find("call_1")
+    assert track is not None
+    (entry,) = unpack(pack(track, lambda _: "192.0.2.1")).entries
+    assert isinstance(entry, SipMessage)
+    assert (len(entry.data), entry.length) == (100, len(message("b", size=900)))
+
+
+def test_headers_of_sound_come_back_as_they_went(recorder: Recorder) -> None:
+    records = bytes(range(256)) * 3 + b"0123456789abcdef"
+    recorder.began("call_1", "a", "acc_1", 0.0)
+    for number in range(2):
+        recorder.sounded("a", Sound(HOUSE, ("10.0.0.2", 4000 + number), LegHeaders(records, 5_000_000_000)))
+    track = recorder.find("call_1")
+    assert track is not None
+    assert unpack(pack(track, lambda _: "192.0.2.1")).sounds == tuple(track.sounds)
+    assert part_of(compress([pack(track, lambda _: "192.0.2.1")]), "b") is None
+    for junk in (b"", b"junk", compress([])[:-3]):
+        with pytest.raises(ValueError, match="not a segment"):
+            part_of(junk, "a")
