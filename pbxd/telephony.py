@@ -346,15 +346,23 @@ def _trace_limits(config: Config) -> TraceLimits:
 
 def _in_words(event: MediaEvent) -> str:
     """A digit is not named: it may be one of a PIN."""
-    where = "" if event.address is None else f" at {event.address[0]} port {event.address[1]}"
-    return {
-        MediaEventKind.LATCHED: f"latched: its sound comes from{where[3:]}",
-        MediaEventKind.RELATCHED: f"moved: its sound now comes from{where[3:]}",
-        MediaEventKind.FIRST_PACKET: "sends its first packet",
-        MediaEventKind.SILENT: "fell silent: no packet for the RTP timeout",
-        MediaEventKind.RESUMED: "is heard again",
-        MediaEventKind.DTMF: f"dials a digit, {event.duration_ms} ms",
-    }[event.kind]
+    words = _WORDS[event.kind]
+    if event.kind is MediaEventKind.DTMF:
+        return f"{words}, {event.duration_ms} ms"
+    if event.kind in _PLACED and event.address is not None:
+        return f"{words} {event.address[0]} port {event.address[1]}"
+    return words
+
+
+_WORDS = {
+    MediaEventKind.LATCHED: "latched: its sound comes from",
+    MediaEventKind.RELATCHED: "moved: its sound now comes from",
+    MediaEventKind.FIRST_PACKET: "sends its first packet",
+    MediaEventKind.SILENT: "fell silent: no packet for the RTP timeout",
+    MediaEventKind.RESUMED: "is heard again",
+    MediaEventKind.DTMF: "dials a digit",
+}
+_PLACED = (MediaEventKind.LATCHED, MediaEventKind.RELATCHED)
 
 
 def _external(config: Config) -> list[str]:

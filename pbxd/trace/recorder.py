@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, takewhile
+from typing import TypeVar
 
 from pbxd.errors import Denied
 from pbxd.trace.debug import Switch, Target, TargetKind
@@ -14,6 +15,8 @@ from pbxd.trace.entries import INWARD, OUTWARD, Address, Row, Sound, Topic
 from pbxd.trace.masking import masked
 from pbxd.trace.tape import Packet, Shelf, Tape
 from pbxd.trace.track import MAX_DIALOGS, MAX_SOUNDS, ROW_COST, Track
+
+Name = TypeVar("Name", str, bytes)
 
 log = logging.getLogger("pbxd.trace.debug")
 log.setLevel(logging.DEBUG)  # whatever the level of the rest: who switches it on wants to read it
@@ -167,13 +170,9 @@ class Recorder:
 
     def sweep(self, now: float) -> list[Track]:
         """What is complete by now and leaves memory with this: to be written down by the caller. Due every second."""
-        for name, track in list(self._strangers.items()):
-            if now - track.touched_at < STRANGER_S:
-                break
-            self._forget_stranger(name)
-        for call_id, track in list(self._ended.items()):
-            if track.ended_at is None or now - track.ended_at < LINGER_S:
-                break
+        for key in _due(self._strangers, lambda track: now - track.touched_at >= STRANGER_S):
+            self._forget_stranger(key)
+        for call_id in _due(self._ended, lambda track: track.ended_at is not None and now - track.ended_at >= LINGER_S):
             self._finish(call_id)
         for text, switch in list(self.switches.items()):
             if now >= switch.expires_at:
@@ -362,6 +361,11 @@ def call_id_of(data: bytes) -> str | None:
             return None
         value = found.group(1)
     return value[:MAX_CALL_ID].decode("utf-8", "replace").strip()
+
+
+def _due(tracks: Mapping[Name, Track], is_due: Callable[[Track], bool]) -> list[Name]:
+    """Those at the beginning, where the oldest are; the others are not looked at."""
+    return [name for name, _ in takewhile(lambda item: is_due(item[1]), tracks.items())]
 
 
 def _key(name: str) -> bytes:

@@ -166,9 +166,13 @@ class House:
 
     def get(self, path: str) -> Any:
         """GET a JSON document of the house API."""
+        return json.loads(self.fetch(path))
+
+    def fetch(self, path: str) -> bytes:
+        """GET anything of the house API."""
         request = urllib.request.Request(self.http + path, headers={"X-API-Key": ADMIN_KEY})
         with urllib.request.urlopen(request, timeout=5) as answer:
-            return json.load(answer)
+            return bytes(answer.read())
 
     def _list(self, path: str) -> list[Json]:
         document = self.get(path)
@@ -190,18 +194,19 @@ class House:
         """The bindings of phones."""
         return self._list("/house/v1/registrations")
 
-    def _order(self, method: str, path: str) -> None:
+    def order(self, method: str, path: str) -> None:
+        """An operation of the API that has no answer worth reading."""
         request = urllib.request.Request(self.http + path, headers={"X-API-Key": ADMIN_KEY}, method=method)
         with urllib.request.urlopen(request, timeout=5):
             return
 
     def forget(self, extension: str) -> None:
         """Remove the bindings of a user."""
-        self._order("DELETE", f"/house/v1/registrations/{extension}")
+        self.order("DELETE", f"/house/v1/registrations/{extension}")
 
     def hang_up(self, call_id: str) -> None:
         """End a call from the house's side."""
-        self._order("POST", f"/house/v1/calls/{call_id}/hangup")
+        self.order("POST", f"/house/v1/calls/{call_id}/hangup")
 
     def is_running(self) -> bool:
         """Whether the process lives."""
