@@ -25,8 +25,8 @@ from pbxd.trace.track import Track
 
 log = logging.getLogger(__name__)
 
-SEGMENT_CALLS = 64
-SEGMENT_SIZE = 1 << 20  # about, before it is compressed
+SEGMENT_CALLS = 256
+SEGMENT_SIZE = 4 << 20  # about, before it is compressed
 PATIENCE_S = 10.0  # few calls wait so long for more
 RETRY_S = 5.0  # after the store failed
 STEP = 8  # calls packed before others get their turn: 0.3 ms
@@ -207,13 +207,12 @@ class Traces:
         if track is None or track.next > number or track.ended_at is not None:
             return
         woken = asyncio.Event()
-        track.watchers.append(woken.set)
+        track.watchers += (woken.set,)
         try:
             async with asyncio.timeout(wait_s):
                 await woken.wait()
         except TimeoutError:
-            if woken.set in track.watchers:
-                track.watchers.remove(woken.set)
+            track.watchers = tuple(watcher for watcher in track.watchers if watcher != woken.set)
 
     def _live(self, name: str) -> Track | None:
         found = self._recorder.find(name)

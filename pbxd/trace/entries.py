@@ -1,11 +1,14 @@
 """What is written down of a call.
 
-On the call path it is a row: a plain tuple that refers to what is there anyway, and costs next to nothing. Who reads a
-trace gets entries. Times are monotonic seconds in a row, seconds since the epoch in a recording.
+On the call path it is a row: a head of a few bytes, and the bytes of a message that are there anyway. Nothing else is
+kept, nothing that the garbage collector would look at. Who reads a trace gets entries. Times are monotonic seconds in a
+row, seconds since the epoch in a recording.
 """
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Iterator, Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -15,11 +18,12 @@ Address = tuple[str, int]
 Line = tuple[str, Address, Address]
 """A transport, our address, theirs."""
 
-Row = tuple[float, int, bytes, Line | None]
-"""When, what kind (INWARD, OUTWARD or a topic's number), the message or the note's UTF-8, and a message's line. Plain
-tuples of plain things: the garbage collector soon stops looking at them."""
-
-INWARD, OUTWARD = 0, 1
+# A line feed, the kind, when, the number of a message's line, how long its text is, how long it was, a line feed: so
+# that each text is a line of its own whatever was before it
+HEAD = struct.Struct("<cBdHIIc")
+LINE_FEED = b"\n"
+INWARD, OUTWARD = 0, 1  # kinds of messages; a note's kind is its topic
+MAX_LINES = 1 << 16
 
 
 class Topic(IntEnum):
@@ -66,9 +70,21 @@ class Sound(NamedTuple):
 Entry = SipMessage | Note
 
 
-def entry_of(row: Row, length: int | None = None) -> Entry:
-    """A row for reading; `length` of a message that was cut."""
-    at, kind, data, line = row
-    if line is None:
-        return Note(at, Topic(kind), data.decode("utf-8", "replace"))
-    return SipMessage(at, kind == OUTWARD, *line, data, len(data) if length is None else length)
+def entries_of(rows: bytes, lines: Sequence[Line], offset: float = 0.0) -> Iterator[Entry]:
+    """The rows for reading, `offset` added to their times. Raises ValueError where they are no rows."""
+    at = 0
+    while at < len(rows):
+        try:
+            _, kind, when, number, size, length, _ = HEAD.unpack_from(rows, at)
+            at += HEAD.size
+            text = rows[at : at + size]
+            at += size
+            if kind <= OUTWARD:
+                transport, local, remote = lines[number]
+                yield SipMessage(when + offset, kind == OUTWARD, transport, local, remote, text, length)
+            else:
+                yield Note(when + offset, Topic(kind), text.decode("utf-8", "replace"))
+        except (struct.error, IndexError) as error:
+            raise ValueError(f"not a trace: {error}") from error
+    if at > len(rows):
+        raise ValueError("not a trace: a text is missing")

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import re
 
-# In small letters, and after the end of a line
+# In small letters, and after the end of a line; long enough not to be found by chance in the heads of rows
 _TELLING = re.compile(
     rb"\n(?:a(?:uth(?:orization|entication-info)[ \t]*:|=(?:crypto|key-mgmt|ice-pwd):)"
-    rb"|proxy-auth(?:orization|entication-info)[ \t]*:|k=|signal[ \t]*=)"
+    rb"|proxy-auth(?:orization|entication-info)[ \t]*:|k=[a-z][a-z0-9-]{3,}|signal[ \t]*=)"
 )
 _PASSWORD_IN_URI = re.compile(rb"sips?:[^\s:@;>\"]+:([^\s@;>\"]+)@")
 _FOLDED = re.compile(rb"[^\n]*(?:\n[ \t][^\n]*)*")

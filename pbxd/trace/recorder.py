@@ -11,10 +11,10 @@ from typing import TypeVar
 
 from pbxd.errors import Denied
 from pbxd.trace.debug import Switch, Target, TargetKind
-from pbxd.trace.entries import INWARD, OUTWARD, Address, Row, Sound, Topic
+from pbxd.trace.entries import INWARD, OUTWARD, Address, Line, Sound, Topic
 from pbxd.trace.masking import masked
 from pbxd.trace.tape import Packet, Shelf, Tape
-from pbxd.trace.track import MAX_DIALOGS, MAX_SOUNDS, ROW_COST, Track
+from pbxd.trace.track import MAX_DIALOGS, MAX_SOUNDS, Track
 
 Name = TypeVar("Name", str, bytes)
 
@@ -79,30 +79,31 @@ class Recorder:
         """One message, whole."""
         at = data.find(_USUAL)
         track = self._dialogs.get(data[at + _USUAL_LENGTH : data.find(b"\r", at)]) if at >= 0 else None
-        row = now, OUTWARD if outward else INWARD, data, (transport, local, remote)
-        if track is None or self.switches or len(data) > self.limits.message:
-            self._unusual(row)
-        else:
-            self.messages += 1
-            self._keep(track, row)
+        if track is None or self.switches:
+            track = self._unusual(outward, data, (transport, local, remote), now)
+            if track is None:
+                return
+        limits, before = self.limits, track.size
+        if self.size > limits.memory and not self._make_room():
+            self.unkept += 1
+            return
+        self.messages += 1
+        track.hear(now, OUTWARD if outward else INWARD, data, (transport, local, remote), limits.message)
+        if track.size > limits.call:
+            track.trim(limits.call)
+        self.size += track.size - before
 
-    def _unusual(self, row: Row) -> None:
-        """A message of no call, a long one, or one that somebody may watch."""
-        now, kind, data, line = row
+    def _unusual(self, outward: bool, data: bytes, line: Line, now: float) -> Track | None:
+        """The track of a message that was not found at once; others may watch it, too."""
         name = call_id_of(data)
         key = b"" if name is None else _key(name)
         track = self._dialogs.get(key)
-        if track is None and key and data[:7] == b"INVITE " and self.limits.enabled:
-            track = self._stranger(name or "", key, now)
-        if track is not None:
-            self.messages += 1
-            length, limit = len(data), self.limits.message
-            if length > limit and self._keep(track, (now, kind, data[:limit], line)):
-                track.cut[track.next - 1] = length
-            elif length <= limit:
-                self._keep(track, row)
+        if track is None and name and data[:7] == b"INVITE " and self.limits.enabled:
+            track = self._stranger(name, key, now)
         if self.switches:
-            self._debug(name or "", tuple(track.names) if track else (name,) if name else (), row)
+            names = tuple(track.names) if track is not None else (name or "",)
+            self._debug(name or "", names, outward, data, line, now)
+        return track
 
     # ---- from the calls
 
@@ -125,25 +126,30 @@ class Recorder:
         key = _key(sip_call_id)
         before = self._strangers.pop(key, None)
         if before is not None:
-            self.size -= before.size
-            for number, row in enumerate(before.rows, before.first):
-                if self._keep(track, row) and number in before.cut:
-                    track.cut[track.next - 1] = before.cut[number]
+            size = track.size
+            track.take(before)
+            track.trim(self.limits.call)
+            self.size += track.size - size - before.size
         track.names.append(sip_call_id)
         self._dialogs[key] = track
 
     def note(self, name: str, topic: Topic, text: str, now: float) -> None:
         """Something happened to the call, or the dialog, of this name."""
         track = self._calls.get(name) or self._dialogs.get(_key(name))
-        row = now, int(topic), text.encode(), None
-        if track is not None:
-            self._keep(track, row)
+        words = text.encode("utf-8", "replace")
+        if track is not None and (self.size <= self.limits.memory or self._make_room()):
+            size = track.size
+            track.note(now, topic, words)
+            if track.size > self.limits.call:
+                track.trim(self.limits.call)
+            self.size += track.size - size
         if self.switches:
             names = tuple(track.names) if track is not None else (name,)
             for switch in self.switches.values():
                 if not names_meet(switch, names):
                     continue
-                switch.track.add(row, DEBUG_LIMIT)
+                switch.track.note(now, topic, words)
+                switch.track.trim(DEBUG_LIMIT)
                 log.debug("%s: %s", topic.word, text, extra={"call": names[0], "target": switch.target.text})
 
     def sounded(self, name: str, sound: Sound) -> None:
@@ -151,7 +157,7 @@ class Recorder:
         track = self._dialogs.get(_key(name))
         size = len(sound.headers.records)
         if track is not None and size and len(track.sounds) < MAX_SOUNDS:
-            track.sounds.append(sound)
+            track.sounds += (sound,)
             track.size += size
             self.size += size
 
@@ -275,23 +281,6 @@ class Recorder:
 
     # ---- inside
 
-    def _keep(self, track: Track, row: Row) -> bool:
-        limits = self.limits
-        if self.size > limits.memory and not self._make_room():
-            self.unkept += 1
-            return False
-        size = ROW_COST + len(row[2])
-        track.rows.append(row)
-        track.size += size
-        self.size += size
-        if track.size > limits.call:
-            before = track.size
-            track.trim(limits.call)
-            self.size += track.size - before
-        if track.watchers:
-            track.wake()
-        return True
-
     def _make_room(self) -> bool:
         """Lets go of the oldest stranger, else of the oldest call that has ended; False when all calls are up."""
         stranger = next(iter(self._strangers), None)
@@ -324,9 +313,7 @@ class Recorder:
         self.size -= track.size
         self._finished.append(track)
 
-    def _debug(self, name: str, names: tuple[str, ...], row: Row) -> None:
-        _, kind, data, line = row
-        assert line is not None  # noqa: S101 - it is a message's
+    def _debug(self, name: str, names: tuple[str, ...], outward: bool, data: bytes, line: Line, now: float) -> None:
         transport, _, remote = line
         for switch in self.switches.values():
             if not switch.sees(data, remote[0], names):
@@ -336,11 +323,11 @@ class Recorder:
                 switch.track.names.append(name)
                 del switch.track.names[1:-MAX_DIALOGS]
                 self._listen(switch)
-            switch.track.add(row, DEBUG_LIMIT)
-            way = "to" if kind == OUTWARD else "from"
+            switch.track.hear(now, OUTWARD if outward else INWARD, data, line, len(data))
+            switch.track.trim(DEBUG_LIMIT)
             text = masked(data).decode("utf-8", "replace")
             extra = {"call": name, "target": switch.target.text, "sip": text[:4096]}
-            log.debug("SIP %s %s:%s:%s", way, transport, *remote, extra=extra)
+            log.debug("SIP %s %s:%s:%s", "to" if outward else "from", transport, *remote, extra=extra)
 
 
 def names_meet(switch: Switch, names: tuple[str, ...]) -> bool:

@@ -37,7 +37,7 @@ class Recording:
             id=track.id,
             account_id=track.account_id,
             names=tuple(track.names),
-            started_at=(track.rows[0][0] if track.rows else track.began_at) + offset,
+            started_at=track.started_at + offset,
             ended_at=None if track.ended_at is None else track.ended_at + offset,
             first=track.first,
             offset=offset,
