@@ -12,6 +12,7 @@ from media.wire import Latch, Leg, LegHeaders, LegStatistics, MediaEventKind, Mo
 
 __all__ = ["Latch", "Media", "MediaEvent", "MediaEventKind", "MediaSession", "MediaStatistics", "OutOfPorts", "Tapped"]
 
+_NO_HEADERS = LegHeaders(b"", 0)
 PORTS_TRIED = 128  # pairs of the range that somebody else on this machine may have taken
 
 
@@ -59,13 +60,14 @@ class MediaSession:
     `local` is the address its RTP socket is bound to, `rtcp_port` the port of its RTCP socket.
     """
 
-    __slots__ = ("_final", "_leg", "_media", "_plan", "closed", "label", "local", "port_pair", "rtcp_port")
+    __slots__ = ("_final", "_headers", "_leg", "_media", "_plan", "closed", "label", "local", "port_pair", "rtcp_port")
 
     def __init__(self, media: Media, leg: Leg, ip: str, port_pair: int) -> None:
         self._media = media
         self._leg = leg
         self._plan: MediaPlan | None = None
         self._final: MediaStatistics | None = None
+        self._headers = _NO_HEADERS
         self.local = (ip, leg.rtp_port)
         self.rtcp_port = leg.rtcp_port
         self.port_pair = port_pair
@@ -120,8 +122,11 @@ class MediaSession:
         return MediaStatistics(wire.leg_statistics(self._leg), wire.leg_drops(self._leg), ptime)
 
     def headers(self) -> LegHeaders:
-        """The headers of its last RTP packets, both ways; none after `close`."""
-        return LegHeaders(b"", 0) if self.closed else self._media.wire.leg_headers(self._leg)
+        """The headers of its last RTP packets, both ways; after `close`, those it had then."""
+        if self.closed:
+            return self._headers
+        numbers = self.statistics().numbers
+        return self._media.wire.leg_headers(self._leg) if numbers.received or numbers.sent else _NO_HEADERS
 
     def tap(self, label: str | None) -> None:
         """Copies its packets, both ways, for `Media.tapped` to tell under this label; None: no longer.
@@ -146,6 +151,7 @@ class MediaSession:
         if self.closed:
             return
         self._final = self.statistics()
+        self._headers = self.headers()
         self.closed = True
         try:
             self._media.wire.leg_close(self._leg)

@@ -251,11 +251,10 @@ class Leg:
             return
         self.record.ended_at = self._facilities.wall(now)
         self._facilities.hearers.pop(self.media.key, None)
-        headers = self.media.headers()
         self.media.close()
         if self.plan is None:
             return
-        seen = self.media.statistics()
+        seen, headers = self.media.statistics(), self.media.headers()
         self.record.quality = _quality(seen)
         name, tracer = self.record.sip_call_id, self._facilities.tracer
         tracer.note(name, Topic.MEDIA, f"{self.record.role} over: {_heard(seen)}", now)
