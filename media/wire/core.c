@@ -43,7 +43,7 @@ static void report_dtmf(struct core *core, const struct leg *leg, struct heard_e
 static void note(struct core *core, struct leg *leg, const uint8_t *data, size_t length, size_t payload, bool outward,
                  uint64_t now) {
     if (core->headers)
-        headers_note(&core->headers[core_index(core, leg)], data, payload, outward, now);
+        headers_note(&core->headers[core_index(core, leg)], &leg->headers, data, payload, outward, now);
     if (leg->tapped && !core->tap(core->shell, core_index(core, leg), outward, data, length, now))
         core_drop(core, leg, DROP_tap_overflow);
 }

@@ -68,6 +68,5 @@ void headers_free(struct header_ring *rings, uint32_t legs) {
 }
 
 void headers_forget(struct header_ring *ring) {
-    if (__atomic_load_n(&ring->count, __ATOMIC_RELAXED))
-        (void)madvise(ring, sizeof *ring, MADV_DONTNEED);
+    (void)madvise(ring, sizeof *ring, MADV_DONTNEED);
 }

@@ -136,7 +136,8 @@ static void open_leg(struct wire *wire, const struct command *command, uint64_t 
 
 static void close_leg(struct wire *wire, uint32_t index, uint64_t now) {
     core_close(&wire->core, index, now);
-    headers_forget(&wire->headers[index]);
+    if (wire->core.legs[index].headers.count)
+        headers_forget(&wire->headers[index]);
     close(wire->sockets[index].fd[CHANNEL_RTP]); /* closing takes them out of the epoll set, too */
     close(wire->sockets[index].fd[CHANNEL_RTCP]);
     wire->sockets[index] = (struct leg_sockets){{-1, -1}}; /* an event of this turn may still name them */

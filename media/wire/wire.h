@@ -87,7 +87,7 @@ int wire_leg_statistics(struct wire *wire, const struct wire_leg *leg, struct wi
 uint32_t wire_leg_drops(struct wire *wire, const struct wire_leg *leg, uint32_t *counts, uint32_t size);
 /* The headers of its last RTP packets into `records` of 16 bytes each, WIRE_HEADER_RECORDS at most; gives how many, and
  * in `last` when the newest one was, CLOCK_MONOTONIC in ns. */
-enum { WIRE_HEADER_RECORDS = 1023, WIRE_HEADER_SIZE = 16 };
+enum { WIRE_HEADER_RECORDS = 1024, WIRE_HEADER_SIZE = 16 };
 uint32_t wire_leg_headers(struct wire *wire, const struct wire_leg *leg, void *records, uint64_t *last);
 /* Copies of a leg's packets, both ways, from now on. */
 int wire_leg_tap(struct wire *wire, const struct wire_leg *leg, int on);

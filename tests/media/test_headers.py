@@ -10,7 +10,7 @@ from media.session import Media
 from tests.media.speaker import Speaker
 from tests.media.test_session import connect
 
-KEPT = 1023
+KEPT = 1024
 
 
 def test_both_directions_are_kept_with_times_and_lengths(media: Media, speakers: Callable[[], Speaker]) -> None:
