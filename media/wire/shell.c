@@ -262,14 +262,23 @@ static void fetch_leg(const struct leg *leg) {
         __builtin_prefetch((const char *)leg + line);
 }
 
+static void fetch_header(const struct wire *wire, uint32_t index) {
+    uint64_t count = wire->core.legs[index].headers.count;
+    __builtin_prefetch(&wire->headers[index].records[count % HEADER_RECORDS], 1);
+}
+
 /* Brings what the packets after this one will touch into the cache while this one is in the kernel: first the leg that
- * hears it, a packet later the one that it is relayed to. */
+ * hears it, a packet later the one that it is relayed to; and where their headers will be kept, a packet later each. */
 static void foresee(const struct wire *wire, const struct epoll_event *events, int left) {
     const struct leg *legs = wire->core.legs;
     if (left > 2 && events[2].data.u64 >> 32 == WATCH_RTP)
         fetch_leg(&legs[(uint32_t)events[2].data.u64]);
-    if (left > 1 && events[1].data.u64 >> 32 == WATCH_RTP)
+    if (left > 1 && events[1].data.u64 >> 32 == WATCH_RTP) {
+        fetch_header(wire, (uint32_t)events[1].data.u64);
         fetch_leg(&legs[legs[(uint32_t)events[1].data.u64].peer]);
+    }
+    if (events[0].data.u64 >> 32 == WATCH_RTP)
+        fetch_header(wire, legs[(uint32_t)events[0].data.u64].peer);
 }
 
 static void tell_python(struct wire *wire) {
