@@ -9,7 +9,18 @@ from media import quality
 from media.plan import MediaPlan, relayable
 from media.ports import OutOfFiles, OutOfPorts, PortPool
 from media.rooms import Room
-from media.wire import Latch, Leg, LegStatistics, MediaEventKind, Mode, RoomEvent, Wire, WireError
+from media.wire import (
+    Latch,
+    Leg,
+    LegHeaders,
+    LegStatistics,
+    MediaEventKind,
+    Mode,
+    RoomEvent,
+    Tapped,
+    Wire,
+    WireError,
+)
 
 __all__ = [
     "Latch",
@@ -20,10 +31,12 @@ __all__ = [
     "MediaStatistics",
     "OutOfFiles",
     "OutOfPorts",
+    "Tapped",
     "relayable",
 ]
 
 _NO_FILES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_NO_HEADERS = LegHeaders(b"", 0)
 PORTS_TRIED = 128  # pairs of the range that somebody else on this machine may have taken
 
 
@@ -71,7 +84,19 @@ class MediaSession:
     `local` is the address its RTP socket is bound to, `rtcp_port` the port of its RTCP socket.
     """
 
-    __slots__ = ("_final", "_media", "_plan", "closed", "leg", "local", "port_pair", "room", "rtcp_port")
+    __slots__ = (
+        "_final",
+        "_headers",
+        "_media",
+        "_plan",
+        "closed",
+        "label",
+        "leg",
+        "local",
+        "port_pair",
+        "room",
+        "rtcp_port",
+    )
 
     def __init__(self, media: Media, leg: Leg, ip: str, port_pair: int) -> None:
         self._media = media
@@ -79,10 +104,12 @@ class MediaSession:
         self.room: Room | None = None
         self._plan: MediaPlan | None = None
         self._final: MediaStatistics | None = None
+        self._headers = _NO_HEADERS
         self.local = (ip, leg.rtp_port)
         self.rtcp_port = leg.rtcp_port
         self.port_pair = port_pair
         self.closed = False
+        self.label: str | None = None
 
     @property
     def key(self) -> tuple[int, int]:
@@ -147,11 +174,37 @@ class MediaSession:
         ptime = self._plan.ptime_ms if self._plan is not None else 0
         return MediaStatistics(wire.leg_statistics(self.leg), wire.leg_drops(self.leg), ptime)
 
+    def headers(self) -> LegHeaders:
+        """The headers of its last RTP packets, both ways; after `close`, those it had then."""
+        if self.closed:
+            return self._headers
+        numbers = self.statistics().numbers
+        return self._media.wire.leg_headers(self.leg) if numbers.received or numbers.sent else _NO_HEADERS
+
+    def tap(self, label: str | None) -> None:
+        """Copies its packets, both ways, for `Media.tapped` to tell under this label; None: no longer.
+
+        Raises WireError (EAGAIN) when wire is not to be reached.
+        """
+        if self.closed or label == self.label:
+            return
+        if (label is None) is not (self.label is None):
+            self._media.wire.leg_tap(self.leg, label is not None)
+        self.label = label
+        if label is not None:
+            self._media.listen_to(self)
+
+    @property
+    def remote(self) -> tuple[str, int] | None:
+        """Where its packets come from, or would go to; None while that is not known."""
+        return self.statistics().numbers.source or (self._plan.remote if self._plan is not None else None)
+
     def close(self) -> None:
         """Says BYE on RTCP and gives the ports back. Closing twice does nothing."""
         if self.closed:
             return
         self._final = self.statistics()
+        self._headers = self.headers()
         self._leave_room()
         self.closed = True
         try:
@@ -183,6 +236,7 @@ class Media:
         self._sessions: dict[tuple[int, int], MediaSession] = {}
         self._rooms: dict[tuple[int, int], Room] = {}
         self._closing: dict[tuple[int, int], Room] = {}
+        self._listened: dict[tuple[int, int], MediaSession] = {}
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -243,6 +297,24 @@ class Media:
         del self._rooms[room.key]
         if room.playing:
             self._closing[room.key] = room  # the ends of its players are still to come
+
+    def listen_to(self, session: MediaSession) -> None:
+        """Called by the session when it is tapped."""
+        self._listened[session.key] = session
+
+    @property
+    def listening(self) -> bool:
+        """Whether there may be more for `tapped` to tell."""
+        return bool(self._listened)
+
+    def tapped(self) -> list[tuple[MediaSession, Tapped]]:
+        """The packets of tapped sessions since the last call, the last ones of closed sessions among them."""
+        packets = self.wire.tapped()
+        found = [(self._listened[packet.leg], packet) for packet in packets if packet.leg in self._listened]
+        if not packets:
+            for key in [key for key, session in self._listened.items() if session.closed or session.label is None]:
+                del self._listened[key]
+        return found
 
     def forget(self, session: MediaSession) -> None:
         """Called by the session when it closes."""

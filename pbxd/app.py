@@ -24,7 +24,7 @@ from pbxd import __version__, faults
 from pbxd.api.access import Access
 from pbxd.api.contract import Identity
 from pbxd.api.health import Health, health_routes
-from pbxd.api.house import HOUSE, House, RegisteredContact, TrunkRow
+from pbxd.api.house import HOUSE, House, RegisteredContact, Tracing, TrunkRow
 from pbxd.api.origin import Origins
 from pbxd.api.server import Server
 from pbxd.api.surface import Surface
@@ -43,9 +43,11 @@ from pbxd.outbox import Outbox
 from pbxd.services import journal
 from pbxd.services.cdr import CallRecords
 from pbxd.services.deliveries import OutboxService
+from pbxd.services.traces import Keeping, Network, Traces
 from pbxd.sip.flow import place
 from pbxd.store import DataDirectory, Store, sqlite_url
 from pbxd.telephony import Telephony
+from pbxd.trace import Recorder
 
 SOCKET_NAME = "pbxd.sock"
 BEAT_S = 1.0
@@ -67,6 +69,7 @@ class App:
     directory: Directory
     keys: Keys
     records: CallRecords
+    traces: Traces
     telephony: Telephony
     deliveries: OutboxService
     server: Server
@@ -110,7 +113,9 @@ class App:
         self.records.listen(self.bus)
         journal.listen(self.bus)
         self.telephony = Telephony(config, data, self.store, self.directory, self.bus)
+        self.traces = self._traces()
         await self.telephony.start()
+        self._parts.push_async_callback(self._stop_traces)
         self._parts.push_async_callback(self.telephony.stop)
         self.deliveries = OutboxService(self.store, config)
         self._parts.push_async_callback(self.deliveries.stop)
@@ -160,7 +165,17 @@ class App:
         """What is due every second."""
         self.store.look()
         self.records.beat(time.time())
+        self.traces.beat(time.monotonic())
         self._beating = asyncio.get_running_loop().call_later(BEAT_S, self._beat)
+
+    def _traces(self) -> Traces:
+        telephony = self.telephony
+        network = Network(telephony.transports.addresses.local_ip_for, telephony.sounds, time.time)
+        account_id = self.directory.default_account.id
+        return Traces(telephony.trace, self.store, network, _keeping(self.config), account_id)
+
+    async def _stop_traces(self) -> None:
+        await self.traces.stop(time.monotonic())
 
     # ---- reload
 
@@ -181,6 +196,7 @@ class App:
             await self.keys.reload(config, self.directory.default_account.id, wall)
             self.telephony.reload(config)
             self.server.origins.proxies = config.http.trusted_proxies
+            self.traces.keeping = _keeping(config)
             if self._logs:
                 self._logs.set_level(config.log.level)
             self.config = config
@@ -204,6 +220,7 @@ class App:
             reset_admin=self._reset_admin,
             wall=time.time,
             now=time.monotonic,
+            tracing=Tracing(self.traces, self.telephony.trace, self.telephony.drops, time.time(), time.monotonic),
         )
         health = Health(
             __version__,
@@ -247,8 +264,13 @@ class App:
         _measure_outbox(metrics, self.deliveries.outbox)
         metrics.counters("http_requests", "HTTP requests", ["status"], lambda: self.server.requests)
         metrics.histogram("loop_lag_seconds", "How late the event loop ran what was due", self._lag.reading)
+        _measure_traces(metrics, self.traces, self.telephony.trace)
         metrics.counter("event_listener_failures", "Listeners that raised", lambda: self.bus.failures)
         metrics.counter("log_lines_dropped", "Log lines lost", lambda: self._logs.dropped if self._logs else 0)
+
+
+def _keeping(config: Config) -> Keeping:
+    return Keeping(config.trace.keep_days, config.trace.store_mb << 20)
 
 
 def _measure_telephony(metrics: Metrics, telephony: Telephony) -> None:
@@ -285,6 +307,18 @@ def _measure_outbox(metrics: Metrics, outbox: Outbox) -> None:
     metrics.counters("outbox_failed", "Tries that failed and are repeated", ["kind"], lambda: outbox.failed)
     metrics.counters("outbox_refused", "Deliveries not taken", ["reason"], lambda: outbox.refused)
     metrics.counters("outbox_dead", "Deliveries given up", ["kind"], lambda: outbox.dead)
+
+
+def _measure_traces(metrics: Metrics, traces: Traces, recorder: Recorder) -> None:
+    metrics.gauge("traces_held", "Calls and strangers whose traces grow in memory", lambda: len(recorder))
+    metrics.gauge("trace_bytes", "Memory that these take", lambda: recorder.size)
+    metrics.counter("trace_messages", "SIP messages written to traces", lambda: recorder.messages)
+    metrics.counter("trace_messages_unkept", "SIP messages without room in memory", lambda: recorder.unkept)
+    metrics.gauge("traces_waiting", "Traces of ended calls on their way to the store", lambda: traces.waiting)
+    metrics.gauge("traces_waiting_bytes", "Memory that these take", lambda: traces.waiting_size)
+    metrics.counter("traces_written", "Traces the store has taken", lambda: traces.written)
+    metrics.counter("traces_lost", "Traces that found no room on the way to the store", lambda: traces.lost)
+    metrics.counter("trace_write_failures", "Times the store did not take traces", lambda: traces.failures)
 
 
 def _tls(telephony: Telephony) -> tuple[int, int]:

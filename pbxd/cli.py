@@ -231,7 +231,7 @@ def _list_registrations(arguments: argparse.Namespace) -> None:
         Column("AOR", lambda row: row["aor"]),
         Column("CONTACT", lambda row: row["contact"]),
         Column("SOURCE", lambda row: row["source"]),
-        Column("EXPIRES", lambda row: _clock(row["expires_at"])),
+        Column("EXPIRES", lambda row: clock(row["expires_at"])),
         Column("USER AGENT", lambda row: row["user_agent"] or "-"),
     )
     _show(arguments, "registrations", columns, "Nothing is registered.")
@@ -243,7 +243,7 @@ def _list_trunks(arguments: argparse.Namespace) -> None:
         Column("PROXY", lambda row: row["proxy"] or "-"),
         Column("SOURCES", lambda row: ", ".join(row["sources"]) or "-"),
         Column("STATE", lambda row: row["state"]),
-        Column("SINCE", lambda row: _clock(row["since"])),
+        Column("SINCE", lambda row: clock(row["since"])),
         Column("REASON", lambda row: row["reason"] or "-"),
     )
     _show(arguments, "trunks", columns, "There are no trunks.")
@@ -264,7 +264,7 @@ def _list_outbox(arguments: argparse.Namespace) -> None:
         Column("STATE", lambda row: row["state"]),
         Column("WHAT", lambda row: row["summary"]),
         Column("TRIES", lambda row: row["attempts"]),
-        Column("NEXT", lambda row: _clock(row["due_at"])),
+        Column("NEXT", lambda row: clock(row["due_at"])),
         Column("REASON", lambda row: row["reason"] or "-"),
     )
     query = f"?state={arguments.state}" if arguments.state else ""
@@ -278,7 +278,7 @@ def _one_delivery(arguments: argparse.Namespace) -> None:
         print(json.dumps(delivery))
         return
     for name, value in delivery.items():
-        print(f"{name:<12} {_clock(value) if name.endswith('_at') else '-' if value is None else value}")
+        print(f"{name:<12} {clock(value) if name.endswith('_at') else '-' if value is None else value}")
 
 
 def _test_mail(arguments: argparse.Namespace) -> None:
@@ -310,7 +310,8 @@ def table(columns: Sequence[Column], rows: Sequence[Row]) -> str:
     return "\n".join("  ".join(f"{text:<{w}}" for text, w in zip(line, widths, strict=True)).rstrip() for line in lines)
 
 
-def _clock(moment: str | None) -> str:
+def clock(moment: str | None) -> str:
+    """A moment of the API in local time, for people."""
     return datetime.fromisoformat(moment).astimezone().strftime("%Y-%m-%d %H:%M:%S") if moment else "-"
 
 
@@ -332,7 +333,18 @@ def ask(
     return _request(find_socket(arguments), method, path, wish, timeout_s=timeout_s)
 
 
+def fetch(
+    arguments: argparse.Namespace, method: str, path: str, wish: Row | None = None, *, timeout_s: float = TIMEOUT_S
+) -> bytes:
+    """The same for an answer that is a file."""
+    return _fetch(find_socket(arguments), method, path, wish, timeout_s=timeout_s)
+
+
 def _request(place: Path, method: str, path: str, wish: Row | None = None, *, timeout_s: float = TIMEOUT_S) -> Any:
+    return json.loads(_fetch(place, method, path, wish, timeout_s=timeout_s) or b"null")
+
+
+def _fetch(place: Path, method: str, path: str, wish: Row | None = None, *, timeout_s: float = TIMEOUT_S) -> bytes:
     connection = _SocketConnection(place, timeout_s)
     try:
         if wish is None:
@@ -340,15 +352,16 @@ def _request(place: Path, method: str, path: str, wish: Row | None = None, *, ti
         else:
             connection.request(method, path, json.dumps(wish), {"Content-Type": "application/json"})
         response = connection.getresponse()
-        answer = json.loads(response.read() or b"null")
+        answer = response.read()
+        problem = json.loads(answer)["error"]["message"] if response.status >= 400 else None
     except PermissionError:
         raise _not_yours(place) from None
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise CommandError(f"no daemon answers on {place} ({error})", Exit.NO_DAEMON) from None
     finally:
         connection.close()
-    if response.status >= 400:
-        raise CommandError(answer["error"]["message"], Exit.REFUSED)
+    if problem is not None:
+        raise CommandError(problem, Exit.REFUSED)
     return answer
 
 

@@ -11,14 +11,14 @@ import logging
 import random
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 
 from media.plan import CodecSettings
 from media.ports import PortPool
 from media.pulse import Pulse
 from media.script import Prompt
-from media.session import Media, MediaEventKind
+from media.session import Media, MediaEvent, MediaEventKind
 from media.wire import Wire
 from pbxd.acoustics import Workers, reader_of
 from pbxd.calls.admission import Admission
@@ -30,6 +30,7 @@ from pbxd.certificates import Identity, client_context, given, self_signed
 from pbxd.clock import WallClock
 from pbxd.config.schema import Config, Redirects
 from pbxd.config.sound import codecs_named
+from pbxd.config.tracing import Permission
 from pbxd.directory.accounts import Directory
 from pbxd.directory.authentication import Authenticator
 from pbxd.directory.bans import Banned
@@ -38,6 +39,7 @@ from pbxd.directory.registrar import Registrar
 from pbxd.directory.trunks import Surroundings, TrunkRegistrations
 from pbxd.entrance import Entrance
 from pbxd.events import Bus
+from pbxd.listening import Listening
 from pbxd.services.announcements import Announcement, ReadBack, caller_announcement
 from pbxd.services.conferences import ConferenceRules, Conferences
 from pbxd.sip.connection import StreamSettings, TlsContexts
@@ -51,6 +53,7 @@ from pbxd.sip.transport import Transports, TransportSettings
 from pbxd.sip.uri import Uri
 from pbxd.store import DataDirectory, Store
 from pbxd.tls import Named, Shown
+from pbxd.trace import Recorder, Sound, TraceLimits
 
 log = logging.getLogger(__name__)
 
@@ -102,6 +105,8 @@ class Telephony:
                 rng,
             )
         )
+        self.trace = Recorder(self.wall, _trace_limits(config))
+        self.transports.trace(self.trace)
         self.admission = Admission(
             max_calls=config.calls.max,
             setup_rate=config.calls.setup_rate,
@@ -122,8 +127,10 @@ class Telephony:
             studio=self.studio,
             clock=self.now,
             wall=self.wall,
+            tracer=self.trace,
         )
         self.conferences = Conferences(self.facilities, lambda: self._config.sound.music or data.path / "music")
+        self.listening = Listening(self.trace, self.media, self.facilities.hearers.values)
         nonces = NonceBook(data.secret, config.sip.digest.nonce_lifetime_s)
         self.authenticator = Authenticator(directory, nonces, data.secret, _algorithms(config), bus, doorman)
         self.switch = Switch(self.facilities, self.authenticator, self.admission, self._acts())
@@ -180,6 +187,7 @@ class Telephony:
         """Lets go of everything. Calls that are still up hear nothing more."""
         if self._housekeeping is not None:
             self._housekeeping.cancel()
+        self.listening.stop()
         asyncio.get_running_loop().remove_reader(self.wire.media_fd)
         self._workers.close()
         await self.resolver.close()
@@ -212,6 +220,21 @@ class Telephony:
         found = self.switch.hangup(call_id, self.now())
         self.transports.flush()
         return found
+
+    def drops(self) -> dict[str, dict[str, int]]:
+        """What was dropped so far, by layer and reason."""
+        return {
+            "wire": self.wire.drops(),
+            "stack": {reason.name.lower(): count for reason, count in self.stack.counters.items()},
+            "transport": {loss.name.lower(): count for loss, count in self.transports.losses.items()},
+            "connection": {end.name.lower(): count for end, count in self.transports.connections.closings.items()},
+            "calls": {refusal.name.lower(): count for refusal, count in self.switch.refused.items()},
+        }
+
+    def sounds(self, sip_call_ids: Container[str]) -> tuple[Sound, ...]:
+        """The RTP, so far, of legs that are up."""
+        found = (hearer.sound_of(sip_call_ids) for hearer in self.facilities.hearers.values())
+        return tuple(sound for sound in found if sound is not None)
 
     # ---- inside
 
@@ -250,6 +273,10 @@ class Telephony:
             resolve=self._resolve,
         )
         self.facilities.language = config.sound.language
+        self.trace.limits = _trace_limits(config)
+        if not self.trace.limits.sound:
+            self.trace.forget_sound()
+            self.listening.change()
         self.media.ports.rest_s = config.rtp.quarantine_s
         self.transports.addresses.advertise(_external(config), map(str, config.sip.local_nets))
         self.entrance.apply(config, self.now())
@@ -305,12 +332,14 @@ class Telephony:
             hearer = self.facilities.hearers.get(event.session.key)
             if hearer is None:
                 continue
+            if event.kind is MediaEventKind.TALKING:
+                hearer.talks(event.talking)
+                continue
+            hearer.noticed(_in_words(event), now)
             if event.kind is MediaEventKind.SILENT:
                 hearer.fell_silent(now)
             elif event.kind is MediaEventKind.DTMF and event.digit:
                 hearer.pressed(event.digit, event.duration_ms, now)
-            elif event.kind is MediaEventKind.TALKING:
-                hearer.talks(event.talking)
         self.transports.flush()
 
     def _look_at_clocks(self, now: float) -> None:
@@ -370,6 +399,33 @@ class _Addresses:
 
 def _port_pool(config: Config) -> PortPool:
     return PortPool(config.rtp.ports.first, config.rtp.ports.last, rest_s=config.rtp.quarantine_s)
+
+
+def _trace_limits(config: Config) -> TraceLimits:
+    trace = config.trace
+    sound = trace.audio_mb << 20 if trace.audio is Permission.ALLOWED else 0
+    return TraceLimits(trace.calls, trace.memory_mb << 20, trace.call_kb << 10, trace.message_kb << 10, sound)
+
+
+def _in_words(event: MediaEvent) -> str:
+    """A digit is not named: it may be one of a PIN."""
+    words = _WORDS[event.kind]
+    if event.kind is MediaEventKind.DTMF:
+        return f"{words}, {event.duration_ms} ms"
+    if event.kind in _PLACED and event.address is not None:
+        return f"{words} {event.address[0]} port {event.address[1]}"
+    return words
+
+
+_WORDS = {
+    MediaEventKind.LATCHED: "latched: its sound comes from",
+    MediaEventKind.RELATCHED: "moved: its sound now comes from",
+    MediaEventKind.FIRST_PACKET: "sends its first packet",
+    MediaEventKind.SILENT: "fell silent: no packet for the RTP timeout",
+    MediaEventKind.RESUMED: "is heard again",
+    MediaEventKind.DTMF: "dials a digit",
+}
+_PLACED = (MediaEventKind.LATCHED, MediaEventKind.RELATCHED)
 
 
 def _external(config: Config) -> list[str]:

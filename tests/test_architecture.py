@@ -41,6 +41,7 @@ FLOORS = {
     "pbxd.api": 6,
     "pbxd.entrance": 7,
     "pbxd.acoustics": 7,
+    "pbxd.listening": 7,
     "pbxd.telephony": 7,
     "pbxd.faults": 7,
     "pbxd.app": 7,
@@ -48,6 +49,7 @@ FLOORS = {
     "pbxd.cli": 8,
     "pbxd.box": 8,
     "pbxd.preflight": 8,
+    "pbxd.insight": 8,
     "pbxd.daemon": 8,
     "pbxd.__main__": 8,
 }

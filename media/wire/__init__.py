@@ -130,6 +130,22 @@ class LegStatistics:
     hearing: HearingStatistics | None = None
 
 
+class LegHeaders(NamedTuple):
+    """Headers of RTP packets as wire keeps them, oldest first (see media.headers), and when the newest was, in ns."""
+
+    records: bytes
+    newest: int
+
+
+class Tapped(NamedTuple):
+    """A packet of a leg that is listened in on: the leg's key, when (monotonic seconds), which way, all of it."""
+
+    leg: tuple[int, int]
+    at: float
+    outward: bool
+    data: bytes
+
+
 class Leg:
     """A leg of wire: its slot, its generation, and the ports it is bound to."""
 
@@ -208,6 +224,9 @@ class Wire:
         self._sip_addresses: dict[int, tuple[str, int]] = {}
         self._datagram = ffi.new("struct wire_datagram *")
         self._event = ffi.new("struct wire_event *")
+        self._headers = ffi.new("uint8_t[]", lib.WIRE_HEADER_RECORDS * lib.WIRE_HEADER_SIZE)
+        self._newest = ffi.new("uint64_t *")
+        self._tapped = ffi.new("struct wire_tapped *")
         self._statistics = ffi.new("struct wire_statistics *")
         self.event_fd: int = lib.wire_event_fd(self._wire)
         self.media_fd: int = lib.wire_media_fd(self._wire)
@@ -379,6 +398,26 @@ class Wire:
             remote_ssrc=numbers.remote_ssrc,
             hearing=_hearing(numbers) if numbers.in_room else None,
         )
+
+    def leg_headers(self, leg: Leg) -> LegHeaders:
+        """The headers of its last RTP packets, both ways: ten seconds of 20 ms packets. Empty once it is closed."""
+        count = lib.wire_leg_headers(self._wire, leg.handle, self._headers, self._newest)
+        records = bytes(ffi.buffer(self._headers, count * lib.WIRE_HEADER_SIZE))
+        return LegHeaders(records, self._newest[0] if count else 0)
+
+    def leg_tap(self, leg: Leg, on: bool) -> None:
+        """Copies its packets, both ways, for `tapped` to tell; or no longer."""
+        check(lib.wire_leg_tap(self._wire, leg.handle, on), "leg")
+
+    def tapped(self, limit: int = 4096) -> list[Tapped]:
+        """Takes up to `limit` packets of legs that are listened in on. The ring holds four MB; what finds no room there
+        is counted as the drop `tap_overflow`."""
+        packets: list[Tapped] = []
+        tapped = self._tapped
+        while len(packets) < limit and lib.wire_tap_next(self._wire, tapped):
+            data = bytes(ffi.buffer(tapped.data, tapped.length))
+            packets.append(Tapped((tapped.leg, tapped.generation), tapped.at * 1e-9, bool(tapped.outward), data))
+        return packets
 
     def leg_drops(self, leg: Leg) -> dict[str, int]:
         """The leg's drops by name, those that happened."""

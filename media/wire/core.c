@@ -58,11 +58,21 @@ static void report_dtmf(struct core *core, const struct leg *leg, struct heard_e
         room_pass_digit(core, voice, heard.code, ms);
 }
 
+/* What is kept of each packet: its header, and all of it where somebody listens in. */
+static void note(struct core *core, struct leg *leg, const uint8_t *data, size_t length, size_t payload, bool outward,
+                 uint64_t now) {
+    if (core->headers)
+        headers_note(&core->headers[core_index(core, leg)], &leg->headers, data, payload, outward, now);
+    if (leg->tapped && !core->tap(core->shell, core_index(core, leg), outward, data, length, now))
+        core_drop(core, leg, DROP_tap_overflow);
+}
+
 /* ---- where it sends */
 
-void core_send(struct core *core, uint32_t index, const uint8_t *data, size_t length) {
+void core_send(struct core *core, uint32_t index, const uint8_t *data, size_t length, uint64_t now) {
     struct leg *leg = &core->legs[index];
     tally(&core->sent);
+    note(core, leg, data, length, length - RTP_HEADER, true, now);
     core->emit(core->shell, index, CHANNEL_RTP, data, length, latch_target(&leg->latch, &leg->plan));
 }
 
@@ -221,6 +231,10 @@ void core_mode(struct core *core, uint32_t index, enum mode mode, uint32_t peer,
     leg->peer_generation = peer_generation;
 }
 
+void core_tap(struct core *core, uint32_t index, bool on) {
+    core->legs[index].tapped = on && core->tap;
+}
+
 void core_close(struct core *core, uint32_t index, uint64_t now) {
     struct leg *leg = &core->legs[index];
     stop_feeding(core, leg, now);
@@ -321,6 +335,7 @@ static void receive_rtp(struct core *core, struct leg *leg, uint8_t *data, size_
     } else if (judge_source(core, leg, from, rtp.ssrc, now) &&
                count_arrival(core, leg, &rtp, kind == PACKET_AUDIO, now)) {
         tally(&core->received);
+        note(core, leg, data, length, rtp.length, false, now);
         if (kind == PACKET_AUDIO && rtp.payload_type != leg->plan.receive_payload_type)
             g711_convert(g711_other(leg->plan.codec), leg->plan.codec, rtp.payload, rtp.length);
         if (kind == PACKET_EVENT) {

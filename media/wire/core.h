@@ -3,6 +3,7 @@
 #ifndef PBXD_WIRE_CORE_H
 #define PBXD_WIRE_CORE_H
 
+#include "headers.h"
 #include "heap.h"
 #include "leg.h"
 #include "retired.h"
@@ -40,12 +41,14 @@ struct core {
     void (*emit)(void *shell, uint32_t leg, enum channel channel, const uint8_t *data, size_t length,
                  const struct addr *to);
     void (*report)(void *shell, const struct event *event);
+    bool (*tap)(void *shell, uint32_t leg, bool outward, const uint8_t *data, size_t length, uint64_t now);
     void (*retire)(void *shell, struct retired *retired); /* hands back what Python allocated */
     void *shell;
     struct voice **voices; /* by leg; NULL: it is in no room */
     struct room **rooms;   /* as many as legs at most */
     struct mixer *mixer;
     struct heap timers, room_timers;
+    struct header_ring *headers; /* by leg; NULL: none are kept */
     uint64_t drops[DROP_COUNT];
     uint64_t received, sent; /* RTP packets */
 };
@@ -64,6 +67,7 @@ void core_plan(struct core *core, uint32_t leg, const struct plan *plan, uint64_
 /* The mode must be one that mode_settable() knows; `peer` counts for MODE_RELAY only. */
 void core_mode(struct core *core, uint32_t leg, enum mode mode, uint32_t peer, uint32_t peer_generation,
                uint64_t now);
+void core_tap(struct core *core, uint32_t leg, bool on);
 void core_close(struct core *core, uint32_t leg, uint64_t now); /* says BYE and frees the slot */
 
 /* One datagram for an open leg. `data` may be changed and must have room for RTP_LENGTH_MAX; `length` is its true
@@ -78,7 +82,7 @@ void core_step(struct core *core, uint64_t now);
 void core_drop(struct core *core, struct leg *leg, enum drop why);
 void core_report(struct core *core, const struct leg *leg, enum event_kind kind, uint32_t a, uint32_t b, uint64_t now);
 void core_schedule(struct core *core, uint32_t leg); /* after a deadline of the leg changed */
-void core_send(struct core *core, uint32_t leg, const uint8_t *data, size_t length);
+void core_send(struct core *core, uint32_t leg, const uint8_t *data, size_t length, uint64_t now);
 
 struct leg *core_peer(struct core *core, const struct leg *leg); /* of a relay; NULL: it is gone */
 

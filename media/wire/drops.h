@@ -32,6 +32,7 @@
     X(send_blocked)         /* the socket's send buffer was full */                                                    \
     X(send_failed)          /* the system refused to send */                                                           \
     X(event_overflow)       /* an event for Python found its ring full */                                              \
+    X(tap_overflow)         /* not dropped: passed on, but the ring of those who listen in was full */                 \
     X(stale_command)        /* a command for a leg that was closed meanwhile */                                        \
     X(sip_empty)            /* an empty datagram */                                                                    \
     X(sip_banned)           /* from a banned address */                                                                \

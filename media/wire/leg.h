@@ -12,6 +12,7 @@
 #include "repack.h"
 #include "rtcp.h"
 #include "sender.h"
+#include "headers.h"
 #include "telephone_event.h"
 
 /* What feeds a leg. The names are for good; which of them this build can set is for mode.c to say. */
@@ -24,7 +25,9 @@ struct leg {
     uint8_t mode;
     uint8_t planned;     /* a plan was applied */
     uint8_t silent;      /* silence was reported */
+    uint8_t tapped;      /* somebody listens in: packets both ways are copied */
     uint64_t listening;  /* since when packets are expected, ns */
+    struct header_mark headers;
     struct plan plan; /* from here to the receiver: what every packet touches, close together */
     struct latch latch;
     struct sender sender;

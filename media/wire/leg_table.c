@@ -1,4 +1,5 @@
 #define _GNU_SOURCE
+#include "headers.h"
 #include "leg.h"
 
 #include <errno.h>
@@ -51,4 +52,21 @@ void leg_table_close(struct leg_table *table) {
     if (table->lock >= 0)
         close(table->lock);
     *table = (struct leg_table){0};
+}
+
+/* ---- the rings of headers beside it */
+
+struct header_ring *headers_new(uint32_t legs) {
+    void *map = mmap(NULL, (size_t)legs * sizeof(struct header_ring), PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return map == MAP_FAILED ? NULL : map;
+}
+
+void headers_free(struct header_ring *rings, uint32_t legs) {
+    if (rings)
+        munmap(rings, (size_t)legs * sizeof(struct header_ring));
+}
+
+void headers_forget(struct header_ring *ring) {
+    (void)madvise(ring, sizeof *ring, MADV_DONTNEED);
 }

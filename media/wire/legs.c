@@ -8,7 +8,7 @@
 
 #include "mode.h"
 
-enum { PTIME_MAX_MS = 120 };
+enum { PTIME_MAX_MS = 120, HEADER_TRIES = 4 };
 static const struct socket_options media_options = {.traffic_class = 0xb8 /* EF, RFC 4594 §4.1 */};
 
 
@@ -216,6 +216,50 @@ uint32_t wire_leg_drops(struct wire *wire, const struct wire_leg *leg, uint32_t 
         names = size;
     memcpy(counts, copy.drops, names * sizeof *counts);
     return names;
+}
+
+uint32_t wire_leg_headers(struct wire *wire, const struct wire_leg *leg, void *records, uint64_t *last) {
+    struct leg before, after;
+    struct header_record *to = records;
+    uint32_t kept = 0;
+    for (int tried = 0; tried < HEADER_TRIES; tried++) {
+        if (!shell_copy_leg(wire, leg, &before))
+            return 0;
+        uint32_t held = headers_copy(&wire->headers[leg->index], before.headers.count, to);
+        if (!shell_copy_leg(wire, leg, &after))
+            return 0;
+        uint64_t moved = after.headers.count - before.headers.count;
+        *last = before.headers.last;
+        kept = moved < held ? held - (uint32_t)moved : 0;
+        if (moved == 0)
+            return held;
+        memmove(to, to + (held - kept), kept * sizeof *to); /* the last time without those that may be written over */
+    }
+    return kept;
+}
+
+_Static_assert((int)WIRE_HEADER_RECORDS == (int)HEADER_RECORDS && WIRE_HEADER_SIZE == sizeof(struct header_record), "one truth");
+
+/* ---- listening in */
+
+int wire_leg_tap(struct wire *wire, const struct wire_leg *leg, int on) {
+    struct command command = command_for(COMMAND_LEG_TAP, leg);
+    command.flag = on;
+    return leg->index < wire->table.capacity ? shell_submit(wire, &command) : EINVAL;
+}
+
+int wire_tap_next(struct wire *wire, struct wire_tapped *tapped) {
+    struct tap_head head;
+    size_t size;
+    if (wire->tap_held)
+        byte_ring_pop(&wire->taps);
+    const uint8_t *record = byte_ring_peek(&wire->taps, &size);
+    wire->tap_held = record;
+    if (!record)
+        return 0;
+    memcpy(&head, record, sizeof head);
+    *tapped = (struct wire_tapped){head.at, head.leg, head.generation, head.outward, head.length, record + sizeof head};
+    return 1;
 }
 
 /* ---- events */

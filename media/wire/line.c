@@ -32,7 +32,7 @@ static void send_packet(struct core *core, struct voice *voice, uint8_t *packet,
     struct leg *leg = voice_leg(core, voice);
     struct stamp stamp = sender_next(&leg->sender, timestamp);
     rtp_write_header(packet, payload_type, stamp.marker, stamp.seq, stamp.timestamp, leg->sender.ssrc);
-    core_send(core, voice->leg, packet, RTP_HEADER + length);
+    core_send(core, voice->leg, packet, RTP_HEADER + length, now);
     sender_sent(&leg->sender, &stamp, span, (uint32_t)length, now);
 }
 

@@ -43,7 +43,7 @@ static void send_stamped(struct core *core, struct leg *to, enum packet_kind kin
                          const struct stamp *stamp, uint64_t now) {
     rtp_write_header(payload - RTP_HEADER, payload_type(&to->plan, kind), stamp->marker, stamp->seq, stamp->timestamp,
                      to->sender.ssrc);
-    core_send(core, core_index(core, to), payload - RTP_HEADER, length + RTP_HEADER);
+    core_send(core, core_index(core, to), payload - RTP_HEADER, length + RTP_HEADER, now);
     sender_sent(&to->sender, stamp, span_of(to, kind, payload, length), (uint32_t)length, now);
 }
 

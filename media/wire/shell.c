@@ -136,6 +136,8 @@ static void open_leg(struct wire *wire, const struct command *command, uint64_t 
 
 static void close_leg(struct wire *wire, uint32_t index, uint64_t now) {
     core_close(&wire->core, index, now);
+    if (wire->core.legs[index].headers.count)
+        headers_forget(&wire->headers[index]);
     close(wire->sockets[index].fd[CHANNEL_RTP]); /* closing takes them out of the epoll set, too */
     close(wire->sockets[index].fd[CHANNEL_RTCP]);
     wire->sockets[index] = (struct leg_sockets){{-1, -1}}; /* an event of this turn may still name them */
@@ -153,6 +155,8 @@ static void apply_to_leg(struct wire *wire, const struct command *command, uint6
     else if (command->kind == COMMAND_LEG_MODE)
         core_mode(&wire->core, command->index, command->mode.mode, command->mode.peer, command->mode.peer_generation,
                   now);
+    else if (command->kind == COMMAND_LEG_TAP)
+        core_tap(&wire->core, command->index, command->flag);
     else
         close_leg(wire, command->index, now);
 }
@@ -271,14 +275,23 @@ static void fetch_leg(const struct leg *leg) {
         __builtin_prefetch((const char *)leg + line);
 }
 
+static void fetch_header(const struct wire *wire, uint32_t index) {
+    uint64_t count = wire->core.legs[index].headers.count;
+    __builtin_prefetch(&wire->headers[index].records[count % HEADER_RECORDS], 1);
+}
+
 /* Brings what the packets after this one will touch into the cache while this one is in the kernel: first the leg that
- * hears it, a packet later the one that it is relayed to. */
+ * hears it, a packet later the one that it is relayed to; and where their headers will be kept, a packet later each. */
 static void foresee(const struct wire *wire, const struct epoll_event *events, int left) {
     const struct leg *legs = wire->core.legs;
     if (left > 2 && events[2].data.u64 >> 32 == WATCH_RTP)
         fetch_leg(&legs[(uint32_t)events[2].data.u64]);
-    if (left > 1 && events[1].data.u64 >> 32 == WATCH_RTP)
+    if (left > 1 && events[1].data.u64 >> 32 == WATCH_RTP) {
+        fetch_header(wire, (uint32_t)events[1].data.u64);
         fetch_leg(&legs[legs[(uint32_t)events[1].data.u64].peer]);
+    }
+    if (events[0].data.u64 >> 32 == WATCH_RTP)
+        fetch_header(wire, legs[(uint32_t)events[0].data.u64].peer);
 }
 
 static void tell_python(struct wire *wire) {

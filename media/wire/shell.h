@@ -15,11 +15,13 @@
 #include "wire.h"
 
 enum { SIP_SOCKETS_MAX = 64, COMMAND_RING = 1024, EVENT_RING = 4096, SIP_BATCH = 32, SIP_DATAGRAM_MAX = 65536 };
+enum { TAP_RING = 1 << 22 /* bytes; 200 legs for a second */ };
 
 enum command_kind {
     COMMAND_LEG_OPEN,
     COMMAND_LEG_PLAN,
     COMMAND_LEG_MODE,
+    COMMAND_LEG_TAP,
     COMMAND_LEG_CLOSE,
     COMMAND_SIP_OPEN,
     COMMAND_SIP_CLOSE,
@@ -105,6 +107,11 @@ struct datagram_head { /* before each datagram in the ring to Python */
     uint32_t socket, length;
 };
 
+struct tap_head { /* before each packet in the ring of those who listen in */
+    uint64_t at;
+    uint32_t leg, generation, outward, length;
+};
+
 struct sip_batch; /* sip.c */
 
 struct wire {
@@ -112,6 +119,7 @@ struct wire {
     struct core core;
     struct guard guard;
     struct leg_sockets *sockets;
+    struct header_ring *headers; /* by leg */
     int sip_fds[SIP_SOCKETS_MAX];
     bool sip_wildcard[SIP_SOCKETS_MAX];
     struct sip_batch *batch;
@@ -126,7 +134,7 @@ struct wire {
 
     /* between the two */
     struct ring commands, events;
-    struct byte_ring datagrams;
+    struct byte_ring datagrams, taps;
     int kick_fd, event_fd, media_fd;
     _Atomic bool stopping, sleeping, notified, media_notified;
     _Atomic uint32_t changes; /* odd while a leg is being changed; see shell_copy_leg */
@@ -141,7 +149,7 @@ struct wire {
     pthread_t thread;
     bool running;
     bool holding, held_back; /* commands are given without a kick; one was due */
-    bool datagram_held;
+    bool datagram_held, tap_held;
     int sip_send_fds[SIP_SOCKETS_MAX];
     uint32_t generations, trusted;
     struct bans bans, slowed; /* the same as the guard's */

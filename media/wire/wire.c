@@ -33,6 +33,12 @@ static void report(void *shell, const struct event *event) {
         tally(&wire->core.drops[DROP_event_overflow]);
 }
 
+static bool tap(void *shell, uint32_t leg, bool outward, const uint8_t *data, size_t length, uint64_t now) {
+    struct wire *wire = shell;
+    struct tap_head head = {now, leg, wire->core.legs[leg].generation, outward, (uint32_t)length};
+    return byte_ring_push(&wire->taps, &head, sizeof head, data, length);
+}
+
 /* ---- life */
 
 static uint64_t wall_offset(void) {
@@ -73,13 +79,18 @@ static int furnish(struct wire *wire, const char *legs_path, uint32_t legs, uint
     wire->batch = sip_batch_new();
     if (!wire->sockets || !wire->leg_used || !wire->room_used || !wire->batch || !core_init(&wire->core, wire->table.legs, legs) ||
         !ring_init(&wire->commands, COMMAND_RING, sizeof(struct command)) ||
-        !ring_init(&wire->events, EVENT_RING, sizeof(struct event)) || !byte_ring_init(&wire->datagrams, sip_ring_size))
+        !ring_init(&wire->events, EVENT_RING, sizeof(struct event)) || !byte_ring_init(&wire->datagrams, sip_ring_size) ||
+        !byte_ring_init(&wire->taps, TAP_RING))
         return ENOMEM;
     wire->core.emit = emit;
     wire->core.report = report;
     wire->core.retire = rooms_retire;
+    wire->core.tap = tap;
     wire->core.shell = wire;
     wire->core.wall = wall_offset();
+    wire->core.headers = wire->headers = headers_new(legs);
+    if (!wire->headers)
+        return ENOMEM;
     guard_init(&wire->guard, random_number());
     bans_init(&wire->bans, random_number());
     bans_init(&wire->slowed, random_number());
@@ -154,10 +165,12 @@ void wire_free(struct wire *wire) {
     ring_free(&wire->commands);
     ring_free(&wire->events);
     byte_ring_free(&wire->datagrams);
+    byte_ring_free(&wire->taps);
     sip_batch_free(wire->batch);
     free((void *)wire->leg_used);
     free(wire->room_used);
     free(wire->sockets);
+    headers_free(wire->headers, wire->table.capacity);
     leg_table_close(&wire->table);
     munmap(wire, sizeof *wire);
 }

@@ -100,6 +100,18 @@ int wire_leg_mode(struct wire *wire, const struct wire_leg *leg, uint32_t mode, 
 int wire_leg_close(struct wire *wire, const struct wire_leg *leg);
 int wire_leg_statistics(struct wire *wire, const struct wire_leg *leg, struct wire_statistics *statistics);
 uint32_t wire_leg_drops(struct wire *wire, const struct wire_leg *leg, uint32_t *counts, uint32_t size);
+/* The headers of its last RTP packets into `records` of 16 bytes each, WIRE_HEADER_RECORDS at most; gives how many, and
+ * in `last` when the newest one was, CLOCK_MONOTONIC in ns. */
+enum { WIRE_HEADER_RECORDS = 1024, WIRE_HEADER_SIZE = 16 };
+uint32_t wire_leg_headers(struct wire *wire, const struct wire_leg *leg, void *records, uint64_t *last);
+/* Copies of a leg's packets, both ways, from now on. */
+int wire_leg_tap(struct wire *wire, const struct wire_leg *leg, int on);
+struct wire_tapped {
+    uint64_t at; /* CLOCK_MONOTONIC, ns */
+    uint32_t leg, generation, outward, length;
+    const void *data; /* valid until the next call */
+};
+int wire_tap_next(struct wire *wire, struct wire_tapped *tapped); /* 0: no more */
 uint32_t wire_legs_open(const struct wire *wire);
 const char *wire_mode_name(uint32_t mode); /* NULL: this build cannot set it */
 

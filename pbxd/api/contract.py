@@ -42,6 +42,14 @@ class Identity:
         return bool({"*", scope, scope.partition(":")[0] + ":*"} & self.scopes)
 
 
+class Attachment(BaseModel):
+    """An answer that is a file, not JSON."""
+
+    data: bytes
+    name: str
+    media_type: str
+
+
 class Part(Enum):
     """Where in a request the values of an argument come from; the names are those of a handler's arguments."""
 

@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
-from pbxd.api.contract import Context, Contract, Identity, Operation, Part
+from pbxd.api.contract import Attachment, Context, Contract, Identity, Operation, Part
 from pbxd.api.openapi import document
 from pbxd.errors import Denied, HouseError, Invalid, TooLarge, Unauthorized
 
@@ -96,6 +96,8 @@ class Surface(Generic[Context]):
                 arguments[part.value] = await _taken(part, model, request)
             async with asyncio.timeout(OPERATION_TIMEOUT_S):
                 result = await operation.handler(self._context, **arguments)
+            if isinstance(result, Attachment):
+                return _file_response(operation.status, result)
             return web.Response(status=operation.status) if result is None else json_response(operation.status, result)
 
         return handle
@@ -134,6 +136,11 @@ def json_response(
     """`content` as JSON."""
     text = content.model_dump_json() if isinstance(content, BaseModel) else json.dumps(content)
     return web.Response(status=status, text=text, content_type="application/json", headers=headers)
+
+
+def _file_response(status: int, file: Attachment) -> web.Response:
+    headers = {"Content-Disposition": f'attachment; filename="{file.name}"'}
+    return web.Response(status=status, body=file.data, content_type=file.media_type, headers=headers)
 
 
 def _headers_of(error: HouseError) -> dict[str, str]:

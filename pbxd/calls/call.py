@@ -28,6 +28,7 @@ from pbxd.sip.symbol import Symbol
 from pbxd.sip.timers import TimerHandle
 from pbxd.sip.transaction import ServerTransaction
 from pbxd.sip.uri import Uri
+from pbxd.trace import Topic
 
 log = logging.getLogger(__name__)
 
@@ -126,12 +127,12 @@ class Call:
     def start(self, caller: Leg, now: float) -> None:
         """The caller's leg is here. What happens to it comes next: `echo`, `ring` or `refuse`."""
         self.caller = caller
-        self._say(Change.STARTED)
+        self._say(Change.STARTED, now)
         self._later(self._facilities.limits.max_duration_s, CallEvent.TOO_LONG, now)
 
     def turn_away(self, reason: str, now: float) -> None:
         """There is no room for it: nothing but its record ever was."""
-        self._say(Change.STARTED)
+        self._say(Change.STARTED, now)
         self._end(CallEvent.REFUSED, End(Result.SERVER, 503, causes.CONGESTION, reason, "house"), now)
 
     def echo(self, now: float) -> None:
@@ -155,7 +156,7 @@ class Call:
         self.record.answered_at = self.wall(now)
         self.caller.answer(now)
         if self.state is CallState.TALKING:
-            self._say(Change.ANSWERED)
+            self._say(Change.ANSWERED, now)
 
     def ring(self, targets: Sequence[Target], clock: Callable[[], float]) -> None:
         """Rings all targets at once."""
@@ -192,7 +193,7 @@ class Call:
             self.caller.ring(status, now)
         if first and self.state is CallState.RINGING:
             self.record.ringing_at = self.wall(now)
-            self._say(Change.RINGING)
+            self._say(Change.RINGING, now)
 
     def leg_answered(self, leg: Leg, now: float) -> None:
         if leg is self.caller or (state := self._next(CallEvent.ANSWERED)) is None or self.caller is None:
@@ -211,7 +212,7 @@ class Call:
         self.caller.answer(now)
         if self.state is CallState.TALKING:
             self.bridge.connect()
-            self._say(Change.ANSWERED)
+            self._say(Change.ANSWERED, now)
 
     def leg_changed(self, leg: Leg, now: float) -> None:
         if self._next(CallEvent.CHANGED) is None or self.bridge is None:
@@ -219,7 +220,7 @@ class Call:
         self.bridge.mirror(leg, now)
         if self.bridge.held is not self._held:
             self._held = self.bridge.held
-            self._say(Change.HELD if self._held else Change.RESUMED)
+            self._say(Change.HELD if self._held else Change.RESUMED, now)
 
     def leg_fell_silent(self, leg: Leg, now: float) -> None:
         if self._held:
@@ -337,12 +338,13 @@ class Call:
         for leg in (self.caller, self.callee):
             if leg is not None:
                 leg.hangup(now, status=end.status, reason=causes.reason_q850(end.q850))
-        self._say(Change.ENDED)
+        self._say(Change.ENDED, now, f" by the {end.by}: {end.reason} ({end.status}, Q.850 {end.q850})")
         self._on_over(self)
         # What the call and its legs know of each other goes, so that they need not wait for the garbage collector
         self.caller = self.callee = self.bridge = self._early = self.stage = self._dial = None
 
-    def _say(self, change: Change) -> None:
+    def _say(self, change: Change, now: float, why: str = "") -> None:
+        self._facilities.tracer.note(self.record.id, Topic.STATE, change.value + why, now)
         self._facilities.bus.publish(CallChanged(change, self.record))
 
 

@@ -14,7 +14,7 @@ from pbxd.calls.admission import Refusal
 from pbxd.calls.causes import COMPLETED_ELSEWHERE
 from pbxd.calls.facilities import Facilities
 from pbxd.calls.info import Pressed
-from pbxd.calls.leg import Headers, Leg, LegOwner
+from pbxd.calls.leg import Headers, Leg, LegOwner, whose_doing
 from pbxd.calls.policy import OfferedAudio
 from pbxd.calls.record import CallRecord, LegRecord, Role
 from pbxd.directory.binding import read_q
@@ -27,6 +27,7 @@ from pbxd.sip.message import Request, Response
 from pbxd.sip.session import EndCause, Ending, SessionSettings
 from pbxd.sip.transaction import ServerTransaction
 from pbxd.sip.uri import Uri
+from pbxd.trace import Topic
 
 log = logging.getLogger(__name__)
 
@@ -155,6 +156,9 @@ class Dial:
             return
         self._legs.append(leg)
         self._record.legs.append(record)
+        tracer = self._facilities.tracer
+        tracer.joined(self._record.id, record.sip_call_id)
+        tracer.note(self._record.id, Topic.DECISION, f"rings {target.party} at {record.remote}", now)
 
     # ---- LegOwner
 
@@ -191,6 +195,8 @@ class Dial:
             self._legs.remove(leg)
         if not self._over:
             status = leg.record.sip_status or _STATUS_OF_CAUSE.get(ending.cause, 480)
+            text = f"{leg.record.party} at {leg.record.remote} {whose_doing(ending)} ({status})"
+            self._facilities.tracer.note(self._record.id, Topic.DECISION, text, now)
             self._refuse(Refused(status, ending), now)
 
     def _refuse(self, refused: Refused, now: float) -> None:

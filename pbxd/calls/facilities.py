@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -21,6 +21,7 @@ from pbxd.sip.lookup import ResolveError
 from pbxd.sip.session import SessionSettings, SessionTable
 from pbxd.sip.stack import Stack
 from pbxd.sip.uri import Uri
+from pbxd.trace import Sound, Topic
 
 
 class Network(Protocol):
@@ -55,6 +56,58 @@ class Hearer(Protocol):
     def pressed(self, digit: str, duration_ms: int, now: float) -> None:
         """A digit was heard: 0-9 * # A-D."""
 
+    def noticed(self, what: str, now: float) -> None:
+        """Anything that wire saw, in words."""
+
+    def listen(self) -> None:
+        """What is to be captured has changed."""
+
+    def sound_of(self, sip_call_ids: Container[str]) -> Sound | None:
+        """Its RTP so far, if it belongs to one of these dialogs."""
+
+
+class Tracer(Protocol):
+    """Told what becomes of a call, and why; must be quick, and must not raise. `name` is a call's id or the Call-ID of
+    one of its dialogs."""
+
+    def began(self, call_id: str, sip_call_id: str, account_id: str, now: float) -> None: ...
+
+    def joined(self, call_id: str, sip_call_id: str) -> None:
+        """Another dialog is the call's."""
+
+    def note(self, name: str, topic: Topic, text: str, now: float) -> None: ...
+
+    def listens(self, name: str) -> bool:
+        """Whether the sound of this dialog is to be captured."""
+
+    def sounded(self, name: str, sound: Sound) -> None:
+        """The media of a leg is over."""
+
+    def ended(self, call_id: str, now: float) -> None: ...
+
+
+class Untraced:
+    """A tracer that keeps nothing."""
+
+    def began(self, call_id: str, sip_call_id: str, account_id: str, now: float) -> None:
+        """Nothing is kept, here as in the rest."""
+
+    def joined(self, call_id: str, sip_call_id: str) -> None:
+        """Likewise."""
+
+    def note(self, name: str, topic: Topic, text: str, now: float) -> None:
+        """Likewise."""
+
+    def listens(self, name: str) -> bool:
+        """Never."""
+        return False
+
+    def sounded(self, name: str, sound: Sound) -> None:
+        """Likewise."""
+
+    def ended(self, call_id: str, now: float) -> None:
+        """Likewise."""
+
 
 @dataclass(frozen=True, slots=True)
 class CallLimits:
@@ -87,6 +140,7 @@ class Facilities:
     session: SessionSettings = field(default_factory=SessionSettings)
     language: str = "en-us"
     hearers: dict[tuple[int, int], Hearer] = field(default_factory=dict)
+    tracer: Tracer = field(default_factory=Untraced)
     refused: dict[Refusal, int] = field(default_factory=lambda: dict.fromkeys(Refusal, 0))
 
     def refuse(self, refusal: Refusal, source: str) -> None:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import replace
 from typing import Protocol
 
 from media.plan import Codec, MediaPlan
-from media.session import MediaSession
-from media.wire import WireError
+from media.session import MediaSession, MediaStatistics
+from media.wire import LegHeaders, WireError
 from pbxd.calls.facilities import Facilities
 from pbxd.calls.info import Pressed
 from pbxd.calls.negotiate import Endpoint, Negotiation, offered_audio
@@ -28,6 +28,7 @@ from pbxd.sip.sdp import Direction, SessionDescription
 from pbxd.sip.session import EndCause, Ending, Session, SessionSettings
 from pbxd.sip.transaction import ServerTransaction
 from pbxd.sip.uri import Uri
+from pbxd.trace import Sound, Topic
 
 log = logging.getLogger(__name__)
 
@@ -245,7 +246,7 @@ class Leg:
             self.session.ring(status, now, headers=headers)
             return
         try:
-            answer = self._answer_first_offer()
+            answer = self._answer_first_offer(now)
         except SdpError as error:
             self._break_off(now, str(error))
             return
@@ -260,18 +261,18 @@ class Leg:
             sdp = None
         else:
             try:
-                sdp = self._answer_first_offer()
+                sdp = self._answer_first_offer(now)
             except SdpError as error:
                 self._break_off(now, str(error))
                 return
         self.session.accept(sdp, now, headers=headers)
 
-    def _answer_first_offer(self) -> bytes:
+    def _answer_first_offer(self, now: float) -> bytes:
         assert self._first_offer is not None  # noqa: S101 - self.offered was read from it
         sdp, plan = self.negotiation.answer(self._first_offer, self.allowed, self.prefer, self.within)
         self._first_offer = None
         self._answered_sdp = True
-        self._apply(plan)
+        self._apply(plan, now)
         return sdp
 
     # ---- later
@@ -302,8 +303,34 @@ class Leg:
         self.record.ended_at = self.owner.wall(now)
         self._facilities.hearers.pop(self.media.key, None)
         self.media.close()
-        if self.plan is not None:
-            self.record.quality = _quality(self.media)
+        if self.plan is None:
+            return
+        seen, headers = self.media.statistics(), self.media.headers()
+        self.record.quality = _quality(seen)
+        name, tracer = self.record.sip_call_id, self._facilities.tracer
+        tracer.note(name, Topic.MEDIA, f"{self.record.role} over: {_heard(seen)}", now)
+        if headers.records and (sound := self._sound(headers, seen)) is not None:
+            tracer.sounded(name, sound)
+
+    def _sound(self, headers: LegHeaders, seen: MediaStatistics) -> Sound | None:
+        """None while its line has only one end."""
+        remote = seen.numbers.source or (self.plan.remote if self.plan else None)
+        return None if remote is None else Sound(self.media.local, remote, headers)
+
+    def sound_of(self, sip_call_ids: Container[str]) -> Sound | None:
+        """Its last RTP packets so far, if it is one of these dialogs."""
+        if self.record.sip_call_id not in sip_call_ids:
+            return None
+        return self._sound(self.media.headers(), self.media.statistics())
+
+    def listen(self) -> None:
+        """Has its packets captured, if that is wanted."""
+        name = self.record.sip_call_id
+        self.media.tap(name if self._facilities.tracer.listens(name) else None)
+
+    def noticed(self, what: str, now: float) -> None:
+        """Wire saw something of its media."""
+        self._facilities.tracer.note(self.record.sip_call_id, Topic.MEDIA, f"{self.record.role} {what}", now)
 
     def fell_silent(self, now: float) -> None:
         """Wire waited in vain."""
@@ -349,7 +376,7 @@ class Leg:
         try:
             offer = SessionDescription.parse(sdp)
             answer, plan = self.negotiation.answer(offer, self.allowed, self._codec_kept, self.within)
-            self._apply(plan)
+            self._apply(plan, now)
         except SdpError:
             self.session.refuse(488, now)
             return
@@ -379,7 +406,7 @@ class Leg:
 
     def _accept(self, sdp: bytes, now: float) -> bool:
         try:
-            self._apply(self.negotiation.accept(SessionDescription.parse(sdp)))
+            self._apply(self.negotiation.accept(SessionDescription.parse(sdp)), now)
         except SdpError as error:
             self._break_off(now, str(error))
             return False
@@ -391,14 +418,20 @@ class Leg:
         self.session.hangup(now, status=488, reason='SIP;cause=488;text="Not Acceptable Here"')
         self._end(Ending(EndCause.PROTOCOL, 488), now)
 
-    def _apply(self, plan: MediaPlan) -> None:
+    def _apply(self, plan: MediaPlan, now: float) -> None:
         """Raises `SdpError` (488) when wire cannot do it."""
         try:
             self.media.apply(plan)
+            self.listen()
         except WireError as error:
             raise SdpError("the media cannot be set up", 488) from error
+        if plan == self.plan:
+            return
         self.plan = plan
         self.record.codec = plan.codec.value
+        remote = "nowhere yet" if plan.remote is None else f"{plan.remote[0]} port {plan.remote[1]}"
+        ways = " and ".join(word for word, on in (("send", plan.sends), ("receive", plan.receives)) if on) or "hold"
+        self.noticed(f"agreed: {plan.codec.value}, {plan.ptime_ms} ms, with {remote}; we {ways}", now)
 
     def _end(self, ending: Ending, now: float) -> None:
         """Tells the owner, once. A far side that must be hung up because it makes no sense is not waited for."""
@@ -409,8 +442,7 @@ class Leg:
         self.owner.leg_ended(self, ending, now)
 
 
-def _quality(media: MediaSession) -> LegQuality:
-    seen = media.statistics()
+def _quality(seen: MediaStatistics) -> LegQuality:
     numbers = seen.numbers
     return LegQuality(
         packets_received=numbers.received,
@@ -422,6 +454,12 @@ def _quality(media: MediaSession) -> LegQuality:
         remote_loss_percent=None if seen.remote_loss is None else round(100 * seen.remote_loss, 2),
         mos=None if seen.mos is None else round(seen.mos, 2),
     )
+
+
+def _heard(seen: MediaStatistics) -> str:
+    drops = ", ".join(f"{name} {count}" for name, count in seen.drops.items()) or "nothing"
+    numbers = seen.numbers
+    return f"{numbers.received} packets came, {numbers.sent} went, {numbers.lost} were lost; dropped: {drops}"
 
 
 def whose_doing(ending: Ending) -> str:

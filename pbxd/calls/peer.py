@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from media.plan import Codec
 from pbxd.calls.identity import Caller, caller_of, claims_nobody
 from pbxd.directory.accounts import Directory
-from pbxd.directory.authentication import Authenticator, Outcome
+from pbxd.directory.authentication import Authenticator, Outcome, Reason
 from pbxd.directory.model import Account, Device, Trunk
 from pbxd.errors import Denied
 from pbxd.sip.flow import Flow
@@ -39,6 +39,7 @@ class Challenge:
     """The answer to who has not proven who they are."""
 
     status: int
+    reason: Reason
     headers: tuple[tuple[str, str], ...]
     phrase: str | None = None
 
@@ -62,7 +63,7 @@ def peer_of(
     account = directory.account_for_host(request.from_.uri.host)
     verdict = authenticator.check(request, account, flow, now)
     if verdict.outcome is not Outcome.PASS or verdict.device is None:
-        return Challenge(verdict.status, verdict.headers, verdict.phrase)
+        return Challenge(verdict.status, verdict.reason, verdict.headers, verdict.phrase)
     device = verdict.device
     if not claims_nobody(request) and not directory.owns(account, device, request.from_.uri.user or ""):
         raise Denied("From is not the authenticated phone's own")

@@ -11,6 +11,7 @@ from pbxd.directory.binding import is_ip, same_host
 from pbxd.sip.flow import Flow
 from pbxd.sip.message import Request, response_to
 from pbxd.sip.transaction import ServerTransaction
+from pbxd.trace import Topic
 
 
 class Registration:
@@ -29,19 +30,27 @@ class Registration:
         account = self._facilities.directory.account_for_host(to.host)
         verdict = self._authenticator.check(request, account, transaction.flow, now)
         if verdict.outcome is not Outcome.PASS or verdict.device is None:
-            challenge = Challenge(verdict.status, verdict.headers, verdict.phrase)
+            self._decide(request, f"not registered ({verdict.status}): {verdict.reason.value}", now)
+            challenge = Challenge(verdict.status, verdict.reason, verdict.headers, verdict.phrase)
             self._facilities.stack.challenge(transaction, challenge.response(request))
             return
         aor = self._facilities.directory.aor(account, to.user or "")
         if aor is None:
+            self._decide(request, f"not registered (403): there is no user {to.user}", now)
             self._answer(transaction, 403, now)
             return
         if self._leads_to_a_provider(request, transaction.flow):
+            self._decide(request, "not registered (403): the contact is a provider's address", now)
             self._answer(transaction, 403, now, reason="Contact Is Not Yours")
             return
         wall = self._facilities.wall(now)
         outcome = self._facilities.registrar.register(aor, verdict.device, request, transaction.flow, now, wall)
+        done = f"registered as {aor.user}" if outcome.status == 200 else f"not registered ({outcome.status})"
+        self._decide(request, f"{done}: {outcome.reason or verdict.reason.value}", now)
         self._answer(transaction, outcome.status, now, outcome.headers, outcome.reason)
+
+    def _decide(self, request: Request, text: str, now: float) -> None:
+        self._facilities.tracer.note(request.call_id, Topic.DECISION, text, now)
 
     def _leads_to_a_provider(self, request: Request, flow: Flow) -> bool:
         """A provider trusts us by our address. A phone that registers the provider's as its own would have calls to

@@ -57,6 +57,21 @@ class Reject:
 Route = ToUser | ToEcho | ToHouse | ToTrunk | Reject
 
 
+def described(found: Route) -> str:
+    """A route in words, for who asks why."""
+    match found:
+        case ToUser(user=user, extension=extension):
+            return f"{extension.number} rings the phones of user {user.name}"
+        case ToEcho(extension=extension):
+            return f"{extension.number} is an echo"
+        case ToHouse(extension=extension):
+            return f"the house itself answers {extension.number}: {extension.kind.value}"
+        case ToTrunk(trunk=trunk, number=number):
+            return f"a route leads to {number} by trunk {trunk.name}"
+        case Reject(status=status, reason=reason):
+            return f"no route ({status}): {reason}"
+
+
 class Numbers(Protocol):
     """What routing asks of the directory."""
 

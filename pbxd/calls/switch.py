@@ -19,7 +19,7 @@ from pbxd.calls.pager import MAX_BODY, Page
 from pbxd.calls.peer import Challenge, Peer, peer_of
 from pbxd.calls.record import CallRecord, Direction, LegRecord, Result, Role, Timeline
 from pbxd.calls.register import Registration
-from pbxd.calls.routing import Reject, Route, ToEcho, ToHouse, ToTrunk, ToUser, route
+from pbxd.calls.routing import Reject, Route, ToEcho, ToHouse, ToTrunk, ToUser, described, route
 from pbxd.calls.stage import Act
 from pbxd.calls.targets import targets_of
 from pbxd.directory.authentication import Authenticator
@@ -32,6 +32,7 @@ from pbxd.sip.message import Request, Response, response_to
 from pbxd.sip.stack import DropReason
 from pbxd.sip.transaction import Failure, ServerTransaction
 from pbxd.sip.uri import Uri
+from pbxd.trace import Topic
 
 log = logging.getLogger(__name__)
 
@@ -85,13 +86,17 @@ class Switch:
             self._serve(transaction, request, now)
         except ParseError as error:
             self._facilities.stack.unreadable(transaction.flow)
+            self._decide(request, f"refused with {error.status}: {error.reason}", now)
             self._reply(transaction, error.status, now, reason=error.reason)
         except Overloaded as error:
+            self._decide(request, f"refused with 503: {error.message}", now)
             reason = causes.reason_q850(causes.CONGESTION, error.message)  # RFC 6432
             self._reply(transaction, 503, now, headers=[("Retry-After", str(error.retry_after_s)), ("Reason", reason)])
         except HouseError as error:
+            self._decide(request, f"refused with {error.sip_status}: {error.message}", now)
             self._reply(transaction, error.sip_status, now)
         except Exception:
+            self._decide(request, "refused with 500: a fault of ours, see the log", now)
             log.exception("a %s could not be served", request.method)
             self._reply(transaction, 500, now)
 
@@ -152,6 +157,9 @@ class Switch:
     def _allow(self) -> str:
         return ", ".join(self._facilities.session.allow)
 
+    def _decide(self, request: Request, text: str, now: float) -> None:
+        self._facilities.tracer.note(request.call_id, Topic.DECISION, text, now)
+
     def _reply(
         self,
         transaction: ServerTransaction,
@@ -186,6 +194,7 @@ class Switch:
     def _peer(self, transaction: ServerTransaction, request: Request, now: float) -> Peer | None:
         found = peer_of(self._facilities.directory, self._authenticator, request, transaction.flow, now)
         if isinstance(found, Challenge):
+            self._decide(request, f"challenged with {found.status}: {found.reason.value}", now)
             self._facilities.stack.challenge(transaction, found.response(request))
             return None
         return found
@@ -236,12 +245,14 @@ class Switch:
                 self._admit_trunk(transaction, found)
             leg = self._caller_leg(call, peer, transaction, now)
         except Overloaded as error:
+            self._trace(record, peer, request, found, now)
             call.turn_away(error.message, now)
             raise
         if leg is None:
             return
         self.calls[record.id] = call
         record.legs.append(leg.record)
+        self._trace(record, peer, request, found, now)
         call.start(leg, now)
         try:
             self._connect(call, leg, found, peer, request, now)
@@ -249,8 +260,15 @@ class Switch:
             call.fail(now)
             raise
 
+    def _trace(self, record: CallRecord, peer: Peer, request: Request, found: Route, now: float) -> None:
+        tracer = self._facilities.tracer
+        tracer.began(record.id, request.call_id, record.account_id, now)
+        who = f"phone {peer.party}, by its password" if peer.device else f"trunk {peer.party}, by its address"
+        tracer.note(record.id, Topic.DECISION, f"the caller is {who}; {described(found)}", now)
+
     def _forget(self, call: Call) -> None:
         self.calls.pop(call.record.id, None)
+        self._facilities.tracer.ended(call.record.id, self._clock())
 
     def _reply_trying(self, transaction: ServerTransaction, now: float) -> None:
         self._facilities.stack.respond(transaction, response_to(transaction.request, 100), now)

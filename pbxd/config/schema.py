@@ -32,6 +32,7 @@ from pbxd.config.section import (
 )
 from pbxd.config.security import Security
 from pbxd.config.sound import Codecs, OwnCodecs
+from pbxd.config.tracing import Trace
 from pbxd.config.values import (
     Address,
     AddressField,
@@ -107,6 +108,9 @@ SCOPES = (
     "security:read",
     "security:write",
     "settings:read",
+    "trace:audio",
+    "trace:read",
+    "trace:write",
     "trunks:read",
 )
 
@@ -459,6 +463,7 @@ class Config(Section):
     mail: Mail = Field(default=Mail(), description="how mail leaves the house")
     outbox: Outbox = Field(default=Outbox(), description="mail and HTTP requests that must arrive")
     store: Store = Field(default=Store(), description="where records are kept")
+    trace: Trace = Field(default=Trace(), description="what is kept of each call to find out what went wrong")
 
     _sources: Mapping[str, Source] = PrivateAttr(default_factory=dict)
 

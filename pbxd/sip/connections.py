@@ -27,6 +27,7 @@ from pbxd.sip.flow import Destination, Flow, Outgoing, Transport
 from pbxd.sip.losses import Closing, Loss
 from pbxd.sip.message import Request, Response
 from pbxd.sip.stream import KeepAlive
+from pbxd.sip.tracer import SipTracer
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +65,7 @@ class Connections:
         admit: Callable[[str], bool] | None = None,
     ) -> None:
         self.closings = dict.fromkeys(Closing, 0)
+        self.tracer: SipTracer | None = None
         self.buffer = memoryview(bytearray(_READ_BYTES))
         self._receiver = receiver
         self._addresses = addresses
@@ -213,7 +215,10 @@ class Connections:
             connection.close(Closing.SLOW_READER)
             self._receiver.on_unsendable(outgoing, Loss.SLOW_READER)
             return
-        connection.used = time.monotonic()
+        connection.used = now = time.monotonic()
+        if self.tracer is not None:
+            flow = connection.flow
+            self.tracer.sip(True, outgoing.data, flow.transport.value, flow.local, flow.remote, now)
         stream.write(outgoing.data)
 
     def _send_when_open(self, key: Key, outgoing: Outgoing) -> None:
@@ -298,11 +303,14 @@ class Connections:
     def received(self, connection: Connection, data: bytes) -> None:
         now = time.monotonic()
         items = connection.parser.feed(data)
-        for item in items:
+        for item, raw in zip(items, connection.parser.raw, strict=True):
             if isinstance(item, KeepAlive):
                 self._hear_keep_alive(connection, item, now)
             else:
                 connection.used = now
+                if self.tracer is not None:
+                    flow = connection.flow
+                    self.tracer.sip(False, raw, flow.transport.value, flow.local, flow.remote, now)
                 self._receiver.on_message(item, connection.flow)
         if items:
             connection.heard = True

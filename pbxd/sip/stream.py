@@ -26,14 +26,16 @@ class StreamParser:
     thrown away, and the shell closes the connection after answering.
     """
 
-    __slots__ = ("_body_length", "_buffer", "_head", "_scanned", "needs_close")
+    __slots__ = ("_body_length", "_buffer", "_head", "_head_bytes", "_scanned", "needs_close", "raw")
 
     def __init__(self) -> None:
         self._buffer = bytearray()
         self._scanned = 0  # no empty line begins before this index
         self._head: Head | None = None  # read, its body still to come
+        self._head_bytes = b""
         self._body_length = 0
         self.needs_close = False
+        self.raw: list[bytes] = []  # of the last `feed`: what each of its results was read from
 
     @property
     def pending(self) -> int:
@@ -43,6 +45,7 @@ class StreamParser:
     def feed(self, data: bytes) -> list[Request | Response | ParseError | KeepAlive]:
         """Adds bytes and returns what is complete."""
         results: list[Request | Response | ParseError | KeepAlive] = []
+        self.raw = []
         if self.needs_close:
             return results
         self._buffer += data
@@ -51,6 +54,8 @@ class StreamParser:
             if result is None:
                 break
             results.append(result)
+            if isinstance(result, KeepAlive):
+                self.raw.append(b"")
         return results
 
     def _next_head(self) -> Request | Response | ParseError | KeepAlive | None:
@@ -65,6 +70,7 @@ class StreamParser:
                 return self._fail(error)
             self._scanned = max(0, len(buffer) - 2)
             return None
+        self._head_bytes = bytes(buffer[:body_start])
         head = read_head(bytes(buffer[:end]).removesuffix(b"\r"))
         del buffer[:body_start]
         self._scanned = 0
@@ -94,6 +100,8 @@ class StreamParser:
         body = bytes(self._buffer[:length])
         del self._buffer[:length]
         self._head = None
+        self.raw.append(self._head_bytes + body)
+        self._head_bytes = b""
         try:
             return assemble(head, body)
         except ParseError as error:
@@ -101,6 +109,7 @@ class StreamParser:
 
     def _fail(self, error: ParseError) -> ParseError:
         self.needs_close = True
+        self.raw.append((self._head_bytes + self._buffer)[:MAX_MESSAGE])
         self._buffer.clear()
         self._head = None
         return error

@@ -26,6 +26,7 @@ from pbxd.sip.lookup import Kind, Means
 from pbxd.sip.losses import Loss
 from pbxd.sip.message import Request, Response
 from pbxd.sip.overload import Overload, OverloadReason
+from pbxd.sip.tracer import SipTracer
 
 log = logging.getLogger(__name__)
 
@@ -113,6 +114,7 @@ class Transports:
         before `start`."""
         self.machine: Machine
         self._kernel = _KernelSource()
+        self._tracer: SipTracer | None = None
         self.addresses = Addresses(self._kernel, external=settings.external, local_nets=settings.local_nets)
         self.connections = Connections(self, self.addresses, settings.streams, settings.tls_contexts, admit)
         self.overload = Overload(settings.queue_delay_limit_s)
@@ -193,6 +195,10 @@ class Transports:
         """Call `hook(flow, now)` after a stream connection ended (the registrar's bindings on it lead nowhere)."""
         self._lost_hooks.append(hook)
 
+    def trace(self, tracer: SipTracer) -> None:
+        """Tell `tracer` of every message from now on."""
+        self._tracer = self.connections.tracer = tracer
+
     # ---- in
 
     def pump(self) -> None:
@@ -201,14 +207,17 @@ class Transports:
         now = time.monotonic()
         datagrams = self._sockets.sip_receive(_BATCH)
         self.overload.observe(OverloadReason.QUEUE_DELAY, now - datagrams[0][3] if datagrams else 0.0, now)
-        receive, admit = self.machine.receive, self._admit
+        receive, admit, tracer = self.machine.receive, self._admit, self._tracer
         self._sockets.hold()
         try:
             for data, index, remote, _, local_ip in datagrams:
                 try:
                     if admit is not None and not admit(remote[0]):
                         continue
-                    receive(data, self._flow(index, remote, local_ip), now)
+                    flow = self._flow(index, remote, local_ip)
+                    if tracer is not None:
+                        tracer.sip(False, data, Transport.UDP.value, flow.local, remote, now)
+                    receive(data, flow, now)
                 except Exception:
                     self.losses[Loss.FAULT] += 1
                     log.exception("a datagram of %s broke the stack", remote[0])
@@ -295,6 +304,7 @@ class Transports:
         destination = outgoing.destination
         flow = destination.flow
         if flow is not None and flow.socket:
+            self._show(outgoing, flow.local)
             number = self._send_along(flow, outgoing.data, destination.host, destination.port)
         else:
             try:
@@ -305,6 +315,7 @@ class Transports:
             if listener is None:
                 self.on_unsendable(outgoing, Loss.NO_SOCKET)
                 return
+            self._show(outgoing, self._locals[listener.index])
             number = self._sockets.sip_send(listener.index, outgoing.data, destination.host, destination.port)
         if number == 0:
             return
@@ -313,6 +324,12 @@ class Transports:
         else:
             log.debug("not sent to %s port %s: %s", destination.host, destination.port, os.strerror(number))
             self.on_unsendable(outgoing, Loss.NETWORK)
+
+    def _show(self, outgoing: Outgoing, local: tuple[str, int]) -> None:
+        if self._tracer is not None:
+            destination = outgoing.destination
+            remote = (destination.host, destination.port)
+            self._tracer.sip(True, outgoing.data, Transport.UDP.value, local, remote, time.monotonic())
 
     def _send_along(self, flow: Flow, data: bytes, host: str, port: int) -> int:
         """From the address the flow came to (RFC 3581 §4). When that is no longer ours, any other may still arrive."""

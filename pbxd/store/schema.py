@@ -287,6 +287,19 @@ allowed_networks = Table(
     Column("created_at", Float, nullable=False),
 )
 
+trace_segments = Table(
+    "trace_segments",
+    METADATA,
+    _id(),
+    _account(strict=False),
+    Column("started_at", Float, nullable=False),
+    Column("ended_at", Float, nullable=False, index=True),  # of the last call
+    Column("calls", Integer, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("names", LargeBinary, nullable=False),  # pbxd.trace.segment.checksums
+    Column("data", LargeBinary, nullable=False),  # pbxd.trace.segment.compress
+)
+
 meta = Table(
     "meta",
     METADATA,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from pbxd.api.access import Access
 from pbxd.api.contract import Identity
 from pbxd.api.health import Health, health_routes
-from pbxd.api.house import HOUSE, Door, House, RegisteredContact, TrunkRow
+from pbxd.api.house import HOUSE, Door, House, RegisteredContact, Tracing, TrunkRow
 from pbxd.api.server import Server
 from pbxd.api.surface import Surface
 from pbxd.calls.record import CallChanged, CallRecord, Change, Direction, LegQuality, LegRecord, Result, Role
@@ -23,10 +24,14 @@ from pbxd.events import Bus
 from pbxd.metrics import Metrics
 from pbxd.outbox import Outbox, Request, Rules
 from pbxd.services.cdr import CallRecords
+from pbxd.services.traces import Keeping, Network, Traces
 from pbxd.store import Store, sqlite_url
+from pbxd.trace import Recorder, Topic, TraceLimits
+from pbxd.trace.tape import Packet
 from tests.api.client import Answer, Client, serving
 from tests.outbox.keeping import MemoryKeeper, ScriptedSender
 
+RTP = bytes.fromhex("80000001000000a0cafecafe") + b"\x11" * 160
 WALL = 1_790_000_100.0
 NOW = 50.0
 START = "2026-09-21T14:13:20Z"  # 1_790_000_000
@@ -34,6 +39,14 @@ KEYS = {
     "admin-key": Identity("admin", "acc_1", frozenset({"*"})),
     "reader-key": Identity("reader", "acc_1", frozenset({"calls:read"})),
 }
+
+
+INVITE = (
+    b"INVITE sip:600@127.0.0.1 SIP/2.0\r\nCall-ID: abc@phone\r\n"
+    b'Authorization: Digest username="1001", response="0123456789abcdef0123456789abcdef"\r\n'
+    b"CSeq: 1 INVITE\r\n\r\n"
+)
+DROPS = {"wire": {"late": 3, "elsewhere": 0}, "stack": {"stray_response": 2}}
 
 
 class CallsOnATable:
@@ -133,7 +146,27 @@ async def outbox() -> Outbox:
 
 
 @pytest.fixture
-async def client(records: CallRecords, calls: CallsOnATable, outbox: Outbox) -> AsyncIterator[Client]:
+def recorder() -> Recorder:
+    """One call in memory: an INVITE and a decision."""
+    recorder = Recorder(lambda now: WALL - 100 + now)
+    recorder.sip(False, INVITE, "UDP", ("127.0.0.1", 5060), ("127.0.0.1", 5062), 100.0)
+    recorder.began("call_1", "abc@phone", "acc_1", 100.0)
+    recorder.note("call_1", Topic.DECISION, "600 is an echo", 100.25)
+    return recorder
+
+
+@pytest.fixture
+async def traces(tmp_path: Path, recorder: Recorder) -> AsyncIterator[Traces]:
+    store = await Store.open(sqlite_url(tmp_path / "traces.db"))
+    network = Network(lambda _: "127.0.0.1", lambda _: (), lambda: WALL)
+    yield Traces(recorder, store, network, Keeping(), "acc_1")
+    await store.close()
+
+
+@pytest.fixture
+async def client(
+    records: CallRecords, calls: CallsOnATable, outbox: Outbox, recorder: Recorder, traces: Traces
+) -> AsyncIterator[Client]:
     phones = TwoPhones()
     house = House(
         calls=calls,
@@ -147,6 +180,7 @@ async def client(records: CallRecords, calls: CallsOnATable, outbox: Outbox) -> 
         reset_admin=_new_admin_key,
         now=lambda: NOW,
         door=cast(Door, None),  # has tests of its own
+        tracing=Tracing(traces, recorder, lambda: DROPS, WALL, lambda: 100.0),
     )
     async with serving(Server([Surface(HOUSE, house, Access(KEYS.get).identify)])) as (client, _):
         yield client
@@ -367,3 +401,94 @@ async def test_health_says_what_is_wrong_and_metrics_need_no_key() -> None:
         scraped = await client.get("/metrics")
         assert scraped.headers["Content-Type"].startswith("text/plain; version=0.0.4")
         assert b"pbxd_calls 5.0" in scraped.body
+
+
+async def test_a_trace_is_told_by_call_and_by_dialog_with_secrets_masked(client: Client) -> None:
+    answer = await client.get("/house/v1/calls/call_1/trace", key="admin-key")
+    assert (await client.get("/house/v1/calls/abc%40phone/trace", key="admin-key")).json == answer.json
+    trace = answer.json
+    assert (trace["id"], trace["names"], trace["ended_at"], trace["next"]) == (
+        "call_1",
+        ["call_1", "abc@phone"],
+        None,
+        2,
+    )
+    invite, decision = trace["entries"]
+    assert (invite["kind"], invite["text"], invite["remote"]) == ("sip", "INVITE 600", "UDP:127.0.0.1:5062")
+    assert "0123456789abcdef" not in answer.body.decode()
+    assert f'response="{"*" * 32}"' in invite["message"]
+    assert (decision["kind"], decision["text"], decision["message"]) == ("decision", "600 is an echo", None)
+    later = await client.get("/house/v1/calls/call_1/trace?after=1", key="admin-key")
+    assert [entry["number"] for entry in later.json["entries"]] == [1]
+
+
+async def test_whoever_follows_a_trace_is_told_at_once(traces: Traces, recorder: Recorder) -> None:
+    question = asyncio.create_task(traces.news("call_1", 2, 60.0))
+    await asyncio.sleep(0)
+    assert not question.done()
+    recorder.note("abc@phone", Topic.MEDIA, "caller latched", 100.5)
+    async with asyncio.timeout(10):
+        await question
+        await traces.news("call_1", 2, 60.0)  # there is one already
+    recorder.ended("call_1", 101.0)
+    async with asyncio.timeout(10):
+        await traces.news("call_1", 9, 60.0)  # there will be none
+
+
+async def test_nothing_new_is_an_answer_too(client: Client) -> None:
+    answer = await client.get("/house/v1/calls/call_1/trace?after=2&wait_s=0.01", key="admin-key")
+    assert (answer.json["entries"], answer.json["next"]) == ([], 2)
+
+
+async def test_a_capture_is_a_file(client: Client) -> None:
+    answer = await client.get("/house/v1/calls/call_1/pcap", key="admin-key")
+    assert answer.headers["Content-Type"] == "application/vnd.tcpdump.pcap"
+    assert answer.headers["Content-Disposition"] == 'attachment; filename="call_1.pcap"'
+    assert answer.body[:4] == bytes.fromhex("4d3cb2a1")
+
+
+async def test_who_may_only_read_calls_sees_no_trace(client: Client) -> None:
+    for path in ("/calls/call_1/trace", "/calls/call_1/pcap", "/drops", "/debug"):
+        assert (await client.get("/house/v1" + path, key="reader-key")).status == 403
+    assert _refusal(await client.get("/house/v1/calls/nothing/trace", key="admin-key")) == (404, "not_found")
+
+
+async def test_drops_are_listed_with_their_total(client: Client) -> None:
+    answer = (await client.get("/house/v1/drops", key="admin-key")).json
+    assert answer["total"] == 5
+    assert {"layer": "wire", "reason": "elsewhere", "count": 0} in answer["drops"]
+
+
+async def test_debug_is_switched_on_and_off(client: Client, recorder: Recorder) -> None:
+    body = {"target": "192.0.2.7", "seconds": 60}
+    on = await client.ask("POST", "/house/v1/debug", key="admin-key", json=body)
+    silent = {"audio": False, "packets": 0, "missed": 0}
+    assert on.json["switches"] == [
+        {"target": "192.0.2.7", "kind": "address", "seconds_left": 60.0, "messages": 0, **silent}
+    ]
+    assert list(recorder.switches) == ["192.0.2.7"]
+    off = await client.ask("DELETE", "/house/v1/debug/192.0.2.7", key="admin-key")
+    assert off.json == {"switches": []}
+    assert _refusal(await client.ask("DELETE", "/house/v1/debug/192.0.2.7", key="admin-key")) == (404, "not_found")
+    bad = await client.ask("POST", "/house/v1/debug", key="admin-key", json={"target": "two words"})
+    assert _refusal(bad)[0] == 400
+
+
+async def test_sound_is_captured_only_where_it_may_be(client: Client, recorder: Recorder) -> None:
+    wish = {"target": "call_1", "seconds": 60, "audio": True}
+    answer = await client.ask("POST", "/house/v1/debug", key="admin-key", json=wish)
+    assert _refusal(answer)[0] == 403
+    assert "trace.audio" in answer.json["error"]["message"]
+    assert recorder.switches == {}
+    recorder.limits = TraceLimits(sound=1000)
+    answer = await client.ask("POST", "/house/v1/debug", key="admin-key", json=wish)
+    assert [row["audio"] for row in answer.json["switches"]] == [True]
+    for number in range(4):
+        packet = Packet(100.0 + number / 50, number % 2 == 1, ("127.0.0.1", 4000), ("127.0.0.1", 4002), RTP)
+        recorder.heard("abc@phone", packet)
+        recorder.heard("another@phone", packet)
+    answer = await client.ask("GET", "/house/v1/debug", key="admin-key")
+    assert [(row["packets"], row["missed"]) for row in answer.json["switches"]] == [(3, 1)]
+    capture = await client.ask("GET", "/house/v1/debug/call_1/pcap", key="admin-key")
+    assert (capture.status, capture.body.count(RTP)) == (200, 3)
+    assert _refusal(await client.ask("GET", "/house/v1/debug/1001/pcap", key="admin-key")) == (404, "not_found")

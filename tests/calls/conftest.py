@@ -10,6 +10,7 @@ import pytest_asyncio
 from pbxd.directory.accounts import Directory
 from pbxd.store import Store, sqlite_url
 from tests.calls.house import WALL, House, config_in
+from tests.calls.ladders import traces_tell_the_truth
 from tests.clients.block import Block
 from tests.wire import Wire
 
@@ -21,6 +22,7 @@ async def house(tmp_path: Path, block: Block) -> AsyncIterator[House]:
     directory = await Directory.load(store, config, WALL)
     house = House(Wire(), directory, store, config, block.rtp_pool(), tmp_path)
     yield house
+    traces_tell_the_truth(house)
     house.facilities.media.close()
     house.mover.close()
     await store.close()

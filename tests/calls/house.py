@@ -27,12 +27,14 @@ from pbxd.directory.model import Aor, ExtensionKind
 from pbxd.directory.registrar import Registrar
 from pbxd.events import Bus
 from pbxd.sip.digest import NonceBook
-from pbxd.sip.flow import Destination, Flow, Transport
+from pbxd.sip.flow import Destination, Flow, Outgoing, Transport
 from pbxd.sip.headers import NameAddr
 from pbxd.sip.message import Request, parse_message
 from pbxd.sip.session import Session, SessionTable
+from pbxd.sip.stack import Stack
 from pbxd.sip.uri import Uri
 from pbxd.store import Store
+from pbxd.trace import Recorder, Recording
 from tests.sip.party import Call, Party
 from tests.wire import Host, Wire
 
@@ -90,6 +92,31 @@ def at_once(work: Callable[[], list[Sound]], done: Callable[[list[Sound] | Excep
     done(result)
 
 
+class TracedStack:
+    """The stack as a node that shows its messages to a recorder, as the transports do."""
+
+    def __init__(self, stack: Stack, trace: Recorder, wire: Wire, address: tuple[str, int]) -> None:
+        self._stack = stack
+        self._trace = trace
+        self._wire = wire
+        self._address = address
+        self.timer = stack.timer
+        self.handle_timer = stack.handle_timer
+        self.transport_failed = stack.transport_failed
+
+    def receive(self, data: bytes, flow: Flow, now: float) -> None:
+        self._trace.sip(False, data, flow.transport.value, self._address, flow.remote, now)
+        self._stack.receive(data, flow, now)
+
+    def take_outgoing(self) -> list[Outgoing]:
+        taken = self._stack.take_outgoing()
+        for outgoing in taken:
+            to = outgoing.destination
+            remote = (to.host, to.port)
+            self._trace.sip(True, outgoing.data, to.transport.value, self._address, remote, self._wire.now)
+        return taken
+
+
 class House(Host):
     """The house as a host. `said` are the changes of all calls, `records` the calls that ended, as they ended."""
 
@@ -97,7 +124,8 @@ class House(Host):
         self, wire: Wire, directory: Directory, store: Store, config: Config, ports: PortPool, folder: Path
     ) -> None:
         self.stack = wire.stack("house")
-        super().__init__(wire, "house", self.stack)
+        self.trace = Recorder(lambda now: WALL + now)
+        super().__init__(wire, "house", TracedStack(self.stack, self.trace, wire, wire.next_address))
         self.bus = Bus()
         self.said: list[Change] = []
         self.records: list[CallRecord] = []
@@ -121,6 +149,7 @@ class House(Host):
             clock=lambda: wire.now,
             wall=lambda now: WALL + now,
             limits=CallLimits(ring_timeout_s=30, max_duration_s=600),
+            tracer=self.trace,
         )
         authenticator = Authenticator(directory, NonceBook(b"secret"), b"secret", ("SHA-256", "MD5"), self.bus)
         self.acts: dict[ExtensionKind, MakeAct] = {}
@@ -171,6 +200,12 @@ class House(Host):
             now = self.wire.now
             outcome = self.registrar.register(Aor(account.id, user), device, request, flow, now, WALL + now)
             assert outcome.status == 200
+
+    def recording(self, name: str | None = None) -> Recording:
+        """The trace of a call; of the one that ended, where no other is named."""
+        track = self.trace.find(name or self.record.id)
+        assert track is not None
+        return Recording.of(track, lambda _: self.address[0])
 
     def empty(self) -> bool:
         """Whether nothing is left of any call: no call, session, port, hearer."""

@@ -166,9 +166,13 @@ class House:
 
     def get(self, path: str) -> Any:
         """GET a JSON document of the house API."""
+        return json.loads(self.fetch(path))
+
+    def fetch(self, path: str) -> bytes:
+        """GET anything of the house API."""
         request = urllib.request.Request(self.http + path, headers={"X-API-Key": ADMIN_KEY})
         with urllib.request.urlopen(request, timeout=5) as answer:
-            return json.load(answer)
+            return bytes(answer.read())
 
     def _list(self, path: str) -> list[Json]:
         document = self.get(path)

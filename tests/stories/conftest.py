@@ -1,4 +1,7 @@
-"""What a story stands on: one house per worker for all that leaves it as it was, or a house of its own."""
+"""What a story stands on: one house per worker for all that leaves it as it was, or a house of its own.
+
+And who watches: at the end of each story the ladders of its calls are compared with what tshark saw of the wire.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
@@ -10,6 +13,7 @@ import pytest
 from tests.clients.block import leased_block
 from tests.clients.house import House
 from tests.clients.lab import Lab, eventually
+from tests.clients.witness import CannotWatch, Witness, moment
 
 NewHouse = Callable[..., House]
 
@@ -21,11 +25,22 @@ def worker_house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         yield house
 
 
+@pytest.fixture(scope="session")
+def witness() -> Iterator[Witness | None]:
+    """Who watches the wire for this worker; None where nobody may."""
+    with ExitStack() as stack:
+        try:
+            yield stack.enter_context(Witness())
+        except CannotWatch:
+            yield None
+
+
 @pytest.fixture
-def house(worker_house: House) -> Iterator[House]:
+def house(worker_house: House, witness: Witness | None) -> Iterator[House]:
     """The worker's house, without calls and bindings before and after."""
     if not worker_house.is_running():
         worker_house.start()
+    since = moment()
     yield worker_house
     assert worker_house.is_running(), f"the house died: {worker_house.log()[-4000:]}"
     try:
@@ -35,6 +50,8 @@ def house(worker_house: House) -> Iterator[House]:
             worker_house.hang_up(call["id"])
     for extension in {binding["aor"] for binding in worker_house.registrations()}:
         worker_house.forget(extension)
+    if witness is not None:
+        witness.confirms(worker_house, since)
 
 
 @pytest.fixture
@@ -45,15 +62,23 @@ def lab(house: House) -> Iterator[Lab]:
 
 
 @pytest.fixture
-def new_house(tmp_path: Path) -> Iterator[NewHouse]:
+def new_house(tmp_path: Path, witness: Witness | None) -> Iterator[NewHouse]:
     """Makes houses of the story's own: `new_house(**{"calls.rtp_timeout_s": 2})` starts one."""
     with ExitStack() as stack:
 
         def make(folder: Path | None = None, **settings: Any) -> House:
             block = stack.enter_context(leased_block())
-            return stack.enter_context(House(block, folder or tmp_path, settings))
+            house = stack.enter_context(House(block, folder or tmp_path, settings))
+            if witness is not None:
+                stack.callback(_confirm, witness, house, moment())
+            return house
 
         yield make
+
+
+def _confirm(witness: Witness, house: House, since: str) -> None:
+    if house.is_running():
+        witness.confirms(house, since)
 
 
 @pytest.fixture

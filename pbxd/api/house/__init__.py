@@ -2,9 +2,31 @@
 
 collaborators  what it works with      views  what it says and takes      operations  what it does
 deliveries     what it does with the outbox      door  what it does with bans
+tracing        what it lets see of itself
 """
 
-from pbxd.api.house.collaborators import Door, House, LiveCalls, Phones, RegisteredContact, Registrations, TrunkRow
+from pbxd.api.house import tracing
+from pbxd.api.house.collaborators import (
+    Door,
+    House,
+    LiveCalls,
+    Phones,
+    RegisteredContact,
+    Registrations,
+    Tracing,
+    TrunkRow,
+)
 from pbxd.api.house.door import HOUSE
 
-__all__ = ["HOUSE", "Door", "House", "LiveCalls", "Phones", "RegisteredContact", "Registrations", "TrunkRow"]
+__all__ = [
+    "HOUSE",
+    "Door",
+    "House",
+    "LiveCalls",
+    "Phones",
+    "RegisteredContact",
+    "Registrations",
+    "Tracing",
+    "TrunkRow",
+    "tracing",
+]

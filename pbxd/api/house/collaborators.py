@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,6 +15,8 @@ from pbxd.directory.evidence import Misconfigured
 from pbxd.directory.model import PhoneEntry
 from pbxd.outbox import Outbox
 from pbxd.services.cdr import CallRecords
+from pbxd.services.traces import Traces
+from pbxd.trace import Recorder
 
 
 class LiveCalls(Protocol):
@@ -103,6 +105,17 @@ class Door(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Tracing:
+    """What these operations work with. `drops` gives counts by layer and reason, `now` is the recorder's clock."""
+
+    traces: Traces
+    recorder: Recorder
+    drops: Callable[[], Mapping[str, Mapping[str, int]]]
+    started_at: float
+    now: Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True)
 class House:
     """The collaborators. `wall` is the time in seconds since the epoch, `now` monotonic."""
 
@@ -117,3 +130,4 @@ class House:
     now: Callable[[], float]
     outbox: Outbox
     door: Door
+    tracing: Tracing

@@ -11,6 +11,7 @@
 enum { LEGS = 8, ROUNDS = 400, SAMPLES = 160 };
 
 static struct wire *wire;
+static int listened;
 static struct wire_leg legs[LEGS];
 static int phone;
 static uint16_t phone_port;
@@ -54,9 +55,22 @@ static void look(int number) {
     if (wire_leg_statistics(wire, &legs[number], &statistics) == 0)
         CHECK(statistics.lost <= statistics.expected && statistics.received <= statistics.expected);
     wire_leg_drops(wire, &legs[number], drops, DROP_COUNT);
+    uint64_t last;
+    static uint8_t headers[WIRE_HEADER_RECORDS * WIRE_HEADER_SIZE];
+    wire_leg_headers(wire, &legs[number], headers, &last);
     for (uint32_t drop = 0; drop < wire_drop_count(); drop++)
         CHECK(wire_drops(wire, drop) < UINT32_MAX);
     CHECK(wire_lateness(wire, 0) < UINT32_MAX && wire_packets_sent(wire) < UINT32_MAX);
+}
+
+static void listen_in(int round) {
+    struct wire_tapped tapped;
+    CHECK_IS(wire_leg_tap(wire, &legs[round * 3 % LEGS], round % 4 != 0), 0);
+    while (wire_tap_next(wire, &tapped)) {
+        CHECK_IS(((const uint8_t *)tapped.data)[0], 0x80);
+        CHECK(tapped.leg < 2 * LEGS && tapped.length == RTP_HEADER + SAMPLES);
+        listened++;
+    }
 }
 
 static void collect(void) {
@@ -118,6 +132,7 @@ int main(void) {
         }
         sendto(phone, "OPTIONS", 7, 0, (struct sockaddr *)&signalling, sizeof signalling);
         guard(round);
+        listen_in(round);
         int again = round % LEGS;
         CHECK_IS(wire_leg_close(wire, &legs[again]), 0);
         open_leg(again);
@@ -128,5 +143,5 @@ int main(void) {
     wire_free(wire);
     close(phone);
     printf("%d heard\n", heard);
-    return heard ? 0 : 1;
+    return heard && listened ? 0 : 1;
 }
