@@ -8,7 +8,7 @@ smtp  web the two that touch the network                   outbox    the thin sh
 
 from pbxd.outbox.item import Item, Kind, Parcel, State
 from pbxd.outbox.keeper import Keeper, KeeperError
-from pbxd.outbox.letter import Attachment, Letter
+from pbxd.outbox.letter import Attachment, Letter, compose_test
 from pbxd.outbox.outbox import Outbox
 from pbxd.outbox.request import Request
 from pbxd.outbox.schedule import Rules
@@ -31,4 +31,5 @@ __all__ = [
     "SmtpSender",
     "State",
     "WebSender",
+    "compose_test",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -64,6 +65,14 @@ class SmtpSender:
 
     async def hand_in(self, to: str, message: bytes) -> Verdict:
         """Hand in `message` for one recipient. Delivered is only what the server took with a 250 after the last dot."""
+        return await self._converse(lambda smtp: _handed_in(smtp, self.server.sender, to, message))
+
+    async def knock(self, to: str) -> Verdict:
+        """Everything but the message: connect, secure, log in, name sender and recipient, and take that back (RSET,
+        RFC 5321 §4.1.1.5). Delivered means that the server would take a mail for `to`."""
+        return await self._converse(lambda smtp: _let_in(smtp, self.server.sender, to))
+
+    async def _converse(self, act: Callable[[aiosmtplib.SMTP], Awaitable[Verdict]]) -> Verdict:
         smtp = aiosmtplib.SMTP(
             hostname=self.server.host,
             port=self.server.port,
@@ -77,7 +86,7 @@ class SmtpSender:
         )
         try:
             async with asyncio.timeout(self.server.timeout_s * PATIENCE):
-                verdict = await _connected(smtp) or await _handed_in(smtp, self.server.sender, to, message)
+                verdict = await _connected(smtp) or await act(smtp)
         except TimeoutError:
             smtp.close()
             return temporary("the mail server takes too long", everyone=True)
@@ -118,8 +127,26 @@ async def _greet(smtp: aiosmtplib.SMTP) -> None:
 
 
 async def _handed_in(smtp: aiosmtplib.SMTP, sender: str, to: str, message: bytes) -> Verdict:
-    try:
+    async def send() -> str:
         _, said = await smtp.sendmail(sender, [to], message)
+        return said
+
+    return await _judged(send)
+
+
+async def _let_in(smtp: aiosmtplib.SMTP, sender: str, to: str) -> Verdict:
+    async def ask() -> str:
+        await smtp.mail(sender)
+        answer = await smtp.rcpt(to)
+        await smtp.rset()
+        return answer.message
+
+    return await _judged(ask)
+
+
+async def _judged(act: Callable[[], Awaitable[str]]) -> Verdict:
+    try:
+        said = await act()
     except aiosmtplib.SMTPTimeoutError:
         return temporary("the mail server stalls", everyone=True)
     except aiosmtplib.SMTPRecipientsRefused as error:
