@@ -235,6 +235,7 @@ class App:
         _measure_outbox(metrics, self.deliveries.outbox)
         metrics.counters("http_requests", "HTTP requests", ["status"], lambda: self.server.requests)
         metrics.histogram("loop_lag_seconds", "How late the event loop ran what was due", self._lag.reading)
+        metrics.gauge("tasks", "Asyncio tasks", lambda: len(asyncio.all_tasks()))
         metrics.counter("event_listener_failures", "Listeners that raised", lambda: self.bus.failures)
         metrics.counter("log_lines_dropped", "Log lines lost", lambda: self._logs.dropped if self._logs else 0)
 
@@ -243,6 +244,8 @@ def _measure_telephony(metrics: Metrics, telephony: Telephony) -> None:
     stack, wire, transports = telephony.stack, telephony.wire, telephony.transports
     metrics.counter("certificate_reloads", "Certificates taken up while running", lambda: _tls(telephony)[0])
     metrics.counter("certificate_failures", "Changed certificates that were no good", lambda: _tls(telephony)[1])
+    metrics.gauges("certificate_expires_timestamp_seconds", "When the first certificate expires", [], lambda:
+        {(): telephony.tls.expires.timestamp()} if telephony.tls else {})  # fmt: skip
     metrics.gauge("calls", "Calls that are up", lambda: len(telephony.switch.calls))
     metrics.counters("calls_refused", "Calls not let in", ["reason"], lambda: telephony.switch.refused)
     metrics.counters("sip_auth_failures", "Credentials that proved nothing", ["reason"], lambda:
