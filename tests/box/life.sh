@@ -140,8 +140,8 @@ hung() {
 
 # As README, "The log", has it.
 logged() {
-	mkdir -p /etc/systemd/system/pbxd.service.d
-	printf '[Service]\nLogsDirectory=pbxd\nStandardError=append:/var/log/pbxd/pbxd.log\n' \
+	mkdir -p /etc/systemd/system/pbxd.service.d /var/log/pbxd
+	printf '[Service]\nStandardError=append:/var/log/pbxd/pbxd.log\n' \
 		> /etc/systemd/system/pbxd.service.d/log.conf
 	cp /opt/pbxd/current/etc/logrotate/pbxd /etc/logrotate.d/
 	systemctl daemon-reload
