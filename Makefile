@@ -76,7 +76,7 @@ uninstall:
 	@DESTDIR="$(DESTDIR)" sh systemd/install.sh $@
 
 clean-root-test:
-	@WHAT="$(WHAT)" sh tests/box/clean_root.sh
+	@WHAT="$(WHAT)" TESTS="$(TESTS)" sh tests/box/clean_root.sh
 
 setup: $(VENV)/installed
 setup-test: $(VENV)/installed-test

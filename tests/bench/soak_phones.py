@@ -23,6 +23,7 @@ PATIENCE_S = 20.0
 RINGING_S = 0.1
 PACKET_S = 0.1  # sound is sent now and then: what is watched is what it leaves behind
 RTP_HEAD = bytes((0x80, 0))
+SIP_BEGINNINGS = (b"SIP/2.0 ", b"INVITE ", b"ACK ", b"BYE ", b"CANCEL ", b"OPTIONS ", b"UPDATE ")
 SILENCE = b"\xff" * 160
 
 
@@ -67,8 +68,8 @@ class Line(asyncio.DatagramProtocol):
         self.port = transport.get_extra_info("sockname")[1]
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        if not data.strip():
-            return
+        if not data.startswith(SIP_BEGINNINGS):
+            return  # a keep-alive, or RTCP for a neighbouring port
         message = RawMessage.parse(data)
         call = message["Call-ID"]
         if call in self._heard:

@@ -5,6 +5,7 @@
 #   make clean-root-test WHAT=tests       `make test` as a whole, in the same kind of root
 #   make clean-root-test WHAT="life tests"
 #
+#   TESTS    which tests (tests), such as tests/stories
 #   WORK     where the root is made (var/clean-root); the Debian base in it is kept for the next time
 #   KEEP=1   leaves the root there when all is done, to look into
 #   DEBIAN   the archive (http://deb.debian.org/debian), SUITE the release (bookworm)
@@ -123,6 +124,7 @@ live() {
 	cat "$WORK/undone.log"
 	grep -q "the upgrade was undone" "$WORK/undone.log" || fail "nothing says that the upgrade was undone"
 	boxed sh /srv/box/life.sh undone
+	boxed sh /srv/box/life.sh gone_back
 	boxed sh /srv/box/life.sh restored
 	boxed sh /srv/box/life.sh hung
 	online apt-get install -y -qq --no-install-recommends logrotate > "$WORK/logrotate.log" 2>&1 || fail "no logrotate"
@@ -139,7 +141,7 @@ tests() {
 	say "make setup-test ..."
 	online make setup-test || fail "the set-up failed"
 	say "make test ..."
-	boxed make test || fail "make test failed"
+	boxed make test TESTS="${TESTS:-tests}" || fail "make test failed"
 }
 
 # The shell reads a script as it goes: as a function it may be edited while it runs.

@@ -3,7 +3,7 @@
 # that is not so ends it with a sentence.
 #
 #   life.sh change newer|broken    the sources become those of another release
-#   life.sh installed|upgraded|undone|restored|hung|logged|removed|purged
+#   life.sh installed|upgraded|undone|gone_back|restored|hung|logged|removed|purged
 set -eu
 
 DATA=/var/lib/pbxd
@@ -93,6 +93,7 @@ installed() {
 	must "systemctl reload pbxd" systemctl reload pbxd
 	is "the process after a reload" "$before" "$(main_pid)"
 	release > $SEEN/release
+	release > $SEEN/first
 }
 
 upgraded() {
@@ -110,6 +111,21 @@ undone() {
 	is "back-ups" 2 "$(find $DATA-backups -name '*.tar' | wc -l)"
 	journalctl --no-pager -q -u pbxd | grep -q "broken on purpose" || fail "the journal does not say why it failed"
 	ok "the journal says why the other one failed"
+}
+
+# As README has it: back to the first release, with the data of before the upgrade, and forward again.
+gone_back() {
+	newer=$(release)
+	must "systemctl stop pbxd" systemctl stop pbxd
+	ln -sfn "releases/$(cat $SEEN/first)" /opt/pbxd/current
+	must "pbxd restore of what was before the upgrade" \
+		pbxd restore --keep-config "$(ls $DATA-backups/before-"$newer"-*.tar)"
+	must "systemctl start pbxd" systemctl start pbxd
+	is "the release" "$(cat $SEEN/first)" "$(release)"
+	running
+	ln -sfn "releases/$newer" /opt/pbxd/current
+	must "systemctl restart pbxd" systemctl restart pbxd
+	running
 }
 
 restored() {
@@ -180,6 +196,6 @@ purged() {
 }
 
 case "${1:-}" in
-change | installed | upgraded | undone | restored | hung | logged | removed | purged) "$@" ;;
-*) fail "life.sh change|installed|upgraded|undone|restored|hung|logged|removed|purged" ;;
+change | installed | upgraded | undone | gone_back | restored | hung | logged | removed | purged) "$@" ;;
+*) fail "life.sh change|installed|upgraded|undone|gone_back|restored|hung|logged|removed|purged" ;;
 esac
