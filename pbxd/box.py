@@ -218,7 +218,10 @@ def _doctor(arguments: argparse.Namespace) -> None:
     try_mail = importlib.import_module(DELIVERIES).try_mail
 
     def mail(config: Config, to: str | None) -> Any:
-        return doctor.MailAnswer(*asyncio.run(try_mail(config, to)))
+        try:
+            return doctor.MailAnswer(*asyncio.run(try_mail(config, to)))
+        except HouseError as error:
+            raise CommandError(f"--mail {to}: {error}", Exit.MISTAKE) from None
 
     overrides = [f"sip.external.stun={json.dumps(arguments.stun)}"] if arguments.stun else []
     findings = doctor.examine(load(path, overrides), doctor.this_machine(socket_path, mail, arguments.mail))

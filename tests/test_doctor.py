@@ -370,3 +370,11 @@ async def test_a_real_mail_server_is_asked_and_gets_a_mail_only_when_that_is_wan
         assert "refuses the log-in: 535" in refused
         assert "many providers want a password made for programs" in refused
     assert len(mailbox.mails) == 1
+
+
+def test_what_is_no_mail_address_is_a_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = quiet_house(tmp_path)
+    text = MAIL.format(server="127.0.0.1", port=9, security="none", more="")
+    path.write_text(path.read_text() + text, encoding="utf-8")
+    assert run("doctor", "--config", str(path), "--mail", "ann") is Exit.MISTAKE
+    assert "--mail ann: this is not a mail address" in capsys.readouterr().err
