@@ -14,7 +14,7 @@ LOGGERS = {"log", "_log"}
 LEVELS = {name: name for name in ("debug", "info", "warning", "error", "critical")} | {"exception": "error"}
 MAKERS = {"get_logger", "getLogger", "LoggerAdapter"}
 GAP = "…"
-_PLACE = re.compile(r"%(?:\.\d+)?[sdgfr]")
+_PLACE = re.compile(r"%[-+ #0]*\d*(?:\.\d+)?[sdgfr]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +75,9 @@ def _event(node: ast.expr) -> str | None:
 
 def _fields(call: ast.Call) -> Iterator[str]:
     for keyword in call.keywords:
-        if keyword.arg == "extra" and isinstance(keyword.value, ast.Dict):
-            yield from (str(key.value) for key in keyword.value.keys if isinstance(key, ast.Constant))
+        if keyword.arg == "extra":
+            keys = keyword.value.keys if isinstance(keyword.value, ast.Dict) else []
+            yield from (str(key.value) for key in keys if isinstance(key, ast.Constant))
         elif keyword.arg == "exc_info":
             yield "exception"
         elif keyword.arg is not None:

@@ -71,7 +71,7 @@ def test_an_event_says_more_than_what_is_filled_in() -> None:
     [
         ('log.info("up", port=1)', [("info", "up", {"port"})]),
         (
-            'self._log.exception("%s broke after %.1f s", a, b)',
+            'self._log.exception("%s broke after %+.1f s", a, b)',
             [("error", f"{GAP} broke after {GAP} s", {"exception"})],
         ),
         ('log.error(f"call {x}", extra={"call": 1})', [("error", f"call {GAP}", {"call"})]),
