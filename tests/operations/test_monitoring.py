@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,17 +39,17 @@ def expressions() -> Iterator[str]:
     yield from (note["expr"] for note in dashboard()["annotations"]["list"])
 
 
-@pytest.fixture
-async def known(tmp_path: Path) -> Exposed:
-    return await exposed(tmp_path)
+@pytest.fixture(scope="module")
+def known(tmp_path_factory: pytest.TempPathFactory) -> Exposed:
+    return asyncio.run(exposed(tmp_path_factory.mktemp("house")))
 
 
-async def test_every_metric_and_label_asked_for_exists(known: Exposed) -> None:
+def test_every_metric_and_label_asked_for_exists(known: Exposed) -> None:
     wrong = [sentence for expression in expressions() for sentence in strangers(expression, known)]
     assert wrong == []
 
 
-async def test_every_metric_of_ours_is_on_the_dashboard(known: Exposed) -> None:
+def test_every_metric_of_ours_is_on_the_dashboard(known: Exposed) -> None:
     """So that a new one is either shown, or named here with the reason why not."""
     unseen = {"pbxd_certificate_reloads_total"}  # says only that all is well
     shown = {
@@ -72,7 +72,7 @@ async def test_every_metric_of_ours_is_on_the_dashboard(known: Exposed) -> None:
         ("sum by (reason) (pbxd_calls)", ["nothing in sum by (reason) (pbxd_calls) has the label reason"]),
     ],
 )
-async def test_a_mistake_would_be_found(known: Exposed, expression: str, wrong: list[str]) -> None:
+def test_a_mistake_would_be_found(known: Exposed, expression: str, wrong: list[str]) -> None:
     assert strangers(expression, known) == wrong
 
 
