@@ -159,8 +159,8 @@ def judge(
     return found
 
 
-def report(verdicts: Sequence[Verdict], outcome: Outcome, samples: Sequence[Reading]) -> list[str]:
-    """The table, and what the calls came to."""
+def report(verdicts: Sequence[Verdict], outcome: Outcome, samples: Sequence[Reading], after: Reading) -> list[str]:
+    """The table, what the calls came to, and why the daemon turned some away: on a busy machine it may fall behind."""
     heading = f"{'':40}{'mean':>10}{'growth':>10}{'certain':>10}{'bound':>9}{'at rest':>9}{'bound':>7}"
     minutes = (samples[-1].at - samples[0].at) / 60
     lines = [f"{len(samples)} samples over {minutes:.1f} min after the warm-up", "", heading]
@@ -168,7 +168,10 @@ def report(verdicts: Sequence[Verdict], outcome: Outcome, samples: Sequence[Read
     lines += ["", f"{outcome.begun} calls begun, {outcome.unlike} not as their script says"]
     lines += [f"  {name:24}{count:>7}" for name, count in sorted(outcome.kinds.items())]
     lines += [f"  not as expected: {text} ({count})" for text, count in outcome.surprises.most_common(10)]
-    return lines
+    refused = {
+        name: count for name, count in after.metrics.items() if name.startswith("pbxd_calls_refused_total") and count
+    }
+    return lines + [f"  {name} {count:.0f}" for name, count in refused.items()]
 
 
 async def soak(daemon: Daemon, seconds: float, rate: float) -> tuple[list[Reading], Reading, Reading, Outcome]:
@@ -200,6 +203,6 @@ def run(place: Path, minutes: float, rate: float) -> int:
     # The last sample may have been taken when the load was over already.
     kept = [one for one in samples if one.at >= samples[0].at + warm_up_s][:-1]
     verdicts = judge(ROWS, kept, before, after, warm_up_s)
-    print("\n".join(report(verdicts, outcome, kept)))
+    print("\n".join(report(verdicts, outcome, kept, after)))
     failed = outcome.unlike > outcome.begun // 1000
     return 1 if failed or not all(verdict.good for verdict in verdicts) else 0

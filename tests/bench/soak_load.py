@@ -39,7 +39,7 @@ class Outcome:
 
     def surprise(self, kind: str, error: BaseException) -> None:
         self.unlike += 1
-        self.surprises[f"{kind}: {error or type(error).__name__}"] += 1
+        self.surprises[f"{kind}: {str(error) or type(error).__name__}"] += 1
 
 
 def password(user: str) -> str:

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.bench.daemon import BenchError, Daemon
-from tests.bench.soak import ROWS, Line, Reading, Verdict, judge
-from tests.bench.soak_load import Load
+from tests.bench.soak import ROWS, Line, Reading, Verdict, judge, report
+from tests.bench.soak_load import Load, Outcome
 
 METRICS = {
     "pbxd_tasks": 6.0,
@@ -89,6 +89,24 @@ def test_memory_is_not_judged_before_what_fills_by_right_is_full() -> None:
 def test_a_run_that_is_too_short_is_no_verdict() -> None:
     with pytest.raises(BenchError, match="9 samples are too few"):
         verdicts(half_hour()[:9])
+
+
+def test_the_report_says_why_calls_were_turned_away() -> None:
+    after = dataclasses.replace(
+        AT_REST, metrics={**AT_REST.metrics, 'pbxd_calls_refused_total{reason="overloaded"}': 3.0}
+    )
+    samples = half_hour()
+    outcome = Outcome(begun=2, unlike=1)
+    outcome.kinds["echo"] += 2
+    outcome.surprise("echo", TimeoutError())
+    lines = report(judge(ROWS, samples, AT_REST, after, 600.0), outcome, samples, after)
+    assert lines[0] == "400 samples over 19.9 min after the warm-up"
+    assert [line.split()[-1] for line in lines[3 : 3 + len(ROWS)]] == ["ok"] * len(ROWS)
+    assert lines[-3:] == [
+        "  echo                          2",
+        "  not as expected: echo: TimeoutError (1)",
+        '  pbxd_calls_refused_total{reason="overloaded"} 3',
+    ]
 
 
 async def test_each_kind_of_call_goes_as_its_script_says(tmp_path: Path) -> None:
