@@ -16,8 +16,12 @@ from pbxd.config import load
 FROM_PROMETHEUS = {"up"}  # Prometheus' own
 _MACRO = re.compile(r"\$__rate_interval|\$__interval|\$__range")
 
-Exposed = dict[str, set[str]]
-"""Sample names, each with the labels it may carry."""
+
+class Exposed(dict[str, set[str]]):
+    """Sample names, each with the labels it may carry; `sampled` are those that say something from the start."""
+
+    def __init__(self) -> None:
+        self.sampled: set[str] = set()
 
 
 async def exposed(tmp_path: Path) -> Exposed:
@@ -32,11 +36,12 @@ async def exposed(tmp_path: Path) -> Exposed:
     await app.start()
     try:
         text = app.metrics.render().decode()
-        found: Exposed = {}
+        found = Exposed()
         for family in text_string_to_metric_families(text):
             found.setdefault(family.name + ("_total" if family.type == "counter" else ""), set())
             for sample in family.samples:
                 found.setdefault(sample.name, set()).update(sample.labels)
+                found.sampled.add(sample.name)
         for metric in app.metrics.read_all():
             name = metric.name + ("_total" if metric.type == "counter" else "")
             found[name].update(getattr(metric, "_labelnames", ()))

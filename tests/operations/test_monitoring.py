@@ -81,6 +81,13 @@ def test_what_is_not_promql_is_refused() -> None:
         list(selectors("sum by (pbxd_calls"))
 
 
+def test_what_alarms_count_is_there_before_it_rises(known: Exposed) -> None:
+    """increase() of a series that begins at 1 is 0: what is counted by label must begin at 0."""
+    counted = {name for rule in alarms() for name, _ in re.findall(r"increase\((\w+)(\{[^}]*\})?\[", rule["expr"])}
+    assert counted > {"pbxd_store_rows_dropped_total", "pbxd_calls_refused_total"}
+    assert {name for name in counted if name not in known.sampled} == set()
+
+
 # ---- alarms
 
 
