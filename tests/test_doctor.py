@@ -352,11 +352,11 @@ async def test_a_real_mail_server_is_asked_and_gets_a_mail_only_when_that_is_wan
     more = f", username: {USER}, password: {PASSWORD}, authorities: {own.certificate}"
     async with serving(starttls=context(own), login=True) as mailbox:
         path = quiet_house(tmp_path)
-        text = MAIL.format(server="localhost", port=mailbox.port, security="starttls", more=more)
+        text = MAIL.format(server="127.0.0.1", port=mailbox.port, security="starttls", more=more)
         path.write_text(path.read_text() + text, encoding="utf-8")
         await asyncio.to_thread(run, "doctor", "--config", str(path))
         asked = capsys.readouterr().out
-        assert f"ok    mail         localhost:{mailbox.port}: would take a mail to pbx@house.example" in asked
+        assert f"ok    mail         127.0.0.1:{mailbox.port}: would take a mail to pbx@house.example" in asked
         assert (mailbox.mails, mailbox.logins) == ([], [USER])
         await asyncio.to_thread(run, "doctor", "--config", str(path), "--mail", "ann@example.org")
         assert "a mail to ann@example.org was taken (250 2.0.0 queued as 42)" in capsys.readouterr().out

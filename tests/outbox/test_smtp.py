@@ -217,7 +217,6 @@ async def test_a_server_that_is_asked_gets_no_mail(own: Identity) -> None:
     async with serving(starttls=context(own), login=True) as mailbox:
         server = replace(
             _server(mailbox.port, Security.STARTTLS),
-            host="localhost",
             username=USER,
             password=PASSWORD,
             authorities=own.certificate,
