@@ -76,8 +76,6 @@ class SmtpSender:
         smtp = aiosmtplib.SMTP(
             hostname=self.server.host,
             port=self.server.port,
-            username=self.server.username,
-            password=self.server.password,
             local_hostname=self.server.sender.rpartition("@")[2],
             timeout=self.server.timeout_s,
             use_tls=self.server.security is Security.TLS,
@@ -86,25 +84,37 @@ class SmtpSender:
         )
         try:
             async with asyncio.timeout(self.server.timeout_s * PATIENCE):
-                verdict = await _connected(smtp) or await act(smtp)
+                verdict = await _connected(smtp, self.server) or await act(smtp)
         except TimeoutError:
-            smtp.close()
+            _drop(smtp, smtp.transport)
             return temporary("the mail server takes too long", everyone=True)
         except BaseException:
-            smtp.close()
+            _drop(smtp, smtp.transport)
             raise
+        transport = smtp.transport
         with contextlib.suppress(asyncio.CancelledError):  # the verdict stands, and must not be lost over a goodbye
             await _hang_up(smtp)
-        smtp.close()
+        _drop(smtp, transport)
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(0)  # the loop closes the socket in its next turn, which may be the last one
         return verdict
 
 
-async def _connected(smtp: aiosmtplib.SMTP) -> Verdict | None:
+def _drop(smtp: aiosmtplib.SMTP, transport: asyncio.BaseTransport | None) -> None:
+    """Closed at once: a polite end of TLS would wait for the far side."""
+    smtp.close()
+    if isinstance(transport, asyncio.WriteTransport):
+        transport.abort()
+
+
+async def _connected(smtp: aiosmtplib.SMTP, server: MailServer) -> Verdict | None:
     """Connect, secure, log in; why not, else None. A mistake in our settings costs no mail: it is tried again."""
     try:
         await smtp.connect()
         if smtp.is_ehlo_or_helo_needed:
             await _greet(smtp)
+        if server.username is not None and server.password is not None:
+            await smtp.login(server.username, server.password)
     except aiosmtplib.SMTPTimeoutError:
         return temporary("the mail server does not answer in time", everyone=True)
     except aiosmtplib.SMTPAuthenticationError as error:
