@@ -133,6 +133,9 @@ restored() {
 	pbxd phones rotate $NUMBER > /dev/null
 	[ "$(phone)" != 200 ] || fail "the old password is good after a rotation"
 	ok "the old password is no good after a rotation"
+	journalctl -q -u pbxd -p warning -o cat | grep -q '^{.*"event":"phone refused"' || fail "no warning in the journal"
+	if journalctl -q -u pbxd -p warning -o cat | grep -q '"level":"info"'; then fail "an info line is a warning to it"; fi
+	ok "the journal knows warnings by their priority"
 	if pbxd restore /root/house.tar > $SEEN/output 2>&1; then fail "a restore under a running daemon was let through"; fi
 	ok "a restore under a running daemon is refused: $(head -1 $SEEN/output)"
 	must "systemctl stop pbxd" systemctl stop pbxd
