@@ -11,6 +11,7 @@
 #   make install     as a systemd service, as root: code in /opt/pbxd, configuration in /etc/pbxd, data in /var/lib/pbxd
 #   make upgrade     the same with these sources; a back-up before, and the way back if they do not start
 #   make uninstall   configuration and data stay (PURGE=1: they go too). DESTDIR=ROOT works on a root folder instead
+#   make clean-root-test   all of that in a clean Debian with its own systemd, as root; not part of test (WHAT=tests)
 #
 # Each step of the set-up leaves a stamp under .venv, so a step runs again only when what it depends on has changed, and a
 # finished set-up needs no network. Debian packages are asked for only when one is missing. The daemon takes the place of
@@ -25,6 +26,7 @@ TEST_WORKERS ?= $(shell nproc 2>/dev/null | awk '{print ($$1 > 4) ? 4 : ($$1 < 2
 TESTS ?= tests
 ARGS ?=
 BENCH ?=
+WHAT ?= life
 LAB_FRESH ?=
 
 # What a build needs, and what the tests need in addition: compilers for the sanitizers and the fuzzer, real phones,
@@ -36,7 +38,7 @@ TEST_PACKAGES := $(PACKAGES) baresip-core clang libclang-rt-14-dev sip-tester ts
 WIRE_SOURCES := $(filter-out media/wire/_wire.c,$(wildcard media/wire/*.c media/wire/*.h media/wire/build.py))
 SOURCES := pbxd media dialplan tests
 
-.PHONY: help run lab test check bench format clean setup setup-test install upgrade uninstall
+.PHONY: help run lab test check bench format clean setup setup-test install upgrade uninstall clean-root-test
 .DEFAULT_GOAL := help
 
 help:
@@ -74,6 +76,9 @@ install upgrade:
 
 uninstall:
 	@DESTDIR="$(DESTDIR)" sh systemd/install.sh $@
+
+clean-root-test:
+	@WHAT="$(WHAT)" TESTS="$(TESTS)" sh tests/box/clean_root.sh
 
 setup: $(VENV)/installed
 setup-test: $(VENV)/installed-test

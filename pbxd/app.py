@@ -46,6 +46,7 @@ from pbxd.services.deliveries import OutboxService
 from pbxd.services.traces import Keeping, Network, Traces
 from pbxd.sip.flow import place
 from pbxd.store import DataDirectory, Store, sqlite_url
+from pbxd.store.schema import METADATA
 from pbxd.telephony import Telephony
 from pbxd.trace import Recorder
 
@@ -53,6 +54,7 @@ SOCKET_NAME = "pbxd.sock"
 BEAT_S = 1.0
 GOODBYE_S = 1.0  # for the BYEs at the end of a drain to be answered
 QUIET_POLL_S = 0.02
+NO_ROWS = dict.fromkeys(METADATA.tables, 0)  # a count that begins at nothing is a rise that alarms do not see
 
 Section = TypeVar("Section", bound=BaseModel)
 
@@ -258,12 +260,15 @@ class App:
         metrics.counter("rtp_leg_packets_lost", "RTP packets these legs missed", lambda: self.records.packets_lost)
         metrics.gauge("store_pending_rows", "Rows not yet committed", lambda: store.statistics.pending)
         metrics.counter("store_rows_written", "Rows committed", lambda: store.statistics.written)
-        metrics.counters("store_rows_dropped", "Rows lost: queue full", ["table"], lambda: store.statistics.dropped)
-        metrics.counters("store_rows_poisoned", "Rows refused", ["table"], lambda: store.statistics.poisoned)
+        metrics.counters("store_rows_dropped", "Rows lost: queue full", ["table"], lambda:
+            NO_ROWS | store.statistics.dropped)  # fmt: skip
+        metrics.counters("store_rows_poisoned", "Rows refused", ["table"], lambda:
+            NO_ROWS | store.statistics.poisoned)  # fmt: skip
         faults.measure_faults(metrics, store, self.telephony)
         _measure_outbox(metrics, self.deliveries.outbox)
         metrics.counters("http_requests", "HTTP requests", ["status"], lambda: self.server.requests)
         metrics.histogram("loop_lag_seconds", "How late the event loop ran what was due", self._lag.reading)
+        metrics.gauge("tasks", "Asyncio tasks", lambda: len(asyncio.all_tasks()))
         _measure_traces(metrics, self.traces, self.telephony.trace)
         metrics.counter("event_listener_failures", "Listeners that raised", lambda: self.bus.failures)
         metrics.counter("log_lines_dropped", "Log lines lost", lambda: self._logs.dropped if self._logs else 0)
@@ -277,6 +282,8 @@ def _measure_telephony(metrics: Metrics, telephony: Telephony) -> None:
     stack, wire, transports = telephony.stack, telephony.wire, telephony.transports
     metrics.counter("certificate_reloads", "Certificates taken up while running", lambda: _tls(telephony)[0])
     metrics.counter("certificate_failures", "Changed certificates that were no good", lambda: _tls(telephony)[1])
+    metrics.gauges("certificate_expires_timestamp_seconds", "When the first certificate expires", [], lambda:
+        {(): telephony.tls.expires.timestamp()} if telephony.tls else {})  # fmt: skip
     metrics.gauge("calls", "Calls that are up", lambda: len(telephony.switch.calls))
     metrics.counters("calls_refused", "Calls not let in", ["reason"], lambda: telephony.switch.refused)
     metrics.counters("sip_auth_failures", "Credentials that proved nothing", ["reason"], lambda:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import contextlib
 import importlib
 import json
@@ -22,6 +23,7 @@ from pbxd.errors import HouseError
 
 # Loaded by name: `pbxd calls` must not wait for the store and for cryptography (0.4 s).
 ADMIN_KEY, BACKUP, DOCTOR, STORE = "pbxd.admin_key", "pbxd.backup", "pbxd.doctor", "pbxd.store"
+DELIVERIES = "pbxd.services.deliveries"
 
 
 def add_commands(commands: Commands) -> None:
@@ -46,6 +48,8 @@ def add_commands(commands: Commands) -> None:
         action=_reset_admin
     )
     doctor = commands.add_parser("doctor", parents=[daemon], help="look for what is wrong, and say how it is cured")
+    doctor.add_argument("--mail", metavar="ADDRESS", help="send a test mail there, not only ask the mail server")
+    doctor.add_argument("--stun", metavar="SERVER", help="ask this STUN server what the far side sees of us")
     doctor.set_defaults(action=_doctor)
 
 
@@ -211,7 +215,16 @@ def _doctor(arguments: argparse.Namespace) -> None:
     doctor = importlib.import_module(DOCTOR)
     path = configuration_of(arguments)
     socket_path = _socket_or_none(arguments)
-    findings = doctor.examine(load(path), doctor.this_machine(socket_path))
+    try_mail = importlib.import_module(DELIVERIES).try_mail
+
+    def mail(config: Config, to: str | None) -> Any:
+        try:
+            return doctor.MailAnswer(*asyncio.run(try_mail(config, to)))
+        except HouseError as error:
+            raise CommandError(f"--mail {to}: {error}", Exit.MISTAKE) from None
+
+    overrides = [f"sip.external.stun={json.dumps(arguments.stun)}"] if arguments.stun else []
+    findings = doctor.examine(load(path, overrides), doctor.this_machine(socket_path, mail, arguments.mail))
     if arguments.json:
         print(json.dumps({"findings": [finding.plain() for finding in findings]}))
     else:

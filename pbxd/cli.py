@@ -25,6 +25,7 @@ from pbxd.config import Config, ConfigError, check_ports, load
 
 DEFAULT_CONFIG = Path("etc/pbxd.yaml")
 INSTALLED_CONFIG = Path("/etc/pbxd/pbxd.yaml")
+INSTALLED_CODE = Path("/opt/pbxd")
 LAB_SOCKET = Path("var/lab/pbxd.sock")
 SOCKET_NAME = "pbxd.sock"
 PREFLIGHT = "pbxd.preflight"
@@ -366,8 +367,12 @@ def _fetch(place: Path, method: str, path: str, wish: Row | None = None, *, time
 
 
 def configurations() -> list[Path]:
-    """The configuration files at their usual places that we may read."""
-    return [path for path in (DEFAULT_CONFIG, INSTALLED_CONFIG) if os.access(path, os.R_OK)]
+    """The configuration files at their usual places that we may read. The installed command means the installed house,
+    also when it is called where the sources are."""
+    places = [DEFAULT_CONFIG, INSTALLED_CONFIG]
+    if Path(sys.prefix).is_relative_to(INSTALLED_CODE):
+        places.reverse()
+    return [path for path in places if os.access(path, os.R_OK)]
 
 
 def find_socket(arguments: argparse.Namespace) -> Path:

@@ -30,6 +30,7 @@ MASK = "***"
 
 _SECRET_WORDS = ("password", "secret", "authorization", "credential", "ha1", "api_key", "private_key", "token")
 _COLOURS = {"debug": "\x1b[2m", "warning": "\x1b[33m", "error": "\x1b[31m", "critical": "\x1b[31;1m"}
+_PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 _TALKATIVE = ("alembic", "aiosqlite", "asyncio")  # libraries whose info lines say nothing to an operator
 _RECORD_KEYS = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 _PLAIN_RECORD_SIZE = len(logging.makeLogRecord({}).__dict__)
@@ -115,7 +116,8 @@ class Logs:
         writer = LineWriter(stream.fileno())
         terminal = stream.isatty()
         text = terminal if form is LogFormat.AUTO else form is LogFormat.TEXT
-        logs = cls(level, _TextRenderer(colours=terminal) if text else render_json, writer.write)
+        render = _TextRenderer(colours=terminal) if text else render_json
+        logs = cls(level, _prefixed(render) if is_journal(stream.fileno()) else render, writer.write)
         logs._writer = writer
         logs.install()
         atexit.register(writer.close)
@@ -186,6 +188,25 @@ def render_json(line: Line) -> str:
     wall = line["time"]
     line["time"] = f"{_utc(int(wall))}.{int(wall * 1000) % 1000:03d}Z"
     return _encode(line)
+
+
+def is_journal(descriptor: int) -> bool:
+    """Whether what is written there goes to systemd's journal (systemd.exec(5), JOURNAL_STREAM)."""
+    try:
+        found = os.fstat(descriptor)
+    except OSError:
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"
+
+
+def _prefixed(render: Callable[[Line], str]) -> Callable[[Line], str]:
+    """For the journal, which takes a line's priority from its start (sd-daemon(3)) and leaves that away."""
+
+    def rendered(line: Line) -> str:
+        priority = _PRIORITIES.get(line["level"], 6)
+        return f"<{priority}>{render(line)}"
+
+    return rendered
 
 
 class _TextRenderer:

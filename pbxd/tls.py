@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +26,8 @@ class Named:
 
 
 class Shown:
-    """`context` is for listeners and stays the same for life; what it shows changes by `take` and `watch`.
+    """`context` is for listeners and stays the same for life; what it shows changes by `take` and `watch`. `expires` is
+    when the first of its certificates does, in UTC.
 
     Each certificate has a context of its own, chosen in the handshake: a context that once held an ECDSA certificate
     keeps showing it beside an RSA one that is loaded later.
@@ -33,7 +35,7 @@ class Shown:
 
     def __init__(self, default: Identity, named: Sequence[Named] = ()) -> None:
         """Raises CertificateError."""
-        self._default, self._by_name = _contexts(default, named)
+        self._default, self._by_name, self.expires = _contexts(default, named)
         self._stated = (default.certificate, default.private_key, tuple(named))
         self._stamps = _stamps(self._stated)
         self.reloads = 0
@@ -44,8 +46,7 @@ class Shown:
     def take(self, default: Identity, named: Sequence[Named] = ()) -> None:
         """Show these from now on; connections that are up are not touched. Raises CertificateError, and then nothing
         has changed."""
-        contexts = _contexts(default, named)
-        self._default, self._by_name = contexts
+        self._default, self._by_name, self.expires = _contexts(default, named)
         self._stated = (default.certificate, default.private_key, tuple(named))
         self._stamps = _stamps(self._stated)
         self.reloads += 1
@@ -78,13 +79,18 @@ class Shown:
         return exact or self._by_name.get(f"*.{name.partition('.')[2]}", self._default)
 
 
-def _contexts(default: Identity, named: Sequence[Named]) -> tuple[ssl.SSLContext, Mapping[str, ssl.SSLContext]]:
+def _contexts(
+    default: Identity, named: Sequence[Named]
+) -> tuple[ssl.SSLContext, Mapping[str, ssl.SSLContext], datetime.datetime]:
     by_name: dict[str, ssl.SSLContext] = {}
+    expires = default.expires
     for one in named:
-        context = server_context(given(one.certificate, one.private_key))
+        identity = given(one.certificate, one.private_key)
+        expires = min(expires, identity.expires)
+        context = server_context(identity)
         for name in one.names:
             by_name.setdefault(name.lower(), context)
-    return server_context(default), by_name
+    return server_context(default), by_name, expires
 
 
 def _stamps(stated: tuple[Path, Path, tuple[Named, ...]]) -> dict[Path, _Stamp | None]:

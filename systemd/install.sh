@@ -51,7 +51,8 @@ need_root() {
 sources() {
 	cd "$SOURCE"
 	find pbxd media dialplan -type f \( -name '*.py' -o -name '*.c' -o -name '*.h' -o -name '*.mako' \) ! -name _wire.c
-	printf '%s\n' pyproject.toml setup.py README.md etc/pbxd.yaml
+	find etc/grafana etc/prometheus etc/logrotate -type f
+	printf '%s\n' pyproject.toml setup.py README.md etc/pbxd.yaml etc/log-events.md
 }
 
 release_name() {
@@ -84,7 +85,7 @@ build_release() {
 	rm -rf "$at"
 	mkdir -p "$at/source" "$at/etc"
 	sources | ( cd "$SOURCE" && xargs cp --parents -t "$at/source" )
-	cp "$SOURCE/etc/pbxd.yaml" "$at/etc/"
+	( cd "$SOURCE/etc" && cp -r pbxd.yaml log-events.md grafana prometheus logrotate "$at/etc/" )
 	cp "$SOURCE/README.md" "$at/"
 	say "building release $1 ..."
 	"$PYTHON" -m venv "$at/.venv"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
@@ -78,6 +79,7 @@ class _Handler(BaseHTTPRequestHandler):
     """Answers from the table above."""
 
     def do_GET(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"] or 0))  # who answers before that breaks the pipe
         status, content = ANSWERS[self.command, self.path]
         body = json.dumps(content).encode()
         self.send_response(status)
@@ -298,3 +300,17 @@ def test_columns_are_as_wide_as_they_must_be() -> None:
 
 def test_exit_codes_are_a_promise() -> None:
     assert {code.name: code.value for code in Exit} == {"DONE": 0, "REFUSED": 1, "MISTAKE": 2, "NO_DAEMON": 3}
+
+
+def test_the_installed_command_means_the_installed_house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when root calls it where the sources are, beside `make install`."""
+    here, installed = tmp_path / "here.yaml", tmp_path / "installed.yaml"
+    for file in (here, installed):
+        file.write_text("{}", encoding="utf-8")
+    monkeypatch.setattr(cli, "DEFAULT_CONFIG", here)
+    monkeypatch.setattr(cli, "INSTALLED_CONFIG", installed)
+    assert cli.configurations() == [here, installed]
+    monkeypatch.setattr(cli, "INSTALLED_CODE", Path(sys.prefix).parent)
+    assert cli.configurations() == [installed, here]
+    installed.unlink()
+    assert cli.configurations() == [here]

@@ -18,8 +18,9 @@ from pbxd import box, doctor
 from pbxd.app import App
 from pbxd.cli import Exit, act, build_parser
 from pbxd.config import Config, Problem, load
-from pbxd.doctor import Daemon, Finding, Level, Surroundings, around, examine, report
+from pbxd.doctor import Daemon, Finding, Level, MailAnswer, Surroundings, around, examine, report
 from pbxd.doctor.stun import mapped_address, seen_by
+from tests.outbox.mailbox import PASSWORD, USER, context, identity, serving
 from tests.test_tls import NOW, elliptic, make
 
 HEALTHY = Surroundings(
@@ -107,7 +108,8 @@ def test_nobody_is_asked_what_the_far_side_sees_unless_a_server_is_named(tmp_pat
         asked.append(server)
         return "8.8.4.4", 1
 
-    assert found(configured(tmp_path), "far side", stun=ask) == []
+    (finding,) = found(configured(tmp_path), "far side", stun=ask)
+    assert (finding.level, finding.message) == (Level.NOTE, "nobody was asked what the far side sees of us")
     assert asked == []
     (finding,) = found(configured(tmp_path, "sip: {external: {stun: stun.test}}"), "far side", stun=ask)
     assert (finding.level, asked) == (Level.GOOD, ["stun.test"])
@@ -231,6 +233,14 @@ def test_a_server_is_really_asked(server: str, monkeypatch: pytest.MonkeyPatch) 
     assert port > 1023
 
 
+def test_a_server_is_asked_once_from_the_command_line(
+    server: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pbxd.doctor.stun.TIMEOUT_S", 0.2)
+    run("doctor", "--config", str(quiet_house(tmp_path)), "--stun", server)
+    assert "the far side sees 127.0.0.1, but is told our own address" in capsys.readouterr().out
+
+
 # ---- this machine
 
 
@@ -288,3 +298,83 @@ def test_a_socket_that_nobody_serves_is_no_daemon(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as left_behind:
         left_behind.bind(str(path))
     assert doctor.this_machine(path).daemon is None
+
+
+# ---- mail
+
+
+MAIL = "mail: {{server: {server}, port: {port}, security: {security}, from: pbx@house.example{more}}}\n"
+
+
+def answered(taken: bool, said: str) -> dict[str, object]:
+    return {"mail": lambda _config, _to: MailAnswer(taken, said)}
+
+
+@pytest.mark.parametrize(
+    ("said", "cure"),
+    [
+        ("the mail server refuses the log-in: 535", "mail.username and mail.password"),
+        ("the mail server cannot be used: TLS: certificate verify failed", "mail.authorities"),
+        ("the mail server cannot be used: SMTP STARTTLS extension not supported by server.", "security: tls"),
+        ("the mail server cannot be used: Connection refused", "mail.server and mail.port"),
+        ("the mail server does not answer in time", "is TCP let out"),
+        ("550 no such sender", "is mail.from an address"),
+    ],
+)
+def test_mail_that_is_not_taken_is_a_warning_with_its_cure(tmp_path: Path, said: str, cure: str) -> None:
+    config = configured(tmp_path, MAIL.format(server="mail.test", port=587, security="starttls", more=""))
+    (finding,) = found(config, "mail", **answered(False, said))
+    assert (finding.level, said in finding.message, cure in finding.cure) == (Level.WARNING, True, True)
+
+
+def test_without_a_mail_server_that_is_a_note(tmp_path: Path) -> None:
+    (finding,) = found(configured(tmp_path), "mail")
+    assert (finding.level, finding.message) == (Level.NOTE, "no mail is sent: there is no mail.server")
+
+
+def test_authorities_that_cannot_be_read_are_a_warning(tmp_path: Path) -> None:
+    text = MAIL.format(server="mail.test", port=587, security="starttls", more=f", authorities: {tmp_path}/none.pem")
+    config = configured(tmp_path, text)
+
+    def unreadable(_config: Config, _to: str | None) -> MailAnswer:
+        raise OSError("mail.authorities: none.pem cannot be used")
+
+    (finding,) = found(config, "mail", mail=unreadable)
+    assert (finding.level, "cannot be used" in finding.message) == (Level.WARNING, True)
+
+
+@pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
+@pytest.mark.filterwarnings("ignore:Session.login_data is deprecated")
+async def test_a_real_mail_server_is_asked_and_gets_a_mail_only_when_that_is_wanted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = identity(tmp_path)
+    more = f", username: {USER}, password: {PASSWORD}, authorities: {own.certificate}"
+    async with serving(starttls=context(own), login=True) as mailbox:
+        path = quiet_house(tmp_path)
+        text = MAIL.format(server="127.0.0.1", port=mailbox.port, security="starttls", more=more)
+        path.write_text(path.read_text() + text, encoding="utf-8")
+        await asyncio.to_thread(run, "doctor", "--config", str(path))
+        asked = capsys.readouterr().out
+        assert f"ok    mail         127.0.0.1:{mailbox.port}: would take a mail to pbx@house.example" in asked
+        assert (mailbox.mails, mailbox.logins) == ([], [USER])
+        await asyncio.to_thread(run, "doctor", "--config", str(path), "--mail", "ann@example.org")
+        assert "a mail to ann@example.org was taken (250 2.0.0 queued as 42)" in capsys.readouterr().out
+        assert [mail.rcpt_tos for mail in mailbox.mails] == [["ann@example.org"]]
+        mailbox.replies["RCPT"] = "550 5.1.1 nobody here"
+        await asyncio.to_thread(run, "doctor", "--config", str(path))
+        assert "does not take a mail to pbx@house.example: 550 5.1.1 nobody here" in capsys.readouterr().out
+        path.write_text(path.read_text().replace(PASSWORD, "wrong"), encoding="utf-8")
+        await asyncio.to_thread(run, "doctor", "--config", str(path))
+        refused = capsys.readouterr().out
+        assert "refuses the log-in: 535" in refused
+        assert "many providers want a password made for programs" in refused
+    assert len(mailbox.mails) == 1
+
+
+def test_what_is_no_mail_address_is_a_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = quiet_house(tmp_path)
+    text = MAIL.format(server="127.0.0.1", port=9, security="none", more="")
+    path.write_text(path.read_text() + text, encoding="utf-8")
+    assert run("doctor", "--config", str(path), "--mail", "ann") is Exit.MISTAKE
+    assert "--mail ann: this is not a mail address" in capsys.readouterr().err

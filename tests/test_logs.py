@@ -14,7 +14,7 @@ import pytest
 import structlog
 
 from pbxd import logs as logs_module
-from pbxd.logs import MASK, MAX_VALUE_LENGTH, LineWriter, LogFormat, Logs, get_logger, render_json
+from pbxd.logs import MASK, MAX_VALUE_LENGTH, LineWriter, LogFormat, Logs, get_logger, is_journal, render_json
 
 
 @pytest.fixture
@@ -164,3 +164,39 @@ def test_the_format_follows_the_setting(
     logging.root.setLevel(level)
     logging.captureWarnings(capture=False)
     structlog.reset_defaults()
+
+
+def test_the_journal_is_told_each_priority(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = (logging.root.handlers, logging.root.level)
+    reader, writer = os.pipe()
+    found = os.fstat(writer)
+    monkeypatch.setenv("JOURNAL_STREAM", f"{found.st_dev}:{found.st_ino}")
+    with os.fdopen(reader, encoding="utf-8") as read, os.fdopen(writer, "w", encoding="utf-8") as stream:
+        assert (is_journal(writer), is_journal(reader)) == (True, True)  # both ends of a pipe are one inode
+        logs = Logs.start("debug", LogFormat.AUTO, stream)
+        try:
+            for level in ("debug", "info", "warning", "error", "critical"):
+                getattr(get_logger(), level)("said")
+            logging.getLogger("some.library").error("said too")
+        finally:
+            logs.close()
+            logging.root.handlers, level_before = before
+            logging.root.setLevel(level_before)
+            logging.captureWarnings(capture=False)
+            structlog.reset_defaults()
+        lines = [read.readline() for _ in range(6)]
+    assert [line[:3] for line in lines] == ["<7>", "<6>", "<4>", "<3>", "<2>", "<3>"]
+    assert [json.loads(line[3:])["level"] for line in lines] == [
+        "debug",
+        "info",
+        "warning",
+        "error",
+        "critical",
+        "error",
+    ]
+
+
+def test_what_is_not_the_journal_gets_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JOURNAL_STREAM", "1:2")
+    assert not is_journal(2)
+    assert not is_journal(-1)

@@ -228,6 +228,9 @@ def test_install_upgrade_and_uninstall(make: Make, sources: Path, tmp_path: Path
     first = (root / "opt/pbxd/current").readlink()
     config = root / "etc/pbxd/pbxd.yaml"
     assert "\ndata_dir: /var/lib/pbxd\n" in config.read_text()
+    beside = root / "opt/pbxd/current/etc"
+    for name in ("grafana/pbxd.json", "prometheus/pbxd-alerts.yaml", "logrotate/pbxd", "log-events.md"):
+        assert (beside / name).read_bytes() == (sources / "etc" / name).read_bytes()
     script = (root / "opt/pbxd/current/.venv/bin/pbxd").read_text()
     assert f"/opt/pbxd/{first}/.venv/bin/python" in script
     assert str(tmp_path) not in script  # it will run at its place

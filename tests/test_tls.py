@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 from pathlib import Path
 
@@ -100,6 +101,21 @@ def test_a_renewed_file_is_shown_from_then_on(shown: Shown, tmp_path: Path) -> N
     assert (seen(shown, None), seen(shown, "one.test")) == ("renewed.test", "one-renewed.test")
     assert (shown.reloads, shown.failures) == (1, 0)
     assert not shown.watch()
+
+
+def test_the_first_to_expire_is_named(shown: Shown, tmp_path: Path) -> None:
+    short = make(tmp_path, "short", elliptic(), "short.test")
+    default = make(tmp_path, "long", elliptic(), "long.test")
+    first = default.expires - datetime.timedelta(days=3)
+    shown.take(
+        dataclasses.replace(default, expires=first), [Named(("short.test",), short.certificate, short.private_key)]
+    )
+    assert shown.expires == first
+    later = default.expires + datetime.timedelta(days=3)
+    shown.take(
+        dataclasses.replace(default, expires=later), [Named(("short.test",), short.certificate, short.private_key)]
+    )
+    assert shown.expires == short.expires
 
 
 def test_another_kind_of_key_leaves_nothing_of_the_old_one(shown: Shown, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 finding    what was found          network   ports, firewall, addresses, names, what the far side sees
 machine    disk, clock, limits     papers    certificates and their expiry
+post       whether the mail server takes mail
 around     the machine itself, as values and functions: the checks take it as an argument
 stun       one question to a STUN server (RFC 8489)
 """
@@ -11,11 +12,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pbxd.config import Config
-from pbxd.doctor import machine, network, papers
-from pbxd.doctor.around import Daemon, Surroundings, this_machine
+from pbxd.doctor import machine, network, papers, post
+from pbxd.doctor.around import Daemon, MailAnswer, Surroundings, this_machine
 from pbxd.doctor.finding import Finding, Level
 
-__all__ = ["Daemon", "Finding", "Level", "Surroundings", "examine", "report", "this_machine"]
+__all__ = ["Daemon", "Finding", "Level", "MailAnswer", "Surroundings", "examine", "report", "this_machine"]
 
 _CHECKS = (
     machine.daemon,
@@ -29,6 +30,7 @@ _CHECKS = (
     machine.disk,
     machine.clock,
     machine.limits,
+    post.mail,
 )
 _MARKS = {Level.GOOD: "ok  ", Level.NOTE: "note", Level.WARNING: "WARN", Level.PROBLEM: "FAIL"}
 

@@ -39,10 +39,24 @@ class Daemon:
 
 
 @dataclass(frozen=True, slots=True)
+class MailAnswer:
+    """Whether a mail server took a mail, or would; and what was said."""
+
+    taken: bool
+    said: str
+
+
+def no_mail(_config: Config, _to: str | None) -> MailAnswer:
+    """Where nobody can try it."""
+    return MailAnswer(taken=False, said="it was not tried")
+
+
+@dataclass(frozen=True, slots=True)
 class Surroundings:
     """`wall` in seconds since the epoch; `built_at` when this pbxd was installed; `synchronised` is None where the
     kernel does not tell; `disk` gives free bytes, all bytes and the share of free inodes; `lookup` gives the addresses
-    of a SIP domain or host, none where there are none; `stun` raises OSError."""
+    of a SIP domain or host, none where there are none; `stun` raises OSError. `mail` tries the mail server, and sends a
+    mail to the address it is given, if any (`mail_to`); it raises OSError for authorities that cannot be read."""
 
     wall: float
     built_at: float
@@ -54,10 +68,16 @@ class Surroundings:
     lookup: Callable[[str], Sequence[str]]
     ports: Callable[[Config], Sequence[Problem]]
     stun: Callable[[str], tuple[str, int]]
+    mail: Callable[[Config, str | None], MailAnswer] = no_mail
+    mail_to: str | None = None
 
 
-def this_machine(socket_path: Path | None) -> Surroundings:
-    """The machine we are on; `socket_path` is where a daemon may answer."""
+def this_machine(
+    socket_path: Path | None,
+    mail: Callable[[Config, str | None], MailAnswer] = no_mail,
+    mail_to: str | None = None,
+) -> Surroundings:
+    """The machine we are on; `socket_path` is where a daemon may answer, `mail` speaks SMTP."""
     return Surroundings(
         wall=time.time(),
         built_at=Path(__file__).stat().st_mtime,
@@ -69,6 +89,8 @@ def this_machine(socket_path: Path | None) -> Surroundings:
         lookup=look_up,
         ports=check_ports,
         stun=stun.seen_by,
+        mail=mail,
+        mail_to=mail_to,
     )
 
 

@@ -79,9 +79,11 @@ def advertised(config: Config, around: Surroundings) -> Iterator[Finding]:
 
 
 def far_side(config: Config, around: Surroundings) -> Iterator[Finding]:
-    """Only where `sip.external.stun` names a server: it learns that we are here."""
+    """Only where a server is named: it learns that we are here."""
     external = config.sip.external
     if external.stun is None:
+        yield Finding("far side", Level.NOTE, "nobody was asked what the far side sees of us",
+                      "pbxd doctor --stun SERVER, or sip.external.stun")  # fmt: skip
         return
     try:
         seen, _ = around.stun(external.stun)

@@ -8,7 +8,7 @@ smtp  web the two that touch the network                   outbox    the thin sh
 
 from pbxd.outbox.item import Item, Kind, Parcel, State
 from pbxd.outbox.keeper import Keeper, KeeperError
-from pbxd.outbox.letter import Attachment, Letter
+from pbxd.outbox.letter import Attachment, Letter, compose_test
 from pbxd.outbox.outbox import Outbox, Refusal
 from pbxd.outbox.request import Request
 from pbxd.outbox.schedule import Rules
@@ -32,4 +32,5 @@ __all__ = [
     "SmtpSender",
     "State",
     "WebSender",
+    "compose_test",
 ]

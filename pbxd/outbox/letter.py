@@ -84,6 +84,12 @@ def compose(letter: Letter, sender: str, message_id: str, wall: float) -> bytes:
     return message.as_bytes()
 
 
+def compose_test(to: str, sender: str, message_id: str, wall: float) -> bytes:
+    """A mail that proves the settings. Raises Invalid for an address that is none."""
+    letter = Letter(to, "pbxd: test of the mail settings", "The mail settings of pbxd work.\n")
+    return compose(letter, sender, message_id, wall)
+
+
 def mail_address(to: str) -> str:
     """The address of a parcel that is a mail."""
     return json.dumps({"to": to})

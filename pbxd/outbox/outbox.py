@@ -22,7 +22,7 @@ from pbxd.errors import Conflict, Invalid, NotFound, Overloaded, TooLarge, Unava
 from pbxd.ids import new_id
 from pbxd.outbox.item import Item, Kind, Parcel, State
 from pbxd.outbox.keeper import Keeper, KeeperError
-from pbxd.outbox.letter import Letter, compose, mail_address
+from pbxd.outbox.letter import Letter, compose, compose_test, mail_address
 from pbxd.outbox.request import Request
 from pbxd.outbox.schedule import Entry, Rules, Schedule
 from pbxd.outbox.smtp import SmtpSender
@@ -277,8 +277,7 @@ class Outbox:
         if self.mail is None:
             raise Unavailable("no mail server is configured (mail.server)")
         wall = self._wall()
-        letter = Letter(to, "pbxd: test of the mail settings", "The mail settings of pbxd work.\n")
-        message = compose(letter, self.mail.server.sender, new_id("test", wall), wall)
+        message = compose_test(to, self.mail.server.sender, new_id("test", wall), wall)
         verdict = await self.mail.hand_in(to, message)
         if verdict.outcome is not Outcome.DELIVERED:
             raise Unavailable(verdict.reason)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -64,11 +65,17 @@ class SmtpSender:
 
     async def hand_in(self, to: str, message: bytes) -> Verdict:
         """Hand in `message` for one recipient. Delivered is only what the server took with a 250 after the last dot."""
+        return await self._converse(lambda smtp: _handed_in(smtp, self.server.sender, to, message))
+
+    async def knock(self, to: str) -> Verdict:
+        """Everything but the message: connect, secure, log in, name sender and recipient, and take that back (RSET,
+        RFC 5321 §4.1.1.5). Delivered means that the server would take a mail for `to`."""
+        return await self._converse(lambda smtp: _let_in(smtp, self.server.sender, to))
+
+    async def _converse(self, act: Callable[[aiosmtplib.SMTP], Awaitable[Verdict]]) -> Verdict:
         smtp = aiosmtplib.SMTP(
             hostname=self.server.host,
             port=self.server.port,
-            username=self.server.username,
-            password=self.server.password,
             local_hostname=self.server.sender.rpartition("@")[2],
             timeout=self.server.timeout_s,
             use_tls=self.server.security is Security.TLS,
@@ -77,25 +84,37 @@ class SmtpSender:
         )
         try:
             async with asyncio.timeout(self.server.timeout_s * PATIENCE):
-                verdict = await _connected(smtp) or await _handed_in(smtp, self.server.sender, to, message)
+                verdict = await _connected(smtp, self.server) or await act(smtp)
         except TimeoutError:
-            smtp.close()
+            _drop(smtp, smtp.transport)
             return temporary("the mail server takes too long", everyone=True)
         except BaseException:
-            smtp.close()
+            _drop(smtp, smtp.transport)
             raise
+        transport = smtp.transport
         with contextlib.suppress(asyncio.CancelledError):  # the verdict stands, and must not be lost over a goodbye
             await _hang_up(smtp)
-        smtp.close()
+        _drop(smtp, transport)
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(0)  # the loop closes the socket in its next turn, which may be the last one
         return verdict
 
 
-async def _connected(smtp: aiosmtplib.SMTP) -> Verdict | None:
+def _drop(smtp: aiosmtplib.SMTP, transport: asyncio.BaseTransport | None) -> None:
+    """Closed at once: a polite end of TLS would wait for the far side."""
+    smtp.close()
+    if isinstance(transport, asyncio.WriteTransport):
+        transport.abort()
+
+
+async def _connected(smtp: aiosmtplib.SMTP, server: MailServer) -> Verdict | None:
     """Connect, secure, log in; why not, else None. A mistake in our settings costs no mail: it is tried again."""
     try:
         await smtp.connect()
         if smtp.is_ehlo_or_helo_needed:
             await _greet(smtp)
+        if server.username is not None and server.password is not None:
+            await smtp.login(server.username, server.password)
     except aiosmtplib.SMTPTimeoutError:
         return temporary("the mail server does not answer in time", everyone=True)
     except aiosmtplib.SMTPAuthenticationError as error:
@@ -118,8 +137,26 @@ async def _greet(smtp: aiosmtplib.SMTP) -> None:
 
 
 async def _handed_in(smtp: aiosmtplib.SMTP, sender: str, to: str, message: bytes) -> Verdict:
-    try:
+    async def send() -> str:
         _, said = await smtp.sendmail(sender, [to], message)
+        return said
+
+    return await _judged(send)
+
+
+async def _let_in(smtp: aiosmtplib.SMTP, sender: str, to: str) -> Verdict:
+    async def ask() -> str:
+        await smtp.mail(sender)
+        answer = await smtp.rcpt(to)
+        await smtp.rset()
+        return answer.message
+
+    return await _judged(ask)
+
+
+async def _judged(act: Callable[[], Awaitable[str]]) -> Verdict:
+    try:
+        said = await act()
     except aiosmtplib.SMTPTimeoutError:
         return temporary("the mail server stalls", everyone=True)
     except aiosmtplib.SMTPRecipientsRefused as error:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Select, bindparam, delete, insert, select
 
 from pbxd.config import Config
+from pbxd.ids import new_id
 from pbxd.outbox import (
     Item,
     KeeperError,
@@ -20,7 +22,9 @@ from pbxd.outbox import (
     SmtpSender,
     State,
     WebSender,
+    compose_test,
 )
+from pbxd.outbox.verdict import Outcome
 from pbxd.store import Store, StoreError
 from pbxd.store.schema import outbox
 
@@ -163,3 +167,17 @@ def mail_sender(config: Config) -> SmtpSender | None:
         timeout_s=said.timeout_s,
     )
     return SmtpSender(server)
+
+
+async def try_mail(config: Config, to: str | None) -> tuple[bool, str]:
+    """Whether the mail server takes a mail, without an outbox: sends one to `to`, or with None asks whether it would
+    take one for `mail.from`. What it said stands beside. Raises OSError where `mail.authorities` cannot be read."""
+    sender = mail_sender(config)
+    if sender is None:
+        return False, "no mail server is configured (mail.server)"
+    if to is None:
+        verdict = await sender.knock(sender.server.sender)
+    else:
+        wall = time.time()
+        verdict = await sender.hand_in(to, compose_test(to, sender.server.sender, new_id("test", wall), wall))
+    return verdict.outcome is Outcome.DELIVERED, verdict.reason

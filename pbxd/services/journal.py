@@ -102,8 +102,10 @@ def _unregistered(event: PhoneUnregistered) -> None:
 
 def _trunk(event: TrunkChanged) -> None:
     status = event.status
-    write = log.info if status.state in (TrunkState.REGISTERED, TrunkState.TRYING, TrunkState.OFF) else log.warning
-    write("trunk changed", trunk=status.trunk.name, state=status.state, reason=status.reason)
+    if status.state in (TrunkState.REFUSED, TrunkState.UNREACHABLE):
+        log.warning("trunk changed", trunk=status.trunk.name, state=status.state, reason=status.reason)
+    else:
+        log.info("trunk changed", trunk=status.trunk.name, state=status.state, reason=status.reason)
 
 
 def _banned(event: Banned) -> None:

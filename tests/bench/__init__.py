@@ -13,8 +13,13 @@ nothing.
     registrations   10,000 phones held and refreshed
     junk            200 bridged calls and new ones beside 100,000 junk datagrams a second (junk.c)
 
+    python -m tests.bench soak [--minutes 30] [--rate 20]
+
+stands alone: mixed calls, and whether anything grows.
+
     daemon.py       one pbxd: its life, its CPU time, its memory, its metrics
     generators.py   the C programs that make load
+    soak.py         samples and their verdict; soak_load.py what happens meanwhile, soak_phones.py who does it
     phones.py       10,000 phones that register
     launcher.py     pbxd with a thread that forces garbage collections, or under a profiler
     figures.py      bars, medians, the table

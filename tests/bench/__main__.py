@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench import calls, codecs, junk, memory, packets, registrations, starts
+from tests.bench import calls, codecs, junk, memory, packets, registrations, soak, starts
 from tests.bench.figures import Figure, Readings, missed, table
 from tests.bench.generators import Programs
 
@@ -39,7 +39,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description="What pbxd costs, and how fast it is.")
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"what to measure: {', '.join(PARTS)} (all)")
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--minutes", type=float, default=30, help="how long `soak` lasts, which stands alone (30)")
+    parser.add_argument("--rate", type=float, default=20, help="calls a second of `soak` (20)")
     options = parser.parse_args()
+    if options.parts == ["soak"]:
+        with tempfile.TemporaryDirectory(prefix="pbxd-soak-") as directory:
+            return soak.run(Path(directory), options.minutes, options.rate)
     if unknown := set(options.parts) - PARTS.keys():
         parser.error(f"there is no part {', '.join(sorted(unknown))}")
     chosen = {name: part for name, part in PARTS.items() if not options.parts or name in options.parts}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import json
 import select
 import socket
 import subprocess
@@ -12,11 +13,12 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 ROOT = Path(__file__).resolve().parents[2]
 LAB = ROOT / "etc" / "lab.yaml"
 PLAIN = (str(Path(sys.executable).parent / "pbxd"),)
+API_KEY = "lab-admin"
 LAUNCHER = (sys.executable, "-m", "tests.bench.launcher")
 
 LEG_PORTS, MEDIA_PORTS, RANGE = 1200, 600, 6000
@@ -163,14 +165,37 @@ class Daemon:
         status = Path(f"/proc/{self._process.pid}/status").read_text()
         return int(status.split("VmRSS:")[1].split()[0])
 
+    @property
+    def threads(self) -> int:
+        """Threads of the process."""
+        return sum(1 for _ in Path(f"/proc/{self._process.pid}/task").iterdir())
+
+    def descriptors(self) -> tuple[int, int]:
+        """Open file descriptors, and how many of them are sockets."""
+        found = []
+        for entry in Path(f"/proc/{self._process.pid}/fd").iterdir():
+            with contextlib.suppress(OSError):  # closed meanwhile
+                found.append(str(entry.readlink()))
+        return len(found), sum(target.startswith("socket:") for target in found)
+
     def metrics(self) -> dict[str, float]:
         """What /metrics says, by name with labels."""
+        rows = (line.rpartition(" ") for line in self._ask("GET", "/metrics").splitlines() if not line.startswith("#"))
+        return {name: float(value) for name, _, value in rows}
+
+    def ask(self, method: str, path: str) -> Any:
+        """What the house API answers, as the lab's administrator. Raises BenchError when it refuses."""
+        return json.loads(self._ask(method, path))
+
+    def _ask(self, method: str, path: str) -> str:
         connection = http.client.HTTPConnection("127.0.0.1", self._http_port, timeout=PATIENCE_S)
         with contextlib.closing(connection):
-            connection.request("GET", "/metrics")
-            text = connection.getresponse().read().decode()
-        rows = (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))
-        return {name: float(value) for name, _, value in rows}
+            connection.request(method, path, headers={"X-API-Key": API_KEY})
+            response = connection.getresponse()
+            text = response.read().decode()
+        if response.status >= 400:
+            raise BenchError(f"{method} {path} is answered {response.status}: {text[:200]}")
+        return text
 
     def packets(self) -> float:
         """RTP packets received since the start."""

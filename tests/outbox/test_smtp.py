@@ -208,3 +208,32 @@ def test_authorities_that_cannot_be_read_are_an_error(tmp_path: Path) -> None:
     (tmp_path / "bad.pem").write_text("nothing")
     with pytest.raises(OSError, match=r"mail\.authorities: .*bad\.pem cannot be used"):
         SmtpSender(replace(_server(25, Security.TLS), authorities=tmp_path / "bad.pem"))
+
+
+# ---- asked, and sent nothing
+
+
+async def test_a_server_that_is_asked_gets_no_mail(own: Identity) -> None:
+    async with serving(starttls=context(own), login=True) as mailbox:
+        server = replace(
+            _server(mailbox.port, Security.STARTTLS),
+            username=USER,
+            password=PASSWORD,
+            authorities=own.certificate,
+        )
+        verdict = await SmtpSender(server).knock("ann@example.org")
+    assert verdict.outcome is Outcome.DELIVERED
+    assert (mailbox.logins, mailbox.mails) == ([USER], [])
+
+
+async def test_a_recipient_that_is_refused_when_asked(mailbox: Mailbox) -> None:
+    mailbox.replies["RCPT"] = "550 5.1.1 nobody here"
+    verdict = await SmtpSender(_server(mailbox.port)).knock("ann@example.org")
+    assert (verdict.outcome, verdict.reason) == (Outcome.PERMANENT, "550 5.1.1 nobody here")
+
+
+async def test_nobody_there_to_ask() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    verdict = await SmtpSender(_server(port)).knock("ann@example.org")
+    assert (verdict.outcome, verdict.everyone) == (Outcome.TEMPORARY, True)
