@@ -5,13 +5,19 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-
-from media.wire import LegHeaders
+from typing import NamedTuple
 
 RECORD = struct.Struct("=IB11s")
 TICK_NS = 1 << 15
 _TICKS = 1 << 28
 _FIRST_BYTE = b"\x80"  # version 2; CSRCs, extension and padding are not kept
+
+
+class LegHeaders(NamedTuple):
+    """Headers of RTP packets as wire keeps them, oldest first (see media.headers), and when the newest was, in ns."""
+
+    records: bytes
+    newest: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,13 @@ import errno
 from dataclasses import dataclass
 
 from media import quality
+from media.headers import LegHeaders
 from media.plan import MediaPlan, relayable
 from media.ports import OutOfFiles, OutOfPorts, PortPool
 from media.rooms import Room
 from media.wire import (
     Latch,
     Leg,
-    LegHeaders,
     LegStatistics,
     MediaEventKind,
     Mode,

@@ -10,6 +10,7 @@ from enum import Enum
 from ipaddress import IPv6Network, ip_network
 from typing import Any, Final, NamedTuple
 
+from media.headers import LegHeaders
 from media.plan import Codec, MediaPlan
 from media.wire._wire import ffi, lib
 from media.wire.event import LegEvent, MediaEventKind, Played, RoomEvent, event_of
@@ -128,13 +129,6 @@ class LegStatistics:
     ssrc: int = 0
     remote_ssrc: int = 0
     hearing: HearingStatistics | None = None
-
-
-class LegHeaders(NamedTuple):
-    """Headers of RTP packets as wire keeps them, oldest first (see media.headers), and when the newest was, in ns."""
-
-    records: bytes
-    newest: int
 
 
 class Tapped(NamedTuple):

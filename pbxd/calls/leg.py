@@ -11,9 +11,10 @@ from collections.abc import Container, Sequence
 from dataclasses import replace
 from typing import Protocol
 
+from media.headers import LegHeaders
 from media.plan import Codec, MediaPlan
 from media.session import MediaSession, MediaStatistics
-from media.wire import LegHeaders, WireError
+from media.wire import WireError
 from pbxd.calls.facilities import Facilities
 from pbxd.calls.info import Pressed
 from pbxd.calls.negotiate import Endpoint, Negotiation, offered_audio

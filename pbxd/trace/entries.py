@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
-from media.wire import LegHeaders
+from media.headers import LegHeaders
 
 Address = tuple[str, int]
 Line = tuple[str, Address, Address]

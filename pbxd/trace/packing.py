@@ -13,8 +13,7 @@ import struct
 from collections.abc import Iterator
 from typing import Any
 
-from media.headers import RECORD
-from media.wire import LegHeaders
+from media.headers import RECORD, LegHeaders
 from pbxd.trace.entries import Line, Sound, entries_of
 from pbxd.trace.masking import masked
 from pbxd.trace.recording import LocalIp, Recording, true_address

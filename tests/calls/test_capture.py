@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from media.headers import RECORD, TICK_NS
-from media.wire import LegHeaders
+from media.headers import RECORD, TICK_NS, LegHeaders
 from pbxd.sip.flow import Transport
 from pbxd.trace import Recording, SipMessage, Sound
 from pbxd.trace.capture import pcap

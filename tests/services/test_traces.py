@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event, select
 
-from media.wire import LegHeaders
+from media.headers import LegHeaders
 from pbxd.services import traces as service
 from pbxd.services.traces import (
     PAGE,
@@ -213,7 +213,7 @@ async def test_a_full_disk_keeps_traces_waiting_and_says_so(
     bench.recorder.sip(True, message("dialog-1", "BYE") + random.Random(7).randbytes(7000), "UDP", HOUSE, PHONE, 0.0)
     await bench.written()
     assert (bench.traces.failures, bench.traces.lost, bench.traces.waiting) == (1, 0, 1)
-    assert "traces could not be written, 1 wait: a write failed" in caplog.text
+    assert "traces could not be written, 1 wait: the store cannot be written: SQLITE_FULL" in caplog.text
     assert (await bench.found("call_1")).id == "call_1"
     await bench.beat(RETRY_S - 1)
     assert bench.traces.failures == 1

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from media.wire import LegHeaders
+from media.headers import LegHeaders
 from pbxd.errors import Denied
 from pbxd.trace import Note, Recorder, Recording, SipMessage, Sound, Topic, TraceLimits, read_target
 from pbxd.trace.debug import TargetKind
