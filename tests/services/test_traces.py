@@ -29,6 +29,7 @@ from pbxd.trace import Recorder, Recording, Sound, Topic, read_target
 from pbxd.trace.recorder import LINGER_S
 from tests.trace.test_recorder import HOUSE, PHONE, message
 
+MOST_PAGES = 1073741823
 WALL = 1_790_000_000.0
 SECRET = b"d41d8cd98f00b204"
 
@@ -205,9 +206,11 @@ async def test_none_are_written_where_none_are_wanted(bench: Bench) -> None:
 async def test_a_full_disk_keeps_traces_waiting_and_says_so(
     bench: Bench, store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
+    pages = 1
+
     @event.listens_for(store._engine.sync_engine, "begin")
     def fill_up(connection: object) -> None:  # SQLite itself refuses another page: "database or disk is full"
-        connection.exec_driver_sql("PRAGMA max_page_count = 1")  # type: ignore[attr-defined]
+        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")  # type: ignore[attr-defined]
 
     bench.call(1)
     bench.recorder.sip(True, message("dialog-1", "BYE") + random.Random(7).randbytes(7000), "UDP", HOUSE, PHONE, 0.0)
@@ -218,11 +221,7 @@ async def test_a_full_disk_keeps_traces_waiting_and_says_so(
     await bench.beat(RETRY_S - 1)
     assert bench.traces.failures == 1
 
-    event.remove(store._engine.sync_engine, "begin", fill_up)
-    await store.commit([])
-    async with store._engine.connect() as connection:
-        await connection.exec_driver_sql("PRAGMA max_page_count = 1073741823")
-    store._hang_up()
+    pages = MOST_PAGES
     await bench.beat(PATIENCE_S)
     assert (bench.traces.written, bench.traces.waiting, await bench.segments()) == (1, 0, [1])
 
