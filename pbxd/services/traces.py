@@ -95,11 +95,16 @@ class Traces:
             self._task = asyncio.create_task(self._work(now, write=write, prune=prune), name="traces")
 
     async def stop(self, now: float) -> None:
-        """Write all that is held, before the store closes."""
+        """Write all that is held, before the store closes. A store in trouble is not waited for: traces are lost then,
+        which no record is."""
         self._take(self._recorder.finish_all(now), now)
-        if self._task is not None:
+        if self._task is not None and self._store.trouble is None:
             await asyncio.wait([self._task])
-        await self._work(now, write=True, prune=False)
+        if self._store.trouble is None:
+            await self._work(now, write=True, prune=False)
+        if self.waiting:
+            self.lost += self.waiting
+            log.warning("%d traces were not written: the house was stopped without a store", self.waiting)
 
     def _take(self, finished: Sequence[Track], now: float) -> None:
         if finished and not self._waiting:

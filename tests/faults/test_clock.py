@@ -69,6 +69,7 @@ ASK_FOR_THE_TIME = {
     "pbxd/logs.py": "stamps of lines",
     "pbxd/outbox/outbox.py": "stamps of deliveries; their schedule is monotonic",
     "pbxd/outbox/web.py": "Retry-After with a date, which has an upper bound",
+    "pbxd/services/deliveries.py": "the date of a test mail",
     "pbxd/telephony.py": "validity of the house's own certificate",
 }
 """Who may know what time it is, and what for. Whoever has a deadline is not among them."""
