@@ -23,13 +23,13 @@ enum {
     LATE_ROW = 5,           /* packets in a row that come too late: the way got longer for good */
     EVENT_GRACE_MS = 100,   /* an event whose packets stop coming is over after so long */
     NOISE_AFTER_LOSS_MS = 2000, NOISE_DESCRIBED_MS = 30000,
-    LONG_MS = 15, SHORT_MS = 2, LOW_MS = 5, /* how far above its target the delay may be: one change of length leads from end to end */
+    LONG_MS = 22, SHORT_MS = 2, LOW_MS = 5, /* how far above its target the delay may be: one change of length leads from end to end */
     FAR_MS = 60, NEAR_MS = 30,  /* above and below it: urgent */
     FIXED_MS = 100,             /* when it is fixed: so long that only drift can have done it */
     PATIENCE_TICKS = 500,   /* for a pause in which to change the sound's length */
     PAUSE_TICKS = 5,        /* between two changes of the sound's length */
     LOSS_WEIGHT = 100, LOSSES_MOST = 1000, LOSSY = 150,
-    FAINT = 64,             /* mean square of A-law's silence */
+    FAINT = 64, FAINT_TICKS = 50, /* mean square of A-law's silence; after so long it is nothing at all */
     DECLICK = 16,
 };
 
@@ -57,7 +57,7 @@ struct hearing {
     uint16_t last_seq;
     uint16_t losses;                /* of late: LOSS_WEIGHT each, less one a packet */
     uint16_t wanted;                /* ticks for which the delay has been too long or too short */
-    uint8_t state, codec, late_row, pause;
+    uint8_t state, codec, late_row, pause, faint;
     bool fixed, following, event;   /* following: `last_seq` is the number of what was said last */
     bool decoded, concealed;        /* in this pull */
     int16_t last;                   /* sample said */
@@ -347,6 +347,11 @@ static void bridge(struct hearing *h, const struct jitter_packet *head, size_t g
     h->concealed = true;
 }
 
+/* A codec that conceals counts in its own packets; we in what is wanted. */
+static size_t grain(const struct hearing *h, size_t samples) {
+    return operations(h)->conceal && h->packet_samples ? h->packet_samples : samples;
+}
+
 /* Nothing is here: late or lost. The line stands still until that is known, unless the delay is at its greatest. */
 static void starve(struct hearing *h, int64_t when, size_t samples) {
     if (h->gap >= (uint32_t)ms(h, GIVE_UP_MS)) {
@@ -354,6 +359,7 @@ static void starve(struct hearing *h, int64_t when, size_t samples) {
         return;
     }
     int64_t delay = when + h->ready - h->edge - h->delay.low;
+    samples = grain(h, samples);
     bool wait = !h->fixed && delay + (int64_t)samples <= h->most;
     conceal(h, NULL, samples);
     if (wait)
@@ -379,7 +385,8 @@ static void play(struct hearing *h, const struct jitter_packet *head, int64_t wh
     } else if (hole > 0 && hole <= ms(h, PLC_BRIDGE_MS) && head->kind == PACKET_AUDIO && !operations(h)->conceal) {
         bridge(h, head, (size_t)hole);
     } else if (hole > 0) {
-        size_t piece = hole < (int64_t)samples ? (size_t)hole : samples;
+        size_t piece = grain(h, samples);
+        piece = hole < (int64_t)piece ? (size_t)hole : piece;
         conceal(h, hole <= head->samples ? head : NULL, piece);
         h->edge += (int64_t)piece;
     } else if (head->kind == PACKET_COMFORT_NOISE) {
@@ -510,7 +517,8 @@ static int say_nothing(struct hearing *h, int16_t *pcm, size_t samples, int flag
 static int judge(struct hearing *h, int16_t *pcm, size_t samples) {
     int flags = h->concealed ? HEARD_CONCEALED : 0;
     h->energy = vad_energy(pcm, samples);
-    if (h->energy <= FAINT)
+    h->faint = (uint8_t)(h->energy > FAINT ? 0 : h->faint < FAINT_TICKS ? h->faint + 1 : FAINT_TICKS);
+    if (h->energy == 0 || h->faint == FAINT_TICKS)
         return say_nothing(h, pcm, samples, flags);
     h->last = pcm[samples - 1];
     if ((h->decoded || h->concealed) && vad_voice(&h->vad, h->energy))
