@@ -15,7 +15,7 @@ enum {
     TICK_MS = 20,
     PACKET_MS = 120,        /* what one packet holds at most */
     HISTORY = 800,          /* samples kept behind those that were said */
-    READY = 3600,           /* samples decoded and not yet said: a packet, a tick and what stretching needs */
+    READY = 3840,           /* samples decoded and not yet said: a packet, a tick and what stretching needs */
     WINDOW_MS = 500,        /* of the estimate of the delay */
     LEARNING_MS = 4000,     /* before which the delay does not fall below the first */
     SHORT_SILENCE_MS = 40,  /* up to which a hole in the timestamps is concealed though no packet is missing */
@@ -265,7 +265,7 @@ static void conceal(struct hearing *h, const struct jitter_packet *next, size_t 
         uint8_t payload[RTP_LENGTH_MAX];
         size_t length = next ? jitter_copy(&h->jitter, next, payload) : 0;
         size_t grain = h->rate / 400, whole = (samples + grain - 1) / grain * grain; /* codecs count in 2.5 ms */
-        if (codec->conceal(h->decoder, next ? payload : NULL, length, pcm, whole) < 0)
+        if (codec->conceal(h->decoder, next ? payload : NULL, length, pcm, whole) != (int)whole)
             memset(pcm, 0, sizeof pcm);
         memcpy(tail(h), pcm, samples * sizeof *pcm);
     } else {
@@ -376,7 +376,7 @@ static void play(struct hearing *h, const struct jitter_packet *head, int64_t wh
         h->ahead = (uint16_t)(h->ahead - done);
         hole -= done;
     }
-    bool behind = when + h->ready - h->edge > h->delay.low + h->most + ms(h, TICK_MS);
+    bool behind = when + h->ready - (h->edge + head->samples) > h->delay.low + h->most;
     bool next = head->seq == (uint16_t)(h->last_seq + 1);
     if ((next && hole > ms(h, SHORT_SILENCE_MS)) || (!h->fixed && behind)) {
         pause_playing(h, NOISE_AFTER_LOSS_MS); /* the far end said nothing; or a heap of packets came at once */

@@ -119,7 +119,7 @@ class Ear:
     ) -> Heard:
         """Delivers the packets in the order of their arrival, ticking every 20 ms from `phase` on.
 
-        The delay of the start is taken off the sound: it is no matter of quality, and the judge is not quite deaf to it.
+        The delay of the start is taken off the sound: it is no matter of quality, and the judge is not deaf to it.
         """
         waiting: Iterator[Packet] = iter(sorted(packets, key=lambda packet: packet.at))
         head = next(waiting, None)
