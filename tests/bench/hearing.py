@@ -12,7 +12,8 @@ HERE = Path(__file__).parent
 WIRE = HERE.parents[1] / "media" / "wire"
 CODECS = ("codec", "g711", "g722", "l16", "opus_codec", "resample")
 SOURCES = [
-    WIRE / f"{name}.c" for name in (*CODECS, "hearing", "jitter", "noise", "pitch", "plc", "stream", "stretch", "vad")
+    WIRE / f"{name}.c"
+    for name in (*CODECS, "hearing", "jitter", "noise", "pitch", "playout", "plc", "stream", "stretch", "vad")
 ]
 CASES = {"speaking": "a speaker", "silent": "silence", "absent": "nobody", "losing": "a speaker, 5 % lost"}
 
