@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from media import quality
 from media.plan import MediaPlan, relayable
 from media.ports import OutOfPorts, PortPool
-from media.wire import Latch, Leg, LegStatistics, MediaEventKind, Mode, Wire, WireError
+from media.rooms import Room
+from media.wire import Latch, Leg, LegStatistics, MediaEventKind, Mode, RoomEvent, Wire, WireError
 
 __all__ = [
     "Latch",
@@ -68,11 +69,12 @@ class MediaSession:
     `local` is the address its RTP socket is bound to, `rtcp_port` the port of its RTCP socket.
     """
 
-    __slots__ = ("_final", "_leg", "_media", "_plan", "closed", "local", "port_pair", "rtcp_port")
+    __slots__ = ("_final", "_media", "_plan", "closed", "leg", "local", "port_pair", "room", "rtcp_port")
 
     def __init__(self, media: Media, leg: Leg, ip: str, port_pair: int) -> None:
         self._media = media
-        self._leg = leg
+        self.leg = leg
+        self.room: Room | None = None
         self._plan: MediaPlan | None = None
         self._final: MediaStatistics | None = None
         self.local = (ip, leg.rtp_port)
@@ -83,7 +85,7 @@ class MediaSession:
     @property
     def key(self) -> tuple[int, int]:
         """What wire's events name it by."""
-        return self._leg.key
+        return self.leg.key
 
     @property
     def plan(self) -> MediaPlan | None:
@@ -97,15 +99,17 @@ class MediaSession:
         """
         if self.closed or plan == self._plan:
             return
-        self._media.wire.leg_plan(self._leg, plan)
+        self._media.wire.leg_plan(self.leg, plan)
         self._plan = plan
 
     def relay(self, other: MediaSession) -> None:
         """Each hears the other from now on, converted to its own codec and packet time."""
         if self.closed or other.closed:
             return
-        self._media.wire.leg_mode(self._leg, Mode.RELAY, other._leg)
-        self._media.wire.leg_mode(other._leg, Mode.RELAY, self._leg)
+        self._leave_room()
+        other._leave_room()
+        self._media.wire.leg_mode(self.leg, Mode.RELAY, other.leg)
+        self._media.wire.leg_mode(other.leg, Mode.RELAY, self.leg)
 
     def echo(self) -> None:
         """It hears itself."""
@@ -115,9 +119,23 @@ class MediaSession:
         """It hears nothing, and nobody hears it."""
         self._set(Mode.IDLE)
 
+    def entered(self, room: Room) -> None:
+        """Called by the room it joined."""
+        self.room = room
+
+    def left(self) -> None:
+        """Called by the room that lets it go."""
+        self.idle()
+
+    def _leave_room(self) -> None:
+        room, self.room = self.room, None
+        if room is not None:
+            room.forget(self)
+
     def _set(self, mode: Mode) -> None:
         if not self.closed:
-            self._media.wire.leg_mode(self._leg, mode)
+            self._leave_room()
+            self._media.wire.leg_mode(self.leg, mode)
 
     def statistics(self) -> MediaStatistics:
         """Its numbers as they are now; after `close`, as they were then."""
@@ -125,23 +143,25 @@ class MediaSession:
             return self._final
         wire = self._media.wire
         ptime = self._plan.ptime_ms if self._plan is not None else 0
-        return MediaStatistics(wire.leg_statistics(self._leg), wire.leg_drops(self._leg), ptime)
+        return MediaStatistics(wire.leg_statistics(self.leg), wire.leg_drops(self.leg), ptime)
 
     def close(self) -> None:
         """Says BYE on RTCP and gives the ports back. Closing twice does nothing."""
         if self.closed:
             return
         self._final = self.statistics()
+        self._leave_room()
         self.closed = True
         try:
-            self._media.wire.leg_close(self._leg)
+            self._media.wire.leg_close(self.leg)
         finally:
             self._media.forget(self)
 
 
 @dataclass(frozen=True, slots=True)
 class MediaEvent:
-    """Something wire noticed. `address` is the session's source; `digit` (0-9*#A-D) and `duration_ms` are DTMF's."""
+    """Something wire noticed. `address` is the session's source; `digit` (0-9*#A-D) and `duration_ms` are DTMF's,
+    `talking` is TALKING's: whether it began to."""
 
     session: MediaSession
     kind: MediaEventKind
@@ -149,6 +169,7 @@ class MediaEvent:
     address: tuple[str, int] | None = None
     digit: str = ""
     duration_ms: int = 0
+    talking: bool = False
 
 
 class Media:
@@ -158,6 +179,8 @@ class Media:
         self.wire = wire
         self.ports = ports
         self._sessions: dict[tuple[int, int], MediaSession] = {}
+        self._rooms: dict[tuple[int, int], Room] = {}
+        self._closing: dict[tuple[int, int], Room] = {}
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -179,15 +202,43 @@ class Media:
             return session
         raise OutOfPorts(f"{PORTS_TRIED} port pairs in a row are in use by other programs")
 
+    def open_room(self, *, gated: bool = False, passes_digits: bool = False) -> Room:
+        """A room with nobody in it. Raises WireError (ENOSPC) when there are as many as sessions at most."""
+        room = Room(self.wire, self._forget_room, gated=gated, passes_digits=passes_digits)
+        self._rooms[room.key] = room
+        return room
+
+    @property
+    def rooms(self) -> list[Room]:
+        """Those that are open."""
+        return list(self._rooms.values())
+
     def events(self) -> list[MediaEvent]:
-        """What happened since the last call, but not to sessions that were closed meanwhile."""
+        """What happened since the last call, but not to sessions that were closed meanwhile. What rooms have to tell
+        goes to whoever plays in them."""
         events = []
         for event in self.wire.events():
+            if isinstance(event, RoomEvent):
+                self._tell_room(event)
+                continue
             session = self._sessions.get(event.leg)
             if session is not None:
                 address, digit, duration = event.address, event.digit, event.duration_ms
-                events.append(MediaEvent(session, event.kind, event.at, address, digit, duration))
+                events.append(MediaEvent(session, event.kind, event.at, address, digit, duration, event.talking))
         return events
+
+    def _tell_room(self, event: RoomEvent) -> None:
+        room = self._rooms.get(event.room) or self._closing.get(event.room)
+        if room is None:
+            return
+        room.take(event)
+        if room.closed and not room.playing:
+            self._closing.pop(event.room, None)
+
+    def _forget_room(self, room: Room) -> None:
+        del self._rooms[room.key]
+        if room.playing:
+            self._closing[room.key] = room  # the ends of its players are still to come
 
     def forget(self, session: MediaSession) -> None:
         """Called by the session when it closes."""
@@ -195,6 +246,8 @@ class Media:
         self.ports.give_back(session.port_pair, self.wire.now())
 
     def close(self) -> None:
-        """Closes every session."""
+        """Closes every room and every session."""
+        for room in self.rooms:
+            room.close()
         for session in list(self._sessions.values()):
             session.close()

@@ -5,8 +5,6 @@ All methods belong to one thread, the event loop's. wire.h is the same list with
 
 from __future__ import annotations
 
-import errno
-import os
 from dataclasses import dataclass
 from enum import Enum
 from ipaddress import IPv6Network, ip_network
@@ -14,16 +12,31 @@ from typing import Any, Final, NamedTuple
 
 from media.plan import Codec, MediaPlan
 from media.wire._wire import ffi, lib
+from media.wire.event import LegEvent, MediaEventKind, Played, RoomEvent, event_of
+from media.wire.refusal import WireError, check
+from media.wire.rooms import WireRooms
+
+__all__ = [
+    "DROP_NAMES",
+    "Datagram",
+    "HearingStatistics",
+    "Latch",
+    "LatenessBucket",
+    "Leg",
+    "LegEvent",
+    "LegStatistics",
+    "MediaEventKind",
+    "Mode",
+    "Played",
+    "RoomEvent",
+    "Wire",
+    "WireError",
+]
 
 _CODECS: Final = {codec: number for number, codec in enumerate(Codec)}
 _NO_PAYLOAD_TYPE: Final = 255
 _LATCH_SOURCES_MAX: Final = 4
-_DTMF: Final = "0123456789*#ABCD"
 DROP_NAMES: Final = tuple(ffi.string(lib.wire_drop_name(drop)).decode() for drop in range(lib.wire_drop_count()))
-
-
-class WireError(OSError):
-    """The system refused what wire asked for; `errno` says why."""
 
 
 class Mode(Enum):
@@ -36,17 +49,6 @@ class Mode(Enum):
     MIX = 4
     MODEM = 5
     T38 = 6
-
-
-class MediaEventKind(Enum):
-    """What wire has to tell about a leg."""
-
-    LATCHED = 0
-    RELATCHED = 1
-    FIRST_PACKET = 2
-    SILENT = 3
-    RESUMED = 4
-    DTMF = 5
 
 
 class Latch(Enum):
@@ -68,23 +70,36 @@ class Datagram(NamedTuple):
     local_ip: str = ""
 
 
-class LegEvent(NamedTuple):
-    """One event of a leg. `digit` and `duration_ms` belong to DTMF, `address` is the leg's source if it has one."""
-
-    leg: tuple[int, int]
-    kind: MediaEventKind
-    at: float
-    address: tuple[str, int] | None
-    digit: str
-    duration_ms: int
-
-
 @dataclass(frozen=True, slots=True)
 class LatenessBucket:
     """How often the wire thread was late by less than `below_us` (None: any) and not less than the bucket before."""
 
     below_us: int | None
     count: int
+
+
+@dataclass(frozen=True, slots=True)
+class HearingStatistics:
+    """How a leg in a room is heard, as of a moment ago. `late`, `early`, `duplicate`, `reordered`, `malformed` and
+    `strange` (of another source) count packets; `concealed`, `stretched` and `compressed` samples that were made up for
+    what was lost, or put in and left out to keep pace; `resets` how often the stream began anew. The delay is that of the
+    jitter buffer: now, at its least, at its most, and where it is headed; `level` is in dB below full scale."""
+
+    late: int
+    early: int
+    duplicate: int
+    reordered: int
+    malformed: int
+    strange: int
+    resets: int
+    concealed: int
+    stretched: int
+    compressed: int
+    delay_ms: int
+    delay_min_ms: int
+    delay_max_ms: int
+    target_ms: int
+    level: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +127,7 @@ class LegStatistics:
     source: tuple[str, int] | None = None
     ssrc: int = 0
     remote_ssrc: int = 0
+    hearing: HearingStatistics | None = None
 
 
 class Leg:
@@ -128,17 +144,6 @@ class Leg:
     def key(self) -> tuple[int, int]:
         """What events name the leg by."""
         return self.handle.index, self.handle.generation
-
-
-def _check(error: int, what: str) -> None:
-    if error:
-        hint = " (RLIMIT_NOFILE is too low)" if error == errno.EMFILE else ""
-        raise WireError(error, f"{what}: {os.strerror(error)}{hint}")
-
-
-def _address(record: Any) -> tuple[str, int] | None:
-    ip = ffi.string(record.ip).decode()
-    return (ip, record.port) if ip else None
 
 
 def _set_addresses(record: Any, plan: MediaPlan) -> None:
@@ -165,12 +170,18 @@ def _plan_record(plan: MediaPlan) -> Any:
     record.ptime_ms = plan.ptime_ms
     record.silence_ms = round(plan.silence_s * 1000)
     record.dtmf_clock = plan.dtmf_clock
+    record.jitter_min_ms, record.jitter_max_ms = plan.jitter_min_ms, plan.jitter_max_ms
+    record.jitter_start_ms = plan.jitter_start_ms
     settings = plan.codec_settings
     record.bitrate, record.complexity = settings.bitrate, settings.complexity
     record.fec, record.dtx, record.expected_loss = settings.fec, settings.dtx, settings.expected_loss
     record.cn, record.rtcp_mux = plan.cn, plan.rtcp_mux
     record.sends, record.receives = plan.sends, plan.receives
     return record
+
+
+def _hearing(numbers: Any) -> HearingStatistics:
+    return HearingStatistics(**{name: getattr(numbers, name) for name in HearingStatistics.__slots__})
 
 
 class Wire:
@@ -183,8 +194,9 @@ class Wire:
     def __init__(self, *, legs: int = 4096, legs_path: str | None = None, sip_ring: int = 1 << 22) -> None:
         holder = ffi.new("struct wire **")
         path = ffi.NULL if legs_path is None else legs_path.encode()
-        _check(lib.wire_new(holder, path, legs, sip_ring), "cannot set up the packet mover")
+        check(lib.wire_new(holder, path, legs, sip_ring), "cannot set up the packet mover")
         self._wire = ffi.gc(holder[0], lib.wire_free)  # a house that is never started leaves nothing open
+        self.rooms = WireRooms(self._wire)
         self._sip_addresses: dict[int, tuple[str, int]] = {}
         self._datagram = ffi.new("struct wire_datagram *")
         self._event = ffi.new("struct wire_event *")
@@ -196,7 +208,7 @@ class Wire:
 
     def start(self) -> None:
         """Starts the thread. Commands given before are carried out then."""
-        _check(lib.wire_start(self._wire), "cannot start the wire thread")
+        check(lib.wire_start(self._wire), "cannot start the wire thread")
 
     def stop(self) -> None:
         """Ends the thread: every leg says BYE, every socket is closed."""
@@ -207,6 +219,7 @@ class Wire:
         if self._wire is not None:
             ffi.release(self._wire)
             self._wire = None
+            self.rooms = WireRooms(None)
 
     def hold(self) -> None:
         """From here on commands gather; they are carried out with the next packet, or at `release`."""
@@ -226,7 +239,7 @@ class Wire:
     def sip_open(self, ip: str, port: int) -> int:
         """Opens a UDP socket and returns its index, from 1 on. Raises WireError, with EADDRINUSE for a taken port."""
         index, bound = ffi.new("uint32_t *"), ffi.new("uint16_t *")
-        _check(lib.wire_sip_open(self._wire, ip.encode(), port, index, bound), f"cannot open UDP {ip} port {port}")
+        check(lib.wire_sip_open(self._wire, ip.encode(), port, index, bound), f"cannot open UDP {ip} port {port}")
         self._sip_addresses[index[0]] = (ip, bound[0])
         return int(index[0])
 
@@ -236,7 +249,7 @@ class Wire:
 
     def sip_close(self, index: int) -> None:
         """Closes a SIP socket."""
-        _check(lib.wire_sip_close(self._wire, index), f"SIP socket {index}")
+        check(lib.wire_sip_close(self._wire, index), f"SIP socket {index}")
         del self._sip_addresses[index]
 
     def sip_send(self, index: int, data: bytes, ip: str, port: int, local_ip: str = "") -> int:
@@ -262,11 +275,11 @@ class Wire:
 
     def set_bucket(self, rate: float, burst: float) -> None:
         """Datagrams a second and at once that each source may send; rate 0 lifts the limit."""
-        _check(lib.wire_guard_bucket(self._wire, rate, burst), "guard")
+        check(lib.wire_guard_bucket(self._wire, rate, burst), "guard")
 
     def exempt_loopback(self, exempt: bool) -> None:
         """Whether 127.0.0.0/8 and ::1 are beyond bans and buckets; they are at first."""
-        _check(lib.wire_guard_loopback(self._wire, exempt), "guard")
+        check(lib.wire_guard_loopback(self._wire, exempt), "guard")
 
     def trust(self, network: str) -> None:
         """Puts an address or network ("192.0.2.0/24") beyond bans and buckets. Raises ValueError when it is none."""
@@ -274,19 +287,19 @@ class Wire:
         text = str(parsed.network_address)
         if isinstance(parsed, IPv6Network) and parsed.network_address.ipv4_mapped:
             raise ValueError(f"{network}: write an IPv4 network as IPv4")
-        _check(lib.wire_guard_trust(self._wire, text.encode(), parsed.prefixlen), f"cannot trust {network}")
+        check(lib.wire_guard_trust(self._wire, text.encode(), parsed.prefixlen), f"cannot trust {network}")
 
     def distrust_all(self) -> None:
         """Forgets every trusted network."""
-        _check(lib.wire_guard_distrust_all(self._wire), "guard")
+        check(lib.wire_guard_distrust_all(self._wire), "guard")
 
     def ban(self, ip: str) -> None:
         """Drops everything from this address. Raises WireError: EINVAL when it is none, ENOSPC when 8192 are banned."""
-        _check(lib.wire_guard_ban(self._wire, ip.encode()), f"cannot ban {ip}")
+        check(lib.wire_guard_ban(self._wire, ip.encode()), f"cannot ban {ip}")
 
     def unban(self, ip: str) -> None:
         """Lifts a ban."""
-        _check(lib.wire_guard_unban(self._wire, ip.encode()), f"cannot unban {ip}")
+        check(lib.wire_guard_unban(self._wire, ip.encode()), f"cannot unban {ip}")
 
     # ---- legs
 
@@ -294,22 +307,22 @@ class Wire:
         """Opens both sockets of a leg; port 0 takes any. Raises WireError (EADDRINUSE, EMFILE, ENOSPC: no slot)."""
         handle = ffi.new("struct wire_leg *")
         error = lib.wire_leg_open(self._wire, ip.encode(), rtp_port, rtcp_port, handle)
-        _check(error, f"cannot open RTP {ip} port {rtp_port}")
+        check(error, f"cannot open RTP {ip} port {rtp_port}")
         return Leg(handle)
 
     def leg_plan(self, leg: Leg, plan: MediaPlan) -> None:
         """Applies what was negotiated, between two packets. Raises WireError (EINVAL) when the plan makes no sense."""
-        _check(lib.wire_leg_plan(self._wire, leg.handle, _plan_record(plan)), f"plan {plan}")
+        check(lib.wire_leg_plan(self._wire, leg.handle, _plan_record(plan)), f"plan {plan}")
 
     def leg_mode(self, leg: Leg, mode: Mode, peer: Leg | None = None) -> None:
         """Says what becomes of what the leg hears; RELAY gives it to `peer`. Raises WireError (ENOTSUP)."""
         handle = ffi.NULL if peer is None else peer.handle
         error = lib.wire_leg_mode(self._wire, leg.handle, mode.value, handle)
-        _check(error, f"mode {mode.name.lower()} of a leg")
+        check(error, f"mode {mode.name.lower()} of a leg")
 
     def leg_close(self, leg: Leg) -> None:
         """Says BYE and closes the sockets."""
-        _check(lib.wire_leg_close(self._wire, leg.handle), "leg")
+        check(lib.wire_leg_close(self._wire, leg.handle), "leg")
 
     def leg_statistics(self, leg: Leg) -> LegStatistics:
         """The leg's numbers as they are now; all zero before its first command was carried out and after its end."""
@@ -337,6 +350,7 @@ class Wire:
             source=(source, numbers.source_port) if source else None,
             ssrc=numbers.ssrc,
             remote_ssrc=numbers.remote_ssrc,
+            hearing=_hearing(numbers) if numbers.in_room else None,
         )
 
     def leg_drops(self, leg: Leg) -> dict[str, int]:
@@ -350,24 +364,12 @@ class Wire:
         """Legs whose sockets are open."""
         return int(lib.wire_legs_open(self._wire))
 
-    def events(self, limit: int = 1024) -> list[LegEvent]:
-        """Takes up to `limit` events of the legs. `media_fd` stays readable while more wait."""
-        events: list[LegEvent] = []
-        event = self._event
+    def events(self, limit: int = 1024) -> list[LegEvent | RoomEvent]:
+        """Takes up to `limit` events. `media_fd` stays readable while more wait."""
+        events: list[LegEvent | RoomEvent] = []
         lib.wire_events_begin(self._wire)
-        while len(events) < limit and lib.wire_event_next(self._wire, event):
-            kind = MediaEventKind(event.kind)
-            is_digit = kind is MediaEventKind.DTMF and event.a < len(_DTMF)
-            events.append(
-                LegEvent(
-                    leg=(event.leg, event.generation),
-                    kind=kind,
-                    at=event.at * 1e-9,
-                    address=_address(event),
-                    digit=_DTMF[event.a] if is_digit else "",
-                    duration_ms=event.b,
-                )
-            )
+        while len(events) < limit and lib.wire_event_next(self._wire, self._event):
+            events.append(event_of(self._event))
         lib.wire_events_end(self._wire)
         return events
 

@@ -1,18 +1,32 @@
 #include "core.h"
 
+#include <stdlib.h>
+
 #include "g711.h"
+#include "line.h"
 #include "mode.h"
+#include "room.h"
+#include "tone.h"
 
 static const uint64_t NS_PER_MS = 1000000;
 
 bool core_init(struct core *core, struct leg *legs, uint32_t capacity) {
     *core = (struct core){.legs = legs, .capacity = capacity};
     g711_init();
-    return heap_init(&core->timers, capacity);
+    tone_tables();
+    core->voices = calloc(capacity, sizeof *core->voices);
+    core->rooms = calloc(capacity, sizeof *core->rooms);
+    core->mixer = calloc(1, sizeof *core->mixer);
+    return core->voices && core->rooms && core->mixer && heap_init(&core->timers, capacity) &&
+           heap_init(&core->room_timers, capacity);
 }
 
 void core_free(struct core *core) {
     heap_free(&core->timers);
+    heap_free(&core->room_timers);
+    free(core->voices);
+    free(core->rooms);
+    free(core->mixer);
 }
 
 void core_drop(struct core *core, struct leg *leg, enum drop why) {
@@ -20,8 +34,8 @@ void core_drop(struct core *core, struct leg *leg, enum drop why) {
     leg->drops[why]++;
 }
 
-static void report(struct core *core, const struct leg *leg, enum event_kind kind, uint32_t a, uint32_t b,
-                   uint64_t now) {
+void core_report(struct core *core, const struct leg *leg, enum event_kind kind, uint32_t a, uint32_t b,
+                 uint64_t now) {
     struct event event = {
         .leg = core_index(core, leg),
         .generation = leg->generation,
@@ -35,8 +49,13 @@ static void report(struct core *core, const struct leg *leg, enum event_kind kin
 }
 
 static void report_dtmf(struct core *core, const struct leg *leg, struct heard_event heard, uint64_t now) {
-    if (heard.report)
-        report(core, leg, EVENT_DTMF, heard.code, heard.duration * 1000u / plan_dtmf_clock(&leg->plan), now);
+    if (!heard.report)
+        return;
+    uint32_t ms = (uint32_t)((uint64_t)heard.duration * 1000 / plan_dtmf_clock(&leg->plan));
+    core_report(core, leg, EVENT_DTMF, heard.code, ms, now);
+    const struct voice *voice = core->voices[core_index(core, leg)];
+    if (voice)
+        room_pass_digit(core, voice, heard.code, ms);
 }
 
 /* ---- where it sends */
@@ -94,13 +113,18 @@ void core_schedule(struct core *core, uint32_t index) {
     due = earlier(due, leg->rtcp.due);
     due = earlier(due, leg->repack.due);
     due = earlier(due, leg->event.due);
+    if (core->voices[index])
+        due = earlier(due, core->voices[index]->line.due);
     heap_set(&core->timers, index, due == UINT64_MAX ? 0 : due);
 }
 
 static void step_leg(struct core *core, uint32_t index, uint64_t now) {
     struct leg *leg = &core->legs[index];
+    struct voice *voice = core->voices[index];
     if (leg->repack.due && now >= leg->repack.due)
         relay_pace(core, leg, now);
+    if (voice && voice->line.due && now >= voice->line.due)
+        line_pace(core, voice, now);
     if (leg->event.due && now >= leg->event.due)
         report_dtmf(core, leg, telephone_event_expire(&leg->event), now);
     if (leg->rtcp.due && now >= leg->rtcp.due) {
@@ -109,18 +133,21 @@ static void step_leg(struct core *core, uint32_t index, uint64_t now) {
     }
     if (now >= silence_due(leg)) {
         leg->silent = true;
-        report(core, leg, EVENT_SILENT, 0, 0, now);
+        core_report(core, leg, EVENT_SILENT, 0, 0, now);
     }
     core_schedule(core, index);
 }
 
 uint64_t core_due(const struct core *core) {
-    return heap_next(&core->timers);
+    uint64_t leg = heap_next(&core->timers), room = heap_next(&core->room_timers);
+    return leg < room ? leg : room;
 }
 
 void core_step(struct core *core, uint64_t now) {
     while (heap_next(&core->timers) <= now)
         step_leg(core, core->timers.legs[0], now);
+    while (heap_next(&core->room_timers) <= now)
+        room_step(core, core->rooms[core->room_timers.legs[0]], now);
 }
 
 /* ---- commands */
@@ -156,6 +183,8 @@ void core_plan(struct core *core, uint32_t index, const struct plan *plan, uint6
     sender_set_clock(&leg->sender, clock, now);
     receiver_set_clock(&leg->receiver, clock);
     leg->silent = false;
+    if (core->voices[index])
+        voice_settle(core, core->voices[index], false, now);
     core_schedule(core, index);
 }
 
@@ -185,6 +214,8 @@ void core_mode(struct core *core, uint32_t index, enum mode mode, uint32_t peer,
     if (leg->mode == mode && (mode != MODE_RELAY || (leg->peer == peer && leg->peer_generation == peer_generation)))
         return;
     stop_feeding(core, leg, now);
+    if (core->voices[index])
+        room_leave(core, index, now);
     leg->mode = (uint8_t)mode;
     leg->peer = peer;
     leg->peer_generation = peer_generation;
@@ -193,6 +224,8 @@ void core_mode(struct core *core, uint32_t index, enum mode mode, uint32_t peer,
 void core_close(struct core *core, uint32_t index, uint64_t now) {
     struct leg *leg = &core->legs[index];
     stop_feeding(core, leg, now);
+    if (core->voices[index])
+        room_leave(core, index, now);
     relay_release(core, leg, now);
     send_rtcp(core, index, now, true);
     heap_set(&core->timers, index, 0);
@@ -240,10 +273,10 @@ static bool judge_source(struct core *core, struct leg *leg, const struct addr *
     case LATCH_ACCEPT:
         return true;
     case LATCH_LOCKED:
-        report(core, leg, EVENT_LATCHED, 0, 0, now);
+        core_report(core, leg, EVENT_LATCHED, 0, 0, now);
         return true;
     case LATCH_MOVED:
-        report(core, leg, EVENT_RELATCHED, 0, 0, now);
+        core_report(core, leg, EVENT_RELATCHED, 0, 0, now);
         return true;
     default:
         core_drop(core, leg, DROP_elsewhere);
@@ -260,14 +293,14 @@ static bool count_arrival(struct core *core, struct leg *leg, const struct rtp *
         core_drop(core, leg, DROP_old_source);
         return false;
     case ARRIVAL_FIRST:
-        report(core, leg, EVENT_FIRST_PACKET, 0, 0, now);
+        core_report(core, leg, EVENT_FIRST_PACKET, 0, 0, now);
         break;
     default:
         break;
     }
     if (leg->silent) {
         leg->silent = false;
-        report(core, leg, EVENT_RESUMED, 0, 0, now);
+        core_report(core, leg, EVENT_RESUMED, 0, 0, now);
         core_schedule(core, core_index(core, leg));
     }
     return true;

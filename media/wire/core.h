@@ -5,6 +5,7 @@
 
 #include "heap.h"
 #include "leg.h"
+#include "retired.h"
 
 enum channel { CHANNEL_RTP, CHANNEL_RTCP };
 
@@ -15,15 +16,22 @@ enum event_kind {
     EVENT_SILENT,       /* nothing came for the plan's silence time */
     EVENT_RESUMED,      /* packets came again after EVENT_SILENT */
     EVENT_DTMF,         /* `a`: event code (RFC 4733 §3.2), `b`: duration in ms */
+    EVENT_TALKING,      /* of a leg in a room: `a` is 1 when it began to talk, 0 when it paused */
+    EVENT_PLAYED,       /* of a room: player `a` is gone, because of `b` (enum played), after `c` ms */
+    EVENT_STREAM_LOW,   /* of a room: the stream of player `a` holds only `b` samples */
     EVENT_COUNT
 };
 
 struct event {
-    uint32_t leg, generation;
-    uint32_t kind, a, b;
+    uint32_t leg, generation; /* or room, for its own events */
+    uint32_t kind, a, b, c;
     struct addr address;
     uint64_t at;
 };
+
+struct voice;
+struct room;
+struct mixer;
 
 struct core {
     struct leg *legs;
@@ -32,8 +40,12 @@ struct core {
     void (*emit)(void *shell, uint32_t leg, enum channel channel, const uint8_t *data, size_t length,
                  const struct addr *to);
     void (*report)(void *shell, const struct event *event);
+    void (*retire)(void *shell, struct retired *retired); /* hands back what Python allocated */
     void *shell;
-    struct heap timers;
+    struct voice **voices; /* by leg; NULL: it is in no room */
+    struct room **rooms;   /* as many as legs at most */
+    struct mixer *mixer;
+    struct heap timers, room_timers;
     uint64_t drops[DROP_COUNT];
     uint64_t received, sent; /* RTP packets */
 };
@@ -64,6 +76,7 @@ void core_step(struct core *core, uint64_t now);
 
 /* For modes and the core itself. */
 void core_drop(struct core *core, struct leg *leg, enum drop why);
+void core_report(struct core *core, const struct leg *leg, enum event_kind kind, uint32_t a, uint32_t b, uint64_t now);
 void core_schedule(struct core *core, uint32_t leg); /* after a deadline of the leg changed */
 void core_send(struct core *core, uint32_t leg, const uint8_t *data, size_t length);
 

@@ -28,6 +28,7 @@
     X(rtcp_elsewhere)       /* RTCP from an address that has no part in this leg */                                    \
     X(rtcp_not_mux)         /* RTCP on the RTP port without rtcp-mux (RFC 5761) */                                     \
     X(rtp_on_rtcp)          /* RTP on the RTCP port */                                                                 \
+    X(digit_overflow)       /* a digit for a leg that has too many to say already */                                   \
     X(send_blocked)         /* the socket's send buffer was full */                                                    \
     X(send_failed)          /* the system refused to send */                                                           \
     X(event_overflow)       /* an event for Python found its ring full */                                              \

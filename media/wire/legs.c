@@ -89,6 +89,9 @@ static bool plan_from(struct plan *to, const struct wire_plan *from) {
     }
     to->silence_ms = from->silence_ms;
     to->ptime_ms = from->ptime_ms;
+    to->jitter_min_ms = from->jitter_min_ms;
+    to->jitter_max_ms = from->jitter_max_ms;
+    to->jitter_start_ms = from->jitter_start_ms;
     to->codec = from->codec;
     to->payload_type = from->payload_type;
     to->receive_payload_type = from->receive_payload_type;
@@ -120,7 +123,7 @@ int wire_leg_plan(struct wire *wire, const struct wire_leg *leg, const struct wi
 
 int wire_leg_mode(struct wire *wire, const struct wire_leg *leg, uint32_t mode, const struct wire_leg *peer) {
     struct command command = command_for(COMMAND_LEG_MODE, leg);
-    if (!mode_settable(mode))
+    if (!mode_settable(mode) || mode == MODE_MIX) /* which is for wire_room_join to set */
         return ENOTSUP;
     if (leg->index >= wire->table.capacity || (mode == MODE_RELAY && (!peer || peer->index >= wire->table.capacity)))
         return EINVAL;
@@ -139,6 +142,32 @@ int wire_leg_close(struct wire *wire, const struct wire_leg *leg) {
 
 uint32_t wire_legs_open(const struct wire *wire) {
     return atomic_load(&wire->legs_open);
+}
+
+/* What a voice holds is freed by this thread alone, so that it may be looked at here whatever the wire thread does. */
+static void fill_hearing(const struct wire *wire, uint32_t index, struct wire_statistics *out) {
+    struct hearing_statistics heard;
+    const struct voice *voice = __atomic_load_n(&wire->core.voices[index], __ATOMIC_ACQUIRE);
+    if (!voice)
+        return;
+    shell_copy_words((uint64_t *)&heard, (const uint64_t *)&voice->statistics,
+                     sizeof heard / sizeof(uint64_t));
+    out->in_room = 1;
+    out->late = heard.late;
+    out->early = heard.early;
+    out->duplicate = heard.duplicate;
+    out->reordered = heard.reordered;
+    out->concealed = heard.concealed;
+    out->stretched = heard.stretched;
+    out->compressed = heard.compressed;
+    out->resets = heard.resets;
+    out->delay_ms = heard.delay_ms;
+    out->malformed = heard.malformed;
+    out->strange = heard.strange;
+    out->target_ms = heard.target_ms;
+    out->delay_min_ms = heard.delay_min_ms;
+    out->delay_max_ms = heard.delay_max_ms;
+    out->level = heard.level;
 }
 
 static uint32_t microseconds(uint32_t ticks, uint32_t clock) {
@@ -174,6 +203,7 @@ int wire_leg_statistics(struct wire *wire, const struct wire_leg *leg, struct wi
     };
     if (copy.latch.source.set)
         addr_format(&copy.latch.source, out->source_ip);
+    fill_hearing(wire, leg->index, out);
     return 0;
 }
 
@@ -192,6 +222,7 @@ uint32_t wire_leg_drops(struct wire *wire, const struct wire_leg *leg, uint32_t 
 
 void wire_events_begin(struct wire *wire) {
     uint64_t count;
+    rooms_reap(wire);
     (void)!read(wire->media_fd, &count, sizeof count);
     atomic_exchange(&wire->media_notified, false); /* as in wire_sip_begin */
 }
@@ -206,6 +237,7 @@ int wire_event_next(struct wire *wire, struct wire_event *out) {
         .kind = event.kind,
         .a = event.a,
         .b = event.b,
+        .c = event.c,
         .at = event.at,
         .port = event.address.port,
     };

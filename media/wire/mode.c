@@ -1,5 +1,7 @@
 #include "mode.h"
 
+#include "voice.h"
+
 static void idle_hear(struct core *core, struct leg *leg, enum packet_kind kind, struct rtp *rtp, uint64_t now) {
     (void)kind, (void)rtp, (void)now;
     core_drop(core, leg, DROP_idle);
@@ -7,8 +9,15 @@ static void idle_hear(struct core *core, struct leg *leg, enum packet_kind kind,
 
 const struct mode_operations idle_mode = {"idle", idle_hear};
 
+static void mix_hear(struct core *core, struct leg *leg, enum packet_kind kind, struct rtp *rtp, uint64_t now) {
+    hearing_put(core->voices[core_index(core, leg)]->hearing, rtp, kind, now);
+}
+
+const struct mode_operations mix_mode = {"mix", mix_hear};
+
 const struct mode_operations *const mode_table[MODE_COUNT] = {
     [MODE_IDLE] = &idle_mode,
     [MODE_ECHO] = &echo_mode,
     [MODE_RELAY] = &relay_mode,
+    [MODE_MIX] = &mix_mode,
 };

@@ -234,7 +234,7 @@ static void echo_hear(struct core *core, struct leg *leg, enum packet_kind kind,
 
 static void relay_hear(struct core *core, struct leg *leg, enum packet_kind kind, struct rtp *rtp, uint64_t now) {
     struct leg *to = core_peer(core, leg);
-    if (to)
+    if (to && to->mode != MODE_MIX) /* who is in a room hears the room alone */
         forward(core, leg, to, kind, rtp, true, now);
     else
         core_drop(core, leg, DROP_no_peer);

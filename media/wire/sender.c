@@ -97,6 +97,18 @@ void sender_place(struct sender *s, uint64_t feed, const struct rtp *rtp, bool e
     stamp->late = before_floor(s, stamp->seq);
 }
 
+uint32_t sender_take(struct sender *s, uint64_t feed, uint64_t now) {
+    s->feed = feed;
+    s->in_audio = s->in_event = false;
+    s->near_floor = 0;
+    s->marker_due = true;
+    return next_timestamp(s, now);
+}
+
+struct stamp sender_next(const struct sender *s, uint32_t timestamp) {
+    return (struct stamp){.timestamp = timestamp, .seq = (uint16_t)(s->highest + 1), .marker = s->marker_due};
+}
+
 void sender_sent(struct sender *s, const struct stamp *stamp, uint32_t span, uint32_t octets, uint64_t now) {
     s->packets++;
     s->octets += octets;

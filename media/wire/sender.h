@@ -51,6 +51,11 @@ void sender_release(struct sender *s);
 void sender_place(struct sender *s, uint64_t feed, const struct rtp *rtp, bool event, uint64_t now,
                   struct stamp *stamp);
 
+/* A feed that numbers for itself takes the line: its packets follow each other, marker on the first. Returns the
+ * timestamp of its first sample. */
+uint32_t sender_take(struct sender *s, uint64_t feed, uint64_t now);
+struct stamp sender_next(const struct sender *s, uint32_t timestamp);
+
 /* A packet was sent as stamped; `span` is its ticks, 0 for one that is not audio. */
 void sender_sent(struct sender *s, const struct stamp *stamp, uint32_t span, uint32_t octets, uint64_t now);
 

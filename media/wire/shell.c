@@ -107,7 +107,7 @@ static void end_change(struct wire *wire) {
 }
 
 /* Word by word, beside a writer: each number is whole. The race is meant; `changes` tells when it was lost. */
-__attribute__((no_sanitize("thread"))) static void copy_words(uint64_t *to, const uint64_t *from, size_t words) {
+__attribute__((no_sanitize("thread"))) void shell_copy_words(uint64_t *to, const uint64_t *from, size_t words) {
     for (size_t i = 0; i < words; i++)
         to[i] = __atomic_load_n(&from[i], __ATOMIC_RELAXED);
 }
@@ -118,7 +118,7 @@ bool shell_copy_leg(const struct wire *wire, const struct wire_leg *leg, struct 
     const struct leg *original = &wire->table.legs[leg->index];
     for (int attempt = 0; attempt < COPY_ATTEMPTS; attempt++) {
         uint32_t before = atomic_load_explicit(&wire->changes, memory_order_acquire);
-        copy_words((uint64_t *)copy, (const uint64_t *)original, offsetof(struct leg, repack) / sizeof(uint64_t));
+        shell_copy_words((uint64_t *)copy, (const uint64_t *)original, offsetof(struct leg, repack) / sizeof(uint64_t));
         atomic_thread_fence(memory_order_acquire);
         if (before % 2 == 0 && atomic_load_explicit(&wire->changes, memory_order_relaxed) == before)
             break;
@@ -194,7 +194,10 @@ void shell_apply(struct wire *wire, const struct command *command, uint64_t now)
         bans_remove(&wire->guard.bans, &command->network.ip);
         break;
     default:
-        apply_to_leg(wire, command, now);
+        if (command->kind >= COMMAND_ROOM_OPEN)
+            rooms_apply(wire, command, now);
+        else
+            apply_to_leg(wire, command, now);
     }
 }
 
@@ -333,6 +336,9 @@ void shell_finish(struct wire *wire) {
     for (uint32_t index = 0; index < wire->core.capacity; index++)
         if (wire->core.legs[index].generation)
             close_leg(wire, index, now);
+    for (uint32_t index = 0; index < wire->core.capacity; index++)
+        if (wire->core.rooms[index])
+            room_close(&wire->core, wire->core.rooms[index], now);
     end_change(wire);
     for (uint32_t index = 0; index < SIP_SOCKETS_MAX; index++)
         set_sip_socket(wire, index, -1, false);

@@ -11,6 +11,7 @@
 #include "core.h"
 #include "guard.h"
 #include "ring.h"
+#include "room.h"
 #include "wire.h"
 
 enum { SIP_SOCKETS_MAX = 64, COMMAND_RING = 1024, EVENT_RING = 4096, SIP_BATCH = 32, SIP_DATAGRAM_MAX = 65536 };
@@ -28,6 +29,16 @@ enum command_kind {
     COMMAND_DISTRUST_ALL,
     COMMAND_BAN,
     COMMAND_UNBAN,
+    COMMAND_ROOM_OPEN, /* from here on of rooms: rooms.c */
+    COMMAND_ROOM_CLOSE,
+    COMMAND_ROOM_JOIN,
+    COMMAND_ROOM_SET,
+    COMMAND_ROOM_DIGIT,
+    COMMAND_ROOM_PLAY,
+    COMMAND_ROOM_STOP,
+    COMMAND_ROOM_GAIN,
+    COMMAND_ROOM_TAP,
+    COMMAND_ROOM_UNTAP,
 };
 
 struct command {
@@ -53,6 +64,26 @@ struct command {
             uint32_t prefix;
         } network;
         int flag;
+        struct {
+            uint32_t room, room_generation; /* `index` and `generation` are of the leg */
+            bool of_leg;                    /* else of the whole room */
+            union {
+                struct room *opened;
+                struct {
+                    struct voice *voice;
+                    struct membership membership;
+                } join;
+                struct player *player;
+                struct tap *tap;
+                struct {
+                    uint32_t code, duration_ms;
+                } digit;
+                struct {
+                    uint32_t id, fade_ms;
+                    int32_t gain;
+                } change;
+            };
+        } in;
     };
 };
 
@@ -93,6 +124,7 @@ struct wire {
     _Atomic uint32_t changes; /* odd while a leg is being changed; see shell_copy_leg */
     _Atomic bool *leg_used;   /* by leg: set by Python, cleared by the wire thread */
     _Atomic uint32_t legs_open;
+    _Atomic(struct retired *) retired; /* the wire thread adds, Python takes all */
     _Atomic bool realtime;
 
     /* Python's own */
@@ -103,6 +135,9 @@ struct wire {
     bool datagram_held;
     int sip_send_fds[SIP_SOCKETS_MAX];
     uint32_t generations, trusted;
+    uint32_t ids;             /* of players and taps */
+    uint32_t rooms_open;
+    bool *room_used;
     struct bans bans; /* the same as the guard's */
 };
 
@@ -115,6 +150,7 @@ void shell_apply(struct wire *wire, const struct command *command, uint64_t now)
  * being closed. */
 int shell_register(struct wire *wire, int fd);
 void shell_watch(struct wire *wire, int fd, uint32_t kind, uint32_t index); /* listens from now on */
+void shell_copy_words(uint64_t *to, const uint64_t *from, size_t words);
 /* From Python: the leg up to its `repack` as it was between two packets. False: it is closed, or not open yet. */
 bool shell_copy_leg(const struct wire *wire, const struct wire_leg *leg, struct leg *copy);
 
@@ -144,6 +180,11 @@ static inline long system_sendto(int fd, const void *data, size_t size, int flag
                                  socklen_t to_size) {
     return syscall(SYS_sendto, fd, data, size, flags, to, to_size);
 }
+
+/* rooms.c */
+void rooms_apply(struct wire *wire, const struct command *command, uint64_t now);
+void rooms_retire(void *wire, struct retired *retired);
+void rooms_reap(struct wire *wire); /* from Python: frees what was handed back */
 
 /* sip.c */
 struct sip_batch *sip_batch_new(void);

@@ -1,12 +1,16 @@
-/* Named telephone events heard on a leg (RFC 4733 §2.3): reported once each, passed on by the mode. */
+/* Named telephone events heard on a leg (RFC 4733 §2.3): one press is reported once, whatever of it is lost, repeated,
+ * out of order or without its marker. */
 #ifndef PBXD_WIRE_TELEPHONE_EVENT_H
 #define PBXD_WIRE_TELEPHONE_EVENT_H
 
 #include "rtp.h"
 
 struct telephone_event {
+    uint64_t heard;     /* when its newest packet came */
+    uint32_t ssrc;
     uint32_t timestamp; /* names the event that is going on */
-    uint16_t duration;  /* samples */
+    uint32_t before;    /* samples of its earlier segments (§2.5.1.3) */
+    uint16_t duration;  /* samples of this one */
     uint8_t code;
     bool known, reported;
     uint64_t due;       /* when to report it although its end was never heard; 0: nothing to report */
@@ -14,7 +18,7 @@ struct telephone_event {
 
 struct heard_event {
     uint8_t code;
-    uint16_t duration;
+    uint32_t duration;
     bool report;
 };
 

@@ -30,7 +30,7 @@ static void report(void *shell, const struct event *event) {
     if (ring_push(&wire->events, event))
         wire->woke_media = true;
     else
-        core_drop(&wire->core, &wire->core.legs[event->leg], DROP_event_overflow);
+        tally(&wire->core.drops[DROP_event_overflow]);
 }
 
 /* ---- life */
@@ -69,13 +69,15 @@ static int furnish(struct wire *wire, const char *legs_path, uint32_t legs, uint
         return errno;
     wire->sockets = calloc(legs, sizeof *wire->sockets);
     wire->leg_used = calloc(legs, sizeof *wire->leg_used);
+    wire->room_used = calloc(legs, sizeof *wire->room_used);
     wire->batch = sip_batch_new();
-    if (!wire->sockets || !wire->leg_used || !wire->batch || !core_init(&wire->core, wire->table.legs, legs) ||
+    if (!wire->sockets || !wire->leg_used || !wire->room_used || !wire->batch || !core_init(&wire->core, wire->table.legs, legs) ||
         !ring_init(&wire->commands, COMMAND_RING, sizeof(struct command)) ||
         !ring_init(&wire->events, EVENT_RING, sizeof(struct event)) || !byte_ring_init(&wire->datagrams, sip_ring_size))
         return ENOMEM;
     wire->core.emit = emit;
     wire->core.report = report;
+    wire->core.retire = rooms_retire;
     wire->core.shell = wire;
     wire->core.wall = wall_offset();
     guard_init(&wire->guard, random_number());
@@ -144,12 +146,14 @@ void wire_free(struct wire *wire) {
     close_if_open(wire->kick_fd);
     close_if_open(wire->event_fd);
     close_if_open(wire->media_fd);
+    rooms_reap(wire);
     core_free(&wire->core);
     ring_free(&wire->commands);
     ring_free(&wire->events);
     byte_ring_free(&wire->datagrams);
     sip_batch_free(wire->batch);
     free((void *)wire->leg_used);
+    free(wire->room_used);
     free(wire->sockets);
     leg_table_close(&wire->table);
     munmap(wire, sizeof *wire);

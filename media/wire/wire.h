@@ -55,6 +55,7 @@ struct wire_plan {
     char remote_ip[64], rtcp_ip[64]; /* empty: none */
     char latch_from[4][64];
     uint16_t remote_port, rtcp_port, ptime_ms;
+    uint16_t jitter_min_ms, jitter_max_ms, jitter_start_ms; /* of the delay of what is heard in a room */
     uint32_t silence_ms, dtmf_clock, bitrate;
     uint8_t complexity, fec, dtx, expected_loss;
     uint8_t codec, payload_type, receive_payload_type, other_payload_type;
@@ -78,6 +79,12 @@ struct wire_statistics {
     uint32_t latched;                         /* 0 no, 1 weak, 2 the SDP address */
     uint16_t source_port;
     char source_ip[64];
+    uint32_t in_room;                         /* the rest is of a leg that is in one */
+    uint64_t late, early, duplicate, reordered, malformed, strange; /* packets */
+    uint64_t concealed, stretched, compressed; /* samples of its sound: made up, put in, left out */
+    uint32_t resets;                           /* how often the stream began anew */
+    uint32_t delay_ms, delay_min_ms, delay_max_ms, target_ms;
+    uint32_t level;                            /* -dBov */
 };
 
 int wire_leg_open(struct wire *wire, const char *ip, uint16_t rtp_port, uint16_t rtcp_port, struct wire_leg *leg);
@@ -89,10 +96,67 @@ uint32_t wire_leg_drops(struct wire *wire, const struct wire_leg *leg, uint32_t 
 uint32_t wire_legs_open(const struct wire *wire);
 const char *wire_mode_name(uint32_t mode); /* NULL: this build cannot set it */
 
+/* ---- rooms */
+
+struct clip;
+struct supply;
+struct tap;
+
+struct wire_room {
+    uint32_t index, generation;
+};
+
+struct wire_membership {
+    uint32_t speaks, hears; /* masks */
+    double gain;            /* of what it says; 1: as it is */
+    uint8_t muted;
+    uint8_t detect;         /* enum detection */
+};
+
+struct wire_play {
+    uint32_t speaks;  /* who hears it, when it plays to the room */
+    uint32_t repeats; /* UINT32_MAX: for ever */
+    uint32_t start_ms, fade_ms;
+    double gain;
+};
+
+int wire_room_open(struct wire *wire, uint32_t flags, struct wire_room *room); /* ENOSPC: no place */
+int wire_room_close(struct wire *wire, const struct wire_room *room);          /* its members are idle then */
+int wire_room_join(struct wire *wire, const struct wire_room *room, const struct wire_leg *leg,
+                   const struct wire_membership *membership); /* it leaves by wire_leg_mode */
+int wire_room_set(struct wire *wire, const struct wire_leg *leg, const struct wire_membership *membership);
+int wire_room_digit(struct wire *wire, const struct wire_leg *leg, uint32_t code, uint32_t duration_ms);
+uint32_t wire_rooms_open(const struct wire *wire);
+
+struct clip *wire_clip_new(const int16_t *samples, uint32_t count, uint32_t rate);
+void wire_clip_release(struct clip *clip);
+struct supply *wire_stream_new(uint32_t rate, uint32_t capacity_ms, uint32_t low_ms);
+uint32_t wire_stream_write(struct supply *supply, const int16_t *samples, uint32_t count); /* how many found room */
+void wire_stream_finish(struct supply *supply); /* what is in it is played, then the player ends */
+uint32_t wire_stream_fill(const struct supply *supply);
+uint32_t wire_stream_underruns(const struct supply *supply);
+void wire_stream_release(struct supply *supply);
+
+/* Clips in a row, all of one rate, or a supply; to `leg`, or to all when it is NULL. EVENT_PLAYED names `id`. */
+int wire_play(struct wire *wire, const struct wire_room *room, const struct wire_leg *leg, struct clip *const *clips,
+              uint32_t count, struct supply *supply, const struct wire_play *how, uint32_t *id);
+int wire_play_stop(struct wire *wire, const struct wire_room *room, uint32_t id, uint32_t fade_ms);
+int wire_play_gain(struct wire *wire, const struct wire_room *room, uint32_t id, double gain, uint32_t fade_ms);
+
+/* kind: enum tap_kind; `leg` is NULL for the mix of all. The handle is released by wire_tap_release. */
+int wire_tap_open(struct wire *wire, const struct wire_room *room, const struct wire_leg *leg, uint32_t kind,
+                  uint32_t rate, uint32_t seconds, struct tap **tap);
+int wire_tap_close(struct wire *wire, const struct wire_room *room, const struct tap *tap);
+/* Up to `frames` of 20 ms, with the number of each: how many there were. By one thread at a time, which may be any. */
+uint32_t wire_tap_read(struct tap *tap, int16_t *samples, uint64_t *ticks, uint32_t frames);
+uint32_t wire_tap_overruns(const struct tap *tap);
+int wire_tap_closed(const struct tap *tap); /* nothing is added any more; what is there can be read */
+void wire_tap_release(struct tap *tap);
+
 /* ---- events */
 
 struct wire_event {
-    uint32_t leg, generation, kind, a, b;
+    uint32_t leg, generation, kind, a, b, c;
     uint64_t at;
     uint16_t port;
     char ip[64];

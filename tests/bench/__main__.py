@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench import calls, codecs, hearing, memory, packets, registrations, starts
+from tests.bench import calls, codecs, hearing, memory, packets, registrations, rooms, starts
 from tests.bench.figures import Figure, Readings, missed, table
 from tests.bench.generators import Programs
 
@@ -26,6 +26,7 @@ class Part:
 
 PARTS = {
     "packets": Part(packets.FIGURES, packets.run),
+    "rooms": Part(rooms.FIGURES, rooms.run),
     "calls": Part(calls.FIGURES, calls.run),
     "memory": Part(memory.FIGURES, memory.run),
     "starts": Part(starts.FIGURES, starts.run),

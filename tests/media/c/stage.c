@@ -21,11 +21,24 @@ static void keep_report(void *shell, const struct event *event) {
     stage->events[stage->reports++ % KEPT] = *event;
 }
 
+static void free_retired(void *shell, struct retired *retired) {
+    (void)shell; /* at once, so that a sanitizer sees whoever comes too late */
+    if (retired->kind == RETIRED_ROOM)
+        room_free((struct room *)retired);
+    else if (retired->kind == RETIRED_VOICE)
+        voice_free((struct voice *)retired);
+    else if (retired->kind == RETIRED_PLAYER)
+        player_free((struct player *)retired);
+    else
+        tap_release((struct tap *)retired);
+}
+
 struct stage *stage_new(void) {
     struct stage *stage = calloc(1, sizeof *stage);
     CHECK(stage && core_init(&stage->core, stage->legs, STAGE_LEGS));
     stage->core.emit = keep_emission;
     stage->core.report = keep_report;
+    stage->core.retire = free_retired;
     stage->core.shell = stage;
     stage->core.wall = 3900000000ull * SECOND;
     stage->now = 1000 * SECOND;
@@ -33,6 +46,9 @@ struct stage *stage_new(void) {
 }
 
 void stage_free(struct stage *stage) {
+    for (uint32_t room = 0; room < STAGE_LEGS; room++)
+        if (stage->core.rooms[room])
+            room_close(&stage->core, stage->core.rooms[room], stage->now);
     core_free(&stage->core);
     free(stage);
 }
@@ -64,6 +80,9 @@ struct plan stage_open(struct stage *stage, uint32_t leg) {
     plan.other_payload_type = PT_NONE;
     plan.dtmf_send = plan.dtmf_receive = 101;
     plan.ptime_ms = 20;
+    plan.jitter_min_ms = 20;
+    plan.jitter_max_ms = 400;
+    plan.jitter_start_ms = 60;
     plan.sends = plan.receives = true;
     core_open(&stage->core, leg, leg + 100, 0x123456789abcdef1ull * (leg + 1), stage->now);
     core_plan(&stage->core, leg, &plan, stage->now);

@@ -8,6 +8,7 @@
 
 #include "core.h"
 #include "mode.h"
+#include "room.h"
 
 #define CHECK(condition)                                                                                               \
     do {                                                                                                               \

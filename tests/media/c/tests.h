@@ -61,6 +61,18 @@
     X(test_silence_is_told_once_and_not_on_hold) \
     X(test_loss_over_the_wrap) \
     X(test_jitter_as_in_rfc_3550) \
+    X(test_a_room_mixes_all_but_oneself) \
+    X(test_masks_of_a_room) \
+    X(test_a_room_of_two_passes_samples_untouched) \
+    X(test_a_member_is_sent_a_continuous_line) \
+    X(test_the_line_goes_on_from_relay_to_room_and_back) \
+    X(test_hold_in_a_room) \
+    X(test_a_room_that_was_late) \
+    X(test_rooms_tick_at_moments_of_their_own) \
+    X(test_only_who_speaks_is_mixed_in_a_gated_room) \
+    X(test_the_sum_is_limited_softly) \
+    X(test_a_leg_that_is_closed_in_a_room) \
+    X(test_moving_from_room_to_room) \
     X(test_jitter_of_another_clock) \
     X(test_opus_is_relayed_as_it_comes) \
     X(test_samples_of_two_octets_are_relayed_as_they_come) \
@@ -86,6 +98,15 @@
     X(test_what_has_no_place_at_8_khz_goes) \
     X(test_resampling_in_pieces_is_the_same) \
     X(test_the_loudest_sound_is_resampled_without_a_wrap) \
+    X(test_ten_thousand_digits_by_events) \
+    X(test_ten_thousand_digits_by_tones) \
+    X(test_events_become_tones_where_none_are_taken) \
+    X(test_tones_stay_tones_where_nobody_takes_events) \
+    X(test_digits_stay_out_of_a_conference) \
+    X(test_a_queue_of_digits_is_bounded) \
+    X(test_what_is_no_digit) \
+    X(test_a_long_press_is_one_digit) \
+    X(test_a_straggler_of_a_digit) \
     X(test_hearing_says_what_was_sent) \
     X(test_hearing_every_order_of_packets) \
     X(test_hearing_wrong_sizes_are_counted) \
