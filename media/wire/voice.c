@@ -68,6 +68,7 @@ void voice_settle(struct core *core, struct voice *voice, bool anew, uint64_t no
     voice->codec = plan->codec;
     voice->operations = codec_operations(voice->codec);
     voice->settings = plan->settings;
+    voice->expected_loss = plan->settings.expected_loss;
     if (voice->operations->encoder_init)
         voice->operations->encoder_init(voice->encoder, &voice->settings);
     if (same)
@@ -130,12 +131,22 @@ static void watch_talk(struct core *core, struct voice *voice, bool voiced, uint
     core_report(core, voice_leg(core, voice), EVENT_TALKING, talking, 0, now);
 }
 
+/* What changes slowly. */
+static void look_around(struct core *core, struct voice *voice) {
+    uint8_t loss = voice_leg(core, voice)->rtcp.expected_loss;
+    hearing_statistics(voice->hearing, &voice->statistics);
+    if (!voice->operations->encoder_adapt || loss == voice->expected_loss)
+        return;
+    voice->operations->encoder_adapt(voice->encoder, loss);
+    voice->expected_loss = loss;
+}
+
 struct detected voice_hear(struct core *core, struct voice *voice, bool gags, uint64_t now) {
     size_t samples = voice_samples(voice);
     const struct membership *membership = &voice->membership;
     int flags = hearing_pull(voice->hearing, voice->pcm, samples, now);
     if (voice->ticks++ % STATISTICS_TICKS == 0)
-        hearing_statistics(voice->hearing, &voice->statistics);
+        look_around(core, voice);
     voice->sounds = !(flags & HEARD_NOTHING);
     if (voice->sounds && membership->gain != FULL_GAIN)
         scale(voice->pcm, samples, 0, membership->gain, 0);

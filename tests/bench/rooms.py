@@ -49,7 +49,7 @@ FIGURES = tuple(
     figure
     for case in CASES
     for figure in (
-        Figure(f"{case.name}: CPU a packet", "µs", reference=f"bare relay of {case.phones}: CPU a packet"),
+        Figure(f"{case.name}: CPU a packet", "µs", reference=f"bare relay for {case.name}: CPU a packet"),
         Figure(f"{case.name}: against the bare relay", "×", bar=2),
         Figure(f"{case.name}: missing", "packets", bar=0, digits=0),
         Figure(f"{case.name}: pace off by p99", "ms", bar=2, digits=3),
@@ -66,14 +66,15 @@ def serve(port: int, peer_port: int, phones: int, size: int) -> None:
     wire = Wire()
     wire.start()
     media = Media(wire, PortPool(port, port + 2 * phones))
+    rooms = [media.open_room(gated=True) for _ in range(phones // size)]
     for number in range(phones):
         session = media.open("127.0.0.1")
         if session.local[1] != port + 2 * number:
             raise BenchError("a port of the bench is in use")
         remote = ("127.0.0.1", peer_port + number)
-        session.apply(MediaPlan(remote, Codec.PCMU, 0, 0, latch_from=frozenset({"127.0.0.1"})))
-        room = media.open_room(gated=True) if number % size == 0 else room
-        room.join(session)
+        plan = MediaPlan(remote, Codec.PCMU, 0, 0, latch_from=frozenset({"127.0.0.1"}), dtmf_send=101, dtmf_receive=101)
+        session.apply(plan)
+        rooms[number // size].join(session)
     print("ready", flush=True)
     sys.stdin.readline()
     before = (time.process_time(), wire.packets()[0])
@@ -120,10 +121,9 @@ def run(programs: Programs, place: Path) -> Readings:
     readings: dict[str, float] = {}
     for case in CASES:
         ports = MediaPorts.free()
-        reference = f"bare relay of {case.phones}: CPU a packet"
-        if reference not in readings:
-            bare = [programs.path("relay"), *map(str, (case.phones, ports.rtp_first, ports.media_first))]
-            readings[reference], _ = measure(bare, crowd, ports, case)
+        reference = f"bare relay for {case.name}: CPU a packet"
+        bare = [programs.path("relay"), *map(str, (case.phones, ports.rtp_first, ports.media_first))]
+        readings[reference], _ = measure(bare, crowd, ports, case)
         arguments = map(str, (ports.rtp_first, ports.media_first, case.phones, case.room))
         cost, heard = measure([sys.executable, "-m", "tests.bench.rooms", *arguments], crowd, ports, case)
         expected = case.phones * SECONDS * 50
