@@ -70,6 +70,7 @@ class MediaSession:
     """
 
     __slots__ = (
+        "_bridge_room",
         "_final",
         "_in_room",
         "_media",
@@ -90,6 +91,7 @@ class MediaSession:
         self._plan: MediaPlan | None = None
         self._other: MediaSession | None = None
         self._in_room = False
+        self._bridge_room: Room | None = None
         self._final: MediaStatistics | None = None
         self.local = (ip, leg.rtp_port)
         self.rtcp_port = leg.rtcp_port
@@ -142,6 +144,7 @@ class MediaSession:
             self._relay(other)
         elif not one_room:
             room = self._media.open_room(passes_digits=True, closes_itself=True)
+            self._bridge_room = other._bridge_room = room
             with self._media.wire.held():
                 room.join(self)
                 room.join(other)
@@ -171,6 +174,8 @@ class MediaSession:
 
     def entered(self, room: Room) -> None:
         """Called by the room it joined."""
+        if room is not self._bridge_room:
+            self.part()
         self.room = room
 
     def left(self) -> None:
