@@ -19,7 +19,7 @@ from pathlib import Path
 from media.plan import Codec, MediaPlan
 from media.ports import PortPool
 from media.session import Media
-from media.wire import Wire
+from media.wire import LatenessBucket, Wire
 from tests.bench.daemon import BenchError, MediaPorts
 from tests.bench.figures import Figure, Readings
 from tests.bench.generators import GRACE_S, WARM_UP_S, Programs
@@ -53,6 +53,7 @@ FIGURES = tuple(
         Figure(f"{case.name}: against the bare relay", "×", bar=2),
         Figure(f"{case.name}: missing", "packets", bar=0, digits=0),
         Figure(f"{case.name}: pace off by p99", "ms", bar=2, digits=3),
+        Figure(f"{case.name}: wire late p99, at most", "ms", bar=2, digits=2),
     )
 )
 
@@ -80,9 +81,18 @@ def serve(port: int, peer_port: int, phones: int, size: int) -> None:
     before = (time.process_time(), wire.packets()[0])
     sys.stdin.readline()
     cpu, packets = time.process_time() - before[0], wire.packets()[0] - before[1]
-    late = {f"<{bucket.below_us}": bucket.count for bucket in wire.lateness() if bucket.count}
-    print(json.dumps({"packets": packets, "cpu": cpu, "late": late}), flush=True)
+    print(json.dumps({"packets": packets, "cpu": cpu, "late_us": _late_us(wire.lateness())}), flush=True)
     wire.close()
+
+
+def _late_us(buckets: list[LatenessBucket]) -> int:
+    """Below this the thread was late 99 times of 100."""
+    left = sum(bucket.count for bucket in buckets) * 99 // 100
+    for bucket in buckets:
+        left -= bucket.count
+        if left < 0 and bucket.below_us is not None:
+            return bucket.below_us
+    return 1_000_000
 
 
 # ---- the measurement
@@ -98,8 +108,16 @@ class Paced:
     p99_us: int
 
 
-def measure(command: list[str], crowd: Path, ports: MediaPorts, case: Case) -> tuple[float, Paced]:
-    """CPU in microseconds a packet, and what was heard."""
+@dataclass(frozen=True, slots=True)
+class Used:
+    """CPU in microseconds a packet, and below what the wire thread was late 99 times of 100."""
+
+    cost_us: float
+    late_us: int
+
+
+def measure(command: list[str], crowd: Path, ports: MediaPorts, case: Case) -> tuple[Used, Paced]:
+    """What it cost, and what was heard."""
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as served:
         assert served.stdin is not None
         assert served.stdout is not None
@@ -112,7 +130,7 @@ def measure(command: list[str], crowd: Path, ports: MediaPorts, case: Case) -> t
             served.stdin.flush()
             heard = Paced(**json.loads(talking.communicate(timeout=SECONDS + GRACE_S)[0]))
         used = json.loads(served.communicate("end\n", timeout=GRACE_S)[0])
-    return 1e6 * used["cpu"] / used["packets"], heard
+    return Used(1e6 * used["cpu"] / used["packets"], used.get("late_us", 0)), heard
 
 
 def run(programs: Programs, place: Path) -> Readings:
@@ -123,15 +141,17 @@ def run(programs: Programs, place: Path) -> Readings:
         ports = MediaPorts.free()
         reference = f"bare relay for {case.name}: CPU a packet"
         bare = [programs.path("relay"), *map(str, (case.phones, ports.rtp_first, ports.media_first))]
-        readings[reference], _ = measure(bare, crowd, ports, case)
+        yardstick, _ = measure(bare, crowd, ports, case)
         arguments = map(str, (ports.rtp_first, ports.media_first, case.phones, case.room))
-        cost, heard = measure([sys.executable, "-m", "tests.bench.rooms", *arguments], crowd, ports, case)
+        used, heard = measure([sys.executable, "-m", "tests.bench.rooms", *arguments], crowd, ports, case)
         expected = case.phones * SECONDS * 50
         readings |= {
-            f"{case.name}: CPU a packet": cost,
-            f"{case.name}: against the bare relay": cost / readings[reference],
+            reference: yardstick.cost_us,
+            f"{case.name}: CPU a packet": used.cost_us,
+            f"{case.name}: against the bare relay": used.cost_us / yardstick.cost_us,
             f"{case.name}: missing": max(0, expected - case.phones - heard.received),
             f"{case.name}: pace off by p99": heard.p99_us / 1000,
+            f"{case.name}: wire late p99, at most": used.late_us / 1000,
         }
     return readings
 
