@@ -215,6 +215,7 @@ class Telephony:
             ptime_ms=config.codecs.ptime_ms,
             silence_s=config.calls.rtp_timeout_s,
             opus=CodecSettings(**config.codecs.opus.model_dump()),
+            converts=True,
         )
         self.facilities.session = SessionSettings(
             reliable=Reliability.WHEN_SUPPORTED if config.sip.reliable_provisional else Reliability.WHEN_REQUIRED,
