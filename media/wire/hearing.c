@@ -21,6 +21,7 @@ static int32_t bounded(int32_t value, int32_t low, int32_t high) {
 void hearing_init(struct hearing *h, enum codec codec, const struct hearing_settings *settings, uint64_t now) {
     memset(h, 0, sizeof *h);
     h->codec = (uint8_t)codec;
+    h->said = HISTORY;
     h->rate = operations(h)->rate;
     h->ns_per_sample = 1000000000u / h->rate;
     h->born = now;
@@ -147,7 +148,7 @@ static void regulate(struct hearing *h, int64_t when, size_t samples) {
         h->pause--;
     if (!h->wanted || h->pause)
         return;
-    int16_t *from = h->sound + HISTORY;
+    int16_t *from = h->sound + h->said;
     size_t need = 2 * stretch_most(h->rate), changed = 0;
     bool quiet = vad_quiet(&h->vad, vad_energy(from, h->ready < need ? h->ready : need));
     float similarity = quiet ? -1 : demand(h, off);
@@ -235,9 +236,13 @@ int hearing_pull(struct hearing *h, int16_t *pcm, size_t samples, uint64_t now) 
     if (h->state == PLAYING && !h->ahead)
         note_delay(h, when);
     regulate(h, when, samples);
-    memcpy(pcm, h->sound + HISTORY, samples * sizeof *pcm);
-    memmove(h->sound, h->sound + samples, (HISTORY + h->ready - samples) * sizeof *pcm);
+    memcpy(pcm, h->sound + h->said, samples * sizeof *pcm);
+    h->said = (uint16_t)(h->said + samples);
     h->ready = (uint16_t)(h->ready - samples);
+    if (h->said > HISTORY + SLIDE - samples) {
+        memmove(h->sound, h->sound + h->said - HISTORY, (HISTORY + h->ready) * sizeof *pcm);
+        h->said = HISTORY;
+    }
     return event ? say_nothing(h, pcm, samples, HEARD_EVENT) : judge(h, pcm, samples);
 }
 

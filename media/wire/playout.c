@@ -103,7 +103,7 @@ static void describe_noise(struct hearing *h, const struct jitter_packet *head) 
 /* The head's sound, without its first `skip` samples. */
 static void decode(struct hearing *h, const struct jitter_packet *head, size_t skip) {
     uint8_t payload[RTP_LENGTH_MAX];
-    size_t room = (size_t)(h->sound + HISTORY + READY - tail(h)), length = jitter_copy(&h->jitter, head, payload);
+    size_t room = (size_t)(h->sound + h->said + READY - tail(h)), length = jitter_copy(&h->jitter, head, payload);
     int samples = operations(h)->decode(h->decoder, payload, length, tail(h), room);
     int64_t end = head->at + head->samples;
     h->packet_samples = head->samples;

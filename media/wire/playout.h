@@ -17,6 +17,7 @@ enum {
     TICK_MS = 20,
     PACKET_MS = 120,        /* what one packet holds at most */
     HISTORY = 800,          /* samples kept behind those that were said */
+    SLIDE = 640,           /* how far what is said next may lie behind that, before all is moved to the front */
     READY = 3840,           /* samples decoded and not yet said: a packet, a tick and what stretching needs */
     WINDOW_MS = 500,        /* of the estimate of the delay */
     LEARNING_MS = 4000,     /* before which the delay does not fall below the first */
@@ -63,7 +64,8 @@ struct hearing {
     bool fixed, following, event;   /* following: `last_seq` is the number of what was said last */
     bool decoded, concealed;        /* in this pull */
     int16_t last;                   /* sample said */
-    int16_t sound[HISTORY + READY];
+    uint16_t said;                  /* place in `sound` of what is said next; HISTORY samples and more lie before it */
+    int16_t sound[HISTORY + SLIDE + READY];
     struct jitter jitter;
     alignas(max_align_t) uint8_t decoder[];
 };
@@ -84,7 +86,7 @@ static inline int64_t local(const struct hearing *h, uint64_t now) { /* in sampl
 }
 
 static inline int16_t *tail(struct hearing *h) {
-    return h->sound + HISTORY + h->ready;
+    return h->sound + h->said + h->ready;
 }
 
 /* How far behind its place on the stream's line a sample is to be said: the fastest packet's transit and the delay. */
