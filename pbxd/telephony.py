@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from media.plan import CodecSettings
+from media.plan import CodecSettings, Jitter
 from media.ports import PortPool
 from media.session import Media, MediaEventKind
 from media.wire import Wire
@@ -215,6 +215,7 @@ class Telephony:
             ptime_ms=config.codecs.ptime_ms,
             silence_s=config.calls.rtp_timeout_s,
             opus=CodecSettings(**config.codecs.opus.model_dump()),
+            jitter=Jitter(**config.codecs.jitter.model_dump()),
             converts=True,
         )
         self.facilities.session = SessionSettings(

@@ -172,8 +172,8 @@ def _plan_record(plan: MediaPlan) -> Any:
     record.ptime_ms = plan.ptime_ms
     record.silence_ms = round(plan.silence_s * 1000)
     record.dtmf_clock = plan.dtmf_clock
-    record.jitter_min_ms, record.jitter_max_ms = plan.jitter_min_ms, plan.jitter_max_ms
-    record.jitter_start_ms = plan.jitter_start_ms
+    record.jitter_min_ms, record.jitter_max_ms = plan.jitter.min_ms, plan.jitter.max_ms
+    record.jitter_start_ms = plan.jitter.start_ms
     settings = plan.codec_settings
     record.bitrate, record.complexity = settings.bitrate, settings.complexity
     record.fec, record.dtx, record.expected_loss = settings.fec, settings.dtx, settings.expected_loss

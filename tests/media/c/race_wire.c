@@ -145,7 +145,7 @@ int main(void) {
     uint16_t sip_port;
     int heard = 0;
     open_phone();
-    CHECK_IS(wire_new(&wire, NULL, 2 * LEGS, 1 << 16), 0);
+    CHECK_IS(wire_new(&wire, NULL, 16 * LEGS, 1 << 16), 0);
     CHECK_IS(wire_sip_open(wire, "0.0.0.0", 0, &sip, &sip_port), 0);
     CHECK_IS(wire_start(wire), 0);
     for (int number = 0; number < LEGS; number++)
