@@ -74,7 +74,7 @@ class Jitter:
 
     min_ms: int = 20
     max_ms: int = 400
-    start_ms: int = 60
+    start_ms: int = 40
 
 
 @dataclass(frozen=True, slots=True)

@@ -200,6 +200,14 @@ void room_tap(struct core *core, struct room *room, struct voice *of, struct tap
     wake(core, room, now);
 }
 
+void room_end_lost_taps(struct core *core, struct room *room) {
+    for (struct tap **at = &room->taps; *at;)
+        if (atomic_load_explicit(&(*at)->references, memory_order_acquire) == 1)
+            end_tap(core, at);
+        else
+            at = &(*at)->next;
+}
+
 void room_untap(struct core *core, struct room *room, uint32_t id) {
     for (struct tap **at = &room->taps; *at; at = &(*at)->next)
         if ((*at)->id == id) {

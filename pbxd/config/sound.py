@@ -53,7 +53,7 @@ class Delay(Section):
 
     min_ms: Millis = Field(default=20, description="never less")
     max_ms: Millis = Field(default=400, description="never more; what comes later is lost")
-    start_ms: Millis = Field(default=60, description="until the network is known")
+    start_ms: Millis = Field(default=40, description="until the network is known")
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:

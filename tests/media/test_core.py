@@ -9,7 +9,7 @@ import pytest
 
 from tests.media import toolchain
 
-PROGRAMS = ("fuzz_core.c", "fuzz_hearing.c", "race_wire.c", "ear.c", "talk_off.c")
+PROGRAMS = ("fuzz_core.c", "fuzz_hearing.c", "race_wire.c", "ear.c", "talk_off.c", "through_room.c")
 FUZZ_TARGETS = {"fuzz_core": 40_000, "fuzz_hearing": 2_000}
 """Each with the number of scripts it runs where nothing guides it."""
 FUZZ_SEED = "20250101"

@@ -177,7 +177,26 @@ void test_a_stream_that_runs_dry(void) {
     CHECK_IS(supply_write(supply, pcm, 8000), supply->capacity - 8000);
     concert_run(c, 1100);
     CHECK_IS(stage_reported(c->stage, EVENT_STREAM_LOW), 2);
-    supply_release(supply); /* the player has its own reference */
+    supply_release(supply); /* who wrote is gone: what is there is played, and that is the end */
+    size_t played = stage_reported(c->stage, EVENT_PLAYED);
+    CHECK_IS(played, 0);
+    concert_run(c, 2000);
+    CHECK_IS(last_played(c->stage)->b, PLAYED_WHOLE);
+    concert_free(c);
+}
+
+void test_a_tap_that_nobody_can_read_ends(void) {
+    struct concert *c = concert_new();
+    struct tap *taps[] = {tap_new(TAP_MIX, 8000, 1), tap_new(TAP_MIX, 8000, 1)};
+    for (int i = 0; i < 2; i++)
+        room_tap(&c->stage->core, c->room, NULL, taps[i], c->stage->now);
+    concert_run(c, 100);
+    tap_release(taps[0]);
+    concert_run(c, 100);
+    CHECK(c->room->taps == taps[1] && !taps[1]->next);
+    tap_release(taps[1]);
+    concert_run(c, 100);
+    CHECK(!c->room->taps);
     concert_free(c);
 }
 

@@ -140,6 +140,7 @@
     X(test_a_player_fades) \
     X(test_a_stream_is_played_to_the_sample) \
     X(test_a_stream_that_runs_dry) \
+    X(test_a_tap_that_nobody_can_read_ends) \
     X(test_taps_are_exact_to_the_sample) \
     X(test_who_reads_a_tap_too_slowly_sees_it) \
     X(test_members_of_every_codec) \
