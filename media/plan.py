@@ -68,6 +68,16 @@ class CodecSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class Jitter:
+    """The delay of what is heard in a room, in ms: it follows the network within `min_ms` and `max_ms`, from `start_ms`
+    on. Between 20 and 1000."""
+
+    min_ms: int = 20
+    max_ms: int = 400
+    start_ms: int = 40
+
+
+@dataclass(frozen=True, slots=True)
 class MediaPlan:
     """One audio stream as agreed.
 
@@ -77,8 +87,7 @@ class MediaPlan:
     `other_payload_type` that of the other G.711 law where the far side may send that too (RFC 3264 §7); `dtmf_*` are
     those of RFC 4733, None when not agreed, and `dtmf_clock` what their durations count in (0: the codec's clock).
     `ptime_ms` is the packet time the far end wants: 10 to 120, or 0 for packets as they come. `sends` and `receives`
-    are from our side. The `jitter_*` bound the delay of what is heard in a room, and say where it begins. After
-    `silence_s` without a packet while `receives`, wire reports SILENT; 0 never does.
+    are from our side. After `silence_s` without a packet while `receives`, wire reports SILENT; 0 never does.
     """
 
     remote: tuple[str, int] | None
@@ -97,9 +106,7 @@ class MediaPlan:
     receives: bool = True
     latch_from: frozenset[str] = frozenset()
     silence_s: float = 60.0
-    jitter_min_ms: int = 20
-    jitter_max_ms: int = 400
-    jitter_start_ms: int = 60
+    jitter: Jitter = Jitter()
     codec_settings: CodecSettings = CodecSettings()
 
 

@@ -169,7 +169,14 @@ class Room:
 
     __slots__ = ("_forget", "_members", "_playing", "closed", "gated", "handle", "passes_digits", "wire")
 
-    def __init__(self, wire: Wire, forget: Callable[[Room], None], *, gated: bool, passes_digits: bool) -> None:
+    def __init__(
+        self,
+        wire: Wire,
+        forget: Callable[[Room], None],
+        *,
+        gated: bool = False,
+        passes_digits: bool = False,
+    ) -> None:
         self.wire = wire
         self._forget = forget
         self._members: dict[tuple[int, int], tuple[Member, Membership]] = {}

@@ -132,13 +132,14 @@ class MediaSession:
         self._plan = plan
 
     def relay(self, other: MediaSession) -> None:
-        """Each hears the other from now on, converted to its own codec and packet time."""
+        """Each hears the other from now on, packet by packet: for plans that are `relayable`."""
         if self.closed or other.closed:
             return
-        self._leave_room()
-        other._leave_room()
-        self._media.wire.leg_mode(self.leg, Mode.RELAY, other.leg)
-        self._media.wire.leg_mode(other.leg, Mode.RELAY, self.leg)
+        with self._media.wire.held():
+            self._leave_room()
+            other._leave_room()
+            self._media.wire.leg_mode(self.leg, Mode.RELAY, other.leg)
+            self._media.wire.leg_mode(other.leg, Mode.RELAY, self.leg)
 
     def echo(self) -> None:
         """It hears itself."""

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 
-from media.plan import CodecSettings
+from media.plan import CodecSettings, Jitter
 from media.ports import PortPool
 from media.pulse import Pulse
 from media.script import Prompt
@@ -265,6 +265,7 @@ class Telephony:
             converts=True,
             silence_s=config.calls.rtp_timeout_s,
             opus=CodecSettings(**config.codecs.opus.model_dump()),
+            jitter=Jitter(**config.codecs.jitter.model_dump()),
         )
         self.facilities.session = SessionSettings(
             reliable=Reliability.WHEN_SUPPORTED if config.sip.reliable_provisional else Reliability.WHEN_REQUIRED,

@@ -108,15 +108,18 @@ static size_t until_whole(const struct detector *d, size_t samples) {
 }
 
 static void run(const struct detector *d, struct goertzel *g, const int16_t *pcm, size_t samples) {
+    detector_tones last = g->last, before = g->before, coefficients = d->coefficients;
+    float energy = g->energy;
     for (size_t n = 0; n < samples; n++) {
         float sample = pcm[n];
-        g->energy += sample * sample;
-        for (int i = 0; i < DETECTOR_TONES; i++) {
-            float next = sample + d->coefficients[i] * g->last[i] - g->before[i];
-            g->before[i] = g->last[i];
-            g->last[i] = next;
-        }
+        detector_tones next = coefficients * last - before + sample;
+        before = last;
+        last = next;
+        energy += sample * sample;
     }
+    g->last = last;
+    g->before = before;
+    g->energy = energy;
     g->count += (uint32_t)samples;
 }
 

@@ -11,14 +11,17 @@
 
 enum { DETECTOR_TONES = 8 };
 
+typedef float detector_tones __attribute__((vector_size(DETECTOR_TONES * sizeof(float)), aligned(4)));
+
 struct goertzel {
-    float last[DETECTOR_TONES], before[DETECTOR_TONES], energy;
+    detector_tones last, before;
+    float energy;
     uint32_t count;
     bool unsure; /* some of it was never heard */
 };
 
 struct detector {
-    float coefficients[DETECTOR_TONES];
+    detector_tones coefficients;
     struct goertzel blocks[2]; /* half a block apart */
     uint32_t rate, block;
     uint32_t hits, misses, unknown; /* half blocks in a row */

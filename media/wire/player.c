@@ -158,7 +158,8 @@ static enum player_tick outcome(struct player *p, uint32_t got, uint32_t count) 
         return PLAYER_ENDED;
     if (!p->supply)
         return got == count && advance(p) ? PLAYER_GOES_ON : PLAYER_ENDED;
-    bool finished = atomic_load_explicit(&p->supply->finished, memory_order_acquire);
+    bool finished = atomic_load_explicit(&p->supply->finished, memory_order_acquire) ||
+                    atomic_load_explicit(&p->supply->references, memory_order_acquire) == 1; /* nobody can add any more */
     uint32_t left = supply_fill(p->supply);
     if (finished && !left)
         return PLAYER_ENDED;

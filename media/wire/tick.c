@@ -185,6 +185,7 @@ static void tick(struct core *core, struct room *room, uint64_t now) {
     mixer_begin(core->mixer);
     add_members(core, room, &wanted);
     add_players(core, room, &wanted, now);
+    room_end_lost_taps(core, room);
     if (room->taps)
         tap_room(core, room, &wanted);
     for (uint32_t i = 0; i < room->count; i++)

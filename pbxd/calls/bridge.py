@@ -75,10 +75,9 @@ class Bridge:
     def _meet(self) -> Room:
         if self._room is None:
             self._room = self._media.open_room(passes_digits=True)
-            self._media.wire.hold()
-            self._room.join(self.caller.media)
-            self._room.join(self.callee.media)
-            self._media.wire.release()
+            with self._media.wire.held():
+                self._room.join(self.caller.media)
+                self._room.join(self.callee.media)
         return self._room
 
     def _close_room(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from media.plan import Codec, CodecSettings
+from media.plan import Codec, CodecSettings, Jitter
 from pbxd.calls.opus import OpusParameters
 from pbxd.sip.sdp import Format, MediaLine
 
@@ -29,11 +29,16 @@ class OfferedAudio:
         Not what RFC 4733 says: it knows no other clock than that of the audio; phones do."""
         return self.events.get(codec.clock) or self.events.get(EVENT_CLOCK)
 
+    def noise_beside(self, codec: Codec) -> bool:
+        """Whether comfort noise may come beside `codec`: its one payload type counts at 8000 Hz (RFC 3389 §4)."""
+        return self.comfort_noise and codec.clock == EVENT_CLOCK
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:
     """What may be negotiated: codecs in order of preference, packet time in ms, extras, our Opus, and after how many
-    seconds without a packet a stream counts as dead (0: never). `converts`: whatever two sides speak can be joined, so
+    seconds without a packet a stream counts as dead (0: never), how long sound waits in a room for packets that are
+    late. `converts`: whatever two sides speak can be joined, so
     that both may be offered all; without it only what needs no more than a relay. `hears` is what the one at the other
     end of the call said of the Opus it wants."""
 
@@ -42,6 +47,7 @@ class Policy:
     dtmf: bool = True
     comfort_noise: bool = False
     silence_s: float = 60.0
+    jitter: Jitter = field(default_factory=Jitter)
     opus: CodecSettings = field(default_factory=CodecSettings)
     converts: bool = False
     hears: OpusParameters = field(default_factory=OpusParameters)

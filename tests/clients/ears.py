@@ -135,7 +135,7 @@ def find(sound: Samples, recording: Samples, *, rate: int = RATE) -> Found:
     return Found(1000 * best / rate, float(likeness[best]))
 
 
-def understood(sound: Samples, recording: Samples, *, rate: int = RATE, chunk_s: float = 0.4) -> float:
+def understood(sound: Samples, recording: Samples, *, rate: int = RATE, chunk_s: float = 0.25) -> float:
     """The share of `sound` that can be found in `recording`, chunk by chunk and in order: 1 is all of it. A phone that
     loses or repeats a packet, as real ones do, loses a chunk and not the whole."""
     size = round(chunk_s * rate)
@@ -145,7 +145,7 @@ def understood(sound: Samples, recording: Samples, *, rate: int = RATE, chunk_s:
     for chunk in loud:
         found = find(chunk, recording[after : after + within], rate=rate)
         within += size
-        if found.likeness > 0.8:
+        if found.likeness > 0.75:
             heard += 1
             after += round(found.at_ms * rate / 1000)
             within = 3 * size  # a word may come twice

@@ -1,9 +1,10 @@
-"""A hearing in virtual time: packets are made, damaged and delivered; what it says is collected, to be judged."""
+"""A hearing in virtual time: packets are made, damaged and delivered, and what it says is collected for the judge."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any, Final
 
 import numpy as np
@@ -18,9 +19,11 @@ MS: Final = 1_000_000
 SECOND: Final = 1000 * MS
 TICK_MS: Final = 20
 AUDIO, EVENT, COMFORT_NOISE = range(3)
-PCMU, PCMA = range(2)
+PCMU, PCMA, G722, OPUS, L16, L16_WIDE = range(6)
 VOICE, NOTHING, CONCEALED, HEARD_EVENT = 1, 2, 4, 8
 BORN: Final = SECOND
+FIRST: Final = 65500
+"""The sequence number of a phone's first packet."""
 _COUNTERS: Final = "packets late early duplicate reordered malformed strange concealed stretched compressed"
 _GAUGES: Final = "resets delay_ms delay_min_ms delay_max_ms target_ms"
 
@@ -38,14 +41,19 @@ _ffi.cdef(
                  size_t length, uint64_t now);
     int ear_pull(void *, int16_t *pcm, size_t samples, uint64_t now);
     void ear_statistics(void *, struct hearing_statistics *);
-    int ear_encode(int codec, const int16_t *pcm, size_t samples, uint8_t *payload, size_t capacity);
-    int ear_decode(int codec, const uint8_t *payload, size_t length, int16_t *pcm, size_t capacity);
+    void *mouth_new(int codec, int fec, int expected_loss);
+    void mouth_free(void *);
+    int mouth_encode(void *, const int16_t *pcm, size_t samples, uint8_t *payload, size_t capacity);
+    int mouth_decode(void *, const uint8_t *payload, size_t length, int16_t *pcm, size_t capacity);
+    uint32_t mouth_rate(const void *);
+    uint32_t mouth_clock(const void *);
     """
 )
 
 
+@cache
 def _library() -> Any:
-    flags = ["-O2", "-shared", "-fPIC", "-Wno-enum-compare"]
+    flags = ["-O2", "-shared", "-fPIC"]
     return _ffi.dlopen(str(toolchain.build("ear", [toolchain.HERE / "ear.c"], flags=flags)))
 
 
@@ -87,6 +95,7 @@ class Ear:
         self._lib = _library()
         self._hearing = _ffi.gc(self._lib.ear_new(codec, low, high, start, int(fixed)), self._lib.ear_free)
         self.samples = rate * TICK_MS // 1000
+        self._skip = rate * start // 1000
         self._pcm = _ffi.new("int16_t[]", self.samples)
 
     def put(self, packet: Packet) -> None:
@@ -106,9 +115,12 @@ class Ear:
         return {name: int(getattr(counted, name)) for name in [*_COUNTERS.split(), *_GAUGES.split(), "level"]}
 
     def listen(
-        self, packets: Iterable[Packet], seconds: float, *, phase: int = 7 * MS, sample_delays: bool = False
+        self, packets: Iterable[Packet], seconds: float, *, phase: int = 0, sample_delays: bool = False
     ) -> Heard:
-        """Delivers the packets in the order of their arrival, ticking every 20 ms from `phase` on."""
+        """Delivers the packets in the order of their arrival, ticking every 20 ms from `phase` on.
+
+        The delay of the start is taken off the sound: it is no matter of quality, and the judge is not deaf to it.
+        """
         waiting: Iterator[Packet] = iter(sorted(packets, key=lambda packet: packet.at))
         head = next(waiting, None)
         said: list[bytes] = []
@@ -124,36 +136,53 @@ class Ear:
             flags.append(flag)
             if sample_delays:
                 delays.append(self.statistics()["delay_ms"])
-        return Heard(np.frombuffer(b"".join(said), np.int16), flags, self.statistics(), delays)
+        return Heard(np.frombuffer(b"".join(said), np.int16)[self._skip :], flags, self.statistics(), delays)
 
 
-def encode(codec: int, pcm: Pcm) -> bytes:
-    """Stateless codecs only."""
-    payload = _ffi.new("uint8_t[]", 2 * len(pcm))
-    length = _library().ear_encode(
-        codec, _ffi.cast("int16_t *", _ffi.from_buffer(pcm)), len(pcm), payload, 2 * len(pcm)
-    )
-    return bytes(_ffi.buffer(payload, length))
+class Mouth:
+    """Both ends of one codec: what a phone sends, and what is heard of it when nothing happens on the way."""
+
+    def __init__(self, codec: int, *, fec: bool = False, expected_loss: int = 0) -> None:
+        self._lib = _library()
+        self._mouth = _ffi.gc(self._lib.mouth_new(codec, int(fec), expected_loss), self._lib.mouth_free)
+        self.rate = int(self._lib.mouth_rate(self._mouth))
+        self.clock = int(self._lib.mouth_clock(self._mouth))
+        self._payload = _ffi.new("uint8_t[]", 4000)
+        self._pcm = _ffi.new("int16_t[]", 4000)
+
+    def payloads(self, pcm: Pcm, ptime_ms: int = 20) -> list[bytes]:
+        """The sound in packets."""
+        size = self.rate * ptime_ms // 1000
+        coded: list[bytes] = []
+        for at in range(0, len(pcm) - size + 1, size):
+            piece = _ffi.from_buffer("int16_t[]", np.ascontiguousarray(pcm[at : at + size]))
+            length = self._lib.mouth_encode(self._mouth, piece, size, self._payload, 4000)
+            assert length > 0
+            coded.append(bytes(_ffi.buffer(self._payload, length)))
+        return coded
+
+    def hear(self, payloads: Iterable[bytes]) -> Pcm:
+        """What they decode to."""
+        said: list[bytes] = []
+        for payload in payloads:
+            samples = self._lib.mouth_decode(self._mouth, payload, len(payload), self._pcm, 4000)
+            assert samples > 0
+            said.append(bytes(_ffi.buffer(self._pcm, 2 * samples)))
+        return np.frombuffer(b"".join(said), np.int16)
+
+    def packets(self, payloads: Iterable[bytes], *, ptime_ms: int = 20, ppm: float = 0.0) -> list[Packet]:
+        """The payloads as a phone sends them whose clock is `ppm` faster than ours. Its numbers wrap soon."""
+        period = ptime_ms * MS / (1 + ppm / 1e6)
+        step = self.clock * ptime_ms // 1000
+        return [
+            Packet(int(number * period), FIRST + number, number * step - 5 * step, payload)
+            for number, payload in enumerate(payloads)
+        ]
 
 
-def decode(codec: int, payload: bytes) -> Pcm:
-    """Stateless codecs only."""
-    pcm = _ffi.new("int16_t[]", len(payload))
-    samples = _library().ear_decode(codec, payload, len(payload), pcm, len(payload))
-    return np.frombuffer(bytes(_ffi.buffer(pcm)), np.int16)[:samples]
-
-
-def packets(
-    codec: int, pcm: Pcm, *, ptime_ms: int = 20, rate: int = 8000, ppm: float = 0.0, first: int = 0
-) -> list[Packet]:
-    """The sound as a phone sends it, its clock `ppm` faster than ours."""
-    size = rate * ptime_ms // 1000
-    period = ptime_ms * MS / (1 + ppm / 1e6)
-    pieces = [pcm[at : at + size] for at in range(0, len(pcm) - size + 1, size)]
-    return [
-        Packet(int(number * period), first + number, 160000 + number * size, encode(codec, np.ascontiguousarray(piece)))
-        for number, piece in enumerate(pieces)
-    ]
+def number_of(packet: Packet) -> int:
+    """Which one of a phone's packets it is."""
+    return packet.seq - FIRST
 
 
 def lose(sent: Iterable[Packet], fraction: float, random: np.random.Generator) -> list[Packet]:

@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.clients.lab import Lab, converse, end
+from tests.clients.lab import Lab, connect, converse, end
 from tests.clients.phones import Make
 
-DEBIAN, PJSUA2 = Make.BARESIP_DEBIAN, Make.PJSUA2
+DEBIAN, PJSUA2, BARESIP = Make.BARESIP_DEBIAN, Make.PJSUA2, Make.BARESIP_PY
 
 
 def codecs_of(lab: Lab) -> list[str]:
@@ -68,7 +68,22 @@ def test_the_echo_speaks_it_too(lab: Lab, codec: str) -> None:
     assert codecs_of(lab) == [codec]
 
 
-@pytest.mark.parametrize(("one", "other"), [("opus", "PCMU"), ("G722", "PCMA"), ("opus", "G722")])
-def test_two_phones_with_no_codec_in_common_hear_each_other(lab: Lab, one: str, other: str) -> None:
-    end(*converse(lab.phone(DEBIAN, "1001", codecs=(one,)), lab.phone(DEBIAN, "1002", codecs=(other,))))
+@pytest.mark.parametrize("codec", ["opus", "G722"])
+def test_digits_beside_wideband(lab: Lab, codec: str) -> None:
+    """This make says telephone-event at 8000 Hz, whatever the clock of its codec. (Its ears hear 8 kHz only.)"""
+    one, other = lab.phone(BARESIP, "1001", codecs=(codec,)), lab.phone(BARESIP, "1002", codecs=(codec,))
+    outgoing, incoming = connect(one, other)
+    outgoing.send_digits("159#")
+    assert incoming.receive_digits(4) == "159#"
+    incoming.send_digits("20")
+    assert outgoing.receive_digits(2) == "20"
+    end(outgoing, incoming)
+    assert codecs_of(lab) == [codec, codec]
+
+
+@pytest.mark.parametrize(("one", "other"), [("PCMU", "opus"), ("G722", "PCMA"), ("opus", "G722")])
+def test_phones_with_nothing_in_common_hear_each_other_through_a_room(lab: Lab, one: str, other: str) -> None:
+    caller = lab.phone(DEBIAN, "1001", codecs=(one,))
+    callee = lab.phone(DEBIAN, "1002", codecs=(other,))
+    end(*converse(caller, callee))
     assert codecs_of(lab) == [one, other]

@@ -10,10 +10,14 @@ import socket
 import time
 from collections.abc import Callable
 
+import pytest
+
 from tests.clients.lab import Lab, eventually
 from tests.clients.raw_message import RawMessage, sdp
 from tests.clients.raw_sip import RawDialog, RawSip
 from tests.sip.test_fuzz_parser import MESSAGES, compose, mutate
+
+pytestmark = pytest.mark.unwitnessed  # much of it is part of no call
 
 SEED = 4475
 MESSAGES_PER_ROUND = 10_000

@@ -20,7 +20,7 @@ from tests.clients.phone import Call
 from tests.clients.phones import Make
 from tests.clients.until import until
 
-MOST = 0.8
+MOST = 0.7
 
 
 @cache

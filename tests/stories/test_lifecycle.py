@@ -3,6 +3,8 @@
 import time
 from collections.abc import Callable
 
+import pytest
+
 from tests.clients.block import leased_block
 from tests.clients.house import House
 from tests.clients.lab import Lab, connect, converse, end, eventually
@@ -40,6 +42,7 @@ def settled(lab: Lab) -> None:
     eventually(lambda: time.monotonic() > deadline and lab.house.is_running(), "a second to pass")
 
 
+@pytest.mark.unwitnessed  # what the house had seen of the call died with it
 def test_records_survive_a_kill_and_the_call_that_was_up_has_an_end(new_lab: NewLab) -> None:
     lab = new_lab()
     one, other = lab.phone(Make.BARESIP_PY, "1001"), lab.phone(Make.BARESIP_PY, "1002")

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "g711.h"
 #include "hearing.h"
 
 #define FACE __attribute__((visibility("default")))
@@ -34,22 +35,44 @@ FACE void ear_statistics(const struct hearing *h, struct hearing_statistics *sta
     hearing_statistics(h, statistics);
 }
 
-FACE int ear_encode(int codec, const int16_t *pcm, size_t samples, uint8_t *payload, size_t capacity) {
-    const struct codec_operations *operations = codec_operations((enum codec)codec);
-    void *state = operations->encoder_size ? malloc(operations->encoder_size) : NULL;
-    if (operations->encoder_init)
-        operations->encoder_init(state, &(struct codec_settings){0});
-    int octets = operations->encode(state, pcm, samples, payload, capacity);
-    free(state);
-    return octets;
+/* One codec's encoder and decoder, as at the two ends of a call without a network between them. */
+struct mouth {
+    const struct codec_operations *codec;
+    void *encoder, *decoder;
+};
+
+FACE struct mouth *mouth_new(int codec, int fec, int expected_loss) {
+    struct mouth *mouth = malloc(sizeof *mouth);
+    struct codec_settings settings = {.complexity = 5, .fec = (uint8_t)fec, .expected_loss = (uint8_t)expected_loss};
+    mouth->codec = codec_operations((enum codec)codec);
+    mouth->encoder = malloc(mouth->codec->encoder_size + 1);
+    mouth->decoder = malloc(mouth->codec->decoder_size + 1);
+    g711_init();
+    if (mouth->codec->encoder_init)
+        mouth->codec->encoder_init(mouth->encoder, &settings);
+    if (mouth->codec->decoder_init)
+        mouth->codec->decoder_init(mouth->decoder);
+    return mouth;
 }
 
-FACE int ear_decode(int codec, const uint8_t *payload, size_t length, int16_t *pcm, size_t capacity) {
-    const struct codec_operations *operations = codec_operations((enum codec)codec);
-    void *state = operations->decoder_size ? malloc(operations->decoder_size) : NULL;
-    if (operations->decoder_init)
-        operations->decoder_init(state);
-    int samples = operations->decode(state, payload, length, pcm, capacity);
-    free(state);
-    return samples;
+FACE void mouth_free(struct mouth *mouth) {
+    free(mouth->encoder);
+    free(mouth->decoder);
+    free(mouth);
+}
+
+FACE int mouth_encode(struct mouth *mouth, const int16_t *pcm, size_t samples, uint8_t *payload, size_t capacity) {
+    return mouth->codec->encode(mouth->encoder, pcm, samples, payload, capacity);
+}
+
+FACE int mouth_decode(struct mouth *mouth, const uint8_t *payload, size_t length, int16_t *pcm, size_t capacity) {
+    return mouth->codec->decode(mouth->decoder, payload, length, pcm, capacity);
+}
+
+FACE uint32_t mouth_rate(const struct mouth *mouth) {
+    return mouth->codec->rate;
+}
+
+FACE uint32_t mouth_clock(const struct mouth *mouth) {
+    return mouth->codec->clock;
 }

@@ -136,7 +136,17 @@
     X(test_plc_of_anything_stays_in_bounds) \
     X(test_stretching_changes_the_length_and_not_the_sound) \
     X(test_voice_against_its_background) \
-    X(test_waiting_packets_against_a_plain_list)
+    X(test_waiting_packets_against_a_plain_list) \
+    X(test_a_row_of_clips_is_played_to_the_sample) \
+    X(test_a_row_of_nothing_ends) \
+    X(test_a_player_fades) \
+    X(test_a_stream_is_played_to_the_sample) \
+    X(test_a_stream_that_runs_dry) \
+    X(test_a_tap_that_nobody_can_read_ends) \
+    X(test_taps_are_exact_to_the_sample) \
+    X(test_who_reads_a_tap_too_slowly_sees_it) \
+    X(test_members_of_every_codec) \
+    X(test_what_need_not_be_said_is_not_sent)
 
 #define X(name) void name(void);
 TESTS(X)
