@@ -42,6 +42,8 @@ FLOORS = {
     "pbxd.app": 7,
     "pbxd.cli": 8,
     "pbxd.box": 8,
+    "pbxd.flow_cli": 8,
+    "pbxd.flow_tools": 8,
     "pbxd.daemon": 8,
     "pbxd.__main__": 8,
 }
