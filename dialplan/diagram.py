@@ -16,9 +16,8 @@ def mermaid(flow: Flow) -> str:
     """A Mermaid flowchart. What can be read of it cannot change it: texts are quoted and cut."""
     numbers = {step_id: f"s{number}" for number, step_id in enumerate(flow.steps, 1)}
     lines = ["flowchart TD"]
-    for number, part in enumerate(flow.parts, 1):
+    for number, (part, inside) in enumerate(by_part(flow).items(), 1):
         lines.append(f'    subgraph p{number}["{part}"]')
-        inside = (step for step in flow.steps.values() if step.part == part)
         lines += [f'        {numbers[step.id]}["{_quoted(label(step))}"]' for step in inside]
         lines.append("    end")
     lines.append('    e(["end"])')
@@ -37,6 +36,14 @@ def _arrows(flow: Flow, numbers: dict[str, str]) -> Iterator[str]:
             yield f"    {numbers[step_id]} {arrow} {to}"
         if not ways:
             yield f"    {numbers[step_id]} --> e"
+
+
+def by_part(flow: Flow) -> dict[str, list[Step]]:
+    """The steps of each part, in the order of the file."""
+    parts: dict[str, list[Step]] = {part: [] for part in flow.parts}
+    for step in sorted(flow.steps.values(), key=lambda step: step.mark):
+        parts[step.part].append(step)
+    return parts
 
 
 def label(step: Step) -> str:

@@ -25,6 +25,11 @@ JsonSchema = dict[str, Any]
 T = TypeVar("T")
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
+_PRESSED = re.compile(r"[0-9*#]{1,16}")
+_CASE = re.compile(r"[\s\S]{0,200}")
+_HEADER = re.compile(r"[A-Za-z0-9-]{1,64}")
+_HEADER_RULE = "a header is letters, digits and '-'"
+_NAME_RULE = "a variable is small letters, digits and '_', the first a letter"
 _DURATION = re.compile(r"(?:([0-9]{1,5})h)?(?:([0-9]{1,5})m)?(?:([0-9]{1,5}(?:\.[0-9]{1,3})?)s)?(?:([0-9]{1,5})ms)?")
 _PLAIN_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,14})(?:\.[0-9]{1,9})?")
 _HTTP = re.compile(r"https?://[A-Za-z0-9.\[\]:_-]+(?:[/?].*)?", re.DOTALL)
@@ -47,6 +52,7 @@ class Reading(Protocol):
     def prompt(self, node: Node) -> Prompt: ...
     def inside(self, key: str, node: Node, kind: Kind) -> Any: ...
     def shape(self, node: Node, shape: type[T]) -> T: ...
+    def complain(self, mark: Mark, message: str) -> None: ...
 
 
 class Kind(Protocol):
@@ -355,11 +361,12 @@ class ListKind:
 
 @dataclass(frozen=True, slots=True)
 class MapKind:
-    """A mapping; `keys` says what its keys are, for people and as a pattern."""
+    """A mapping; `keys` says what its keys are, `pattern` and `rule` how they are written."""
 
     item: Kind
     keys: str
     pattern: re.Pattern[str]
+    rule: str = ""
 
     @property
     def name(self) -> str:
@@ -371,7 +378,8 @@ class MapKind:
         found = {}
         for pair in node.pairs:
             if not self.pattern.fullmatch(pair.key):
-                raise Wrong(f"{pair.key[:40]} is not {self.keys}", pair.mark)
+                reading.complain(pair.mark, f"{pair.key[:40]}: {self.rule}")
+                continue
             found[pair.key] = reading.inside(pair.key, pair.value, self.item)
         return found
 
@@ -396,12 +404,16 @@ Steps = Annotated[Branch, BodyKind()]
 Said = Annotated[Prompt, PromptKind()]
 Shape = Annotated[Pattern, PatternKind()]
 Anything = Annotated[Any, PlainKind()]
-Choices = Annotated[Mapping[str, Branch], MapKind(BranchKind(), "keys to press", re.compile(r"[0-9*#]{1,16}"))]
-Cases = Annotated[Mapping[str, Branch], MapKind(BranchKind(), "value", re.compile(r"[\s\S]{0,200}"))]
-Values = Annotated[Mapping[str, Any], MapKind(PlainKind(), "variable", NAME)]
-Headers = Annotated[Mapping[str, Template], MapKind(TextKind(), "header", re.compile(r"[A-Za-z0-9-]{1,64}"))]
-Extracts = Annotated[Mapping[str, Expression], MapKind(ExpressionKind("place in the answer"), "variable", NAME)]
-Constants = Annotated[Mapping[str, Any], MapKind(PlainKind("constant", templates=False), "variable", NAME)]
+Choices = Annotated[
+    Mapping[str, Branch], MapKind(BranchKind(), "keys to press", _PRESSED, "a caller can press 0-9 * #")
+]
+Cases = Annotated[Mapping[str, Branch], MapKind(BranchKind(), "value", _CASE, "a value is 200 signs at most")]
+Values = Annotated[Mapping[str, Any], MapKind(PlainKind(), "variable", NAME, _NAME_RULE)]
+Headers = Annotated[Mapping[str, Template], MapKind(TextKind(), "header", _HEADER, _HEADER_RULE)]
+Extracts = Annotated[
+    Mapping[str, Expression], MapKind(ExpressionKind("place in the answer"), "variable", NAME, _NAME_RULE)
+]
+Constants = Annotated[Mapping[str, Any], MapKind(PlainKind("constant", templates=False), "variable", NAME, _NAME_RULE)]
 
 
 def kind_of(hint: Any) -> Kind:
@@ -436,7 +448,7 @@ def parse_duration(text: str) -> float | None:
 def variable_name(text: str) -> str:
     """Raises Wrong."""
     if not NAME.fullmatch(text):
-        raise Wrong(f"{text[:40]} is no name of a variable: small letters, digits and '_', the first a letter")
+        raise Wrong(f"{text[:40]}: {_NAME_RULE}")
     return text
 
 

@@ -105,10 +105,13 @@ class Machine:
         self._state.frames.append(_frame(self._library.flows[flow], given, None))
         return self._run(self._arrive())
 
-    def step(self, reply: Reply, moment: Moment) -> Command:
-        """What came of the last command. Once ended, every answer is a noop."""
+    def step(self, reply: Reply, moment: Moment, sequence: int | None = None) -> Command:
+        """What came of the last command. Once ended, every answer is a noop. Who says by `sequence` of which command
+        it speaks may say it again: what is not of the command that is out changes nothing; that command is given."""
         self._moment = moment
         self.trail = []
+        if sequence is not None and sequence != self._state.sequence:
+            return self.command
         if self.ended or self._state.command is None:
             return Noop()
         if reply.outcome is Outcome.HANGUP:

@@ -72,6 +72,8 @@ def check_names(flow: Flow, library: Library, house: Surroundings) -> Iterator[P
 
 def _problem(flow: Flow, step: Step, key: str, message: str, severity: Severity = Severity.ERROR) -> Problem:
     full = f"parts.{step.id}.{key}"
+    if full not in flow.marks:  # the only one of a list that was written without brackets
+        full = full.rpartition(".")[0] if key.rpartition(".")[2].isdecimal() else full
     return Problem(flow.file, flow.marks.get(full, step.mark), full, message, severity)
 
 
@@ -87,7 +89,7 @@ def _assigned(flow: Flow) -> Iterator[str]:
             if name:
                 yield name
         if isinstance(verb, Set):
-            yield from verb.set or ()
+            yield from verb.set
         if isinstance(verb, Http):
             yield from verb.save or ()
 
@@ -186,11 +188,11 @@ def _comes_to(begin: str, end: str, calls: Mapping[str, list[tuple[Step, str]]])
 def _things(flow: Flow, step: Step, house: Surroundings) -> Iterator[Problem]:
     verb = step.verb
     if isinstance(verb, Dial) and not verb.trunk:
-        for target in verb.dial or ():
-            yield from _number(flow, step, "dial", target, house)
+        for number, target in enumerate(verb.dial, 1):
+            yield from _number(flow, step, f"dial.{number}", target, house)
     if isinstance(verb, Dial):
-        for trunk in verb.trunk or ():
-            yield from _missing(flow, step, "trunk", trunk, house.trunks, "trunk")
+        for number, trunk in enumerate(verb.trunk or (), 1):
+            yield from _missing(flow, step, f"trunk.{number}", trunk, house.trunks, "trunk")
     if isinstance(verb, Message) and "@" not in verb.to.text:
         yield from _number(flow, step, "to", verb.to, house)
     if isinstance(verb, Voicemail) and verb.voicemail:
@@ -220,18 +222,19 @@ def _prompts(verb: Verb) -> Iterator[tuple[str, Template]]:
     """The recorded prompts a verb plays, by name."""
     for one in fields(verb):
         value = getattr(verb, one.name)
-        for item in value if isinstance(value, tuple) else ():
+        for number, item in enumerate(value if isinstance(value, tuple) else (), 1):
+            key = f"{key_of(one.name)}.{number}"
             if isinstance(item, PromptItem) and item.play:
-                yield key_of(one.name), item.play
+                yield key, item.play
             elif isinstance(item, Template) and verb.word == "play":
-                yield key_of(one.name), item
+                yield key, item
 
 
 def _spoken_keys(flow: Flow, step: Step, verb: Menu) -> Iterator[Problem]:
     """A menu that offers a key in words, and does not know it."""
-    for item in verb.menu or ():
+    for item in verb.menu:
         for said in _PRESSED.findall(item.say.literal or "" if item.say else ""):
             key = _SPOKEN_KEYS.get(said.lower(), said)
-            if not any(choice.startswith(key) for choice in verb.choices or ()):
+            if not any(choice.startswith(key) for choice in verb.choices):
                 message = f"the caller is told to press {key}, and there is no such choice"
                 yield _problem(flow, step, "menu", message, Severity.WARNING)

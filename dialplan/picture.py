@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from html import escape
 
-from dialplan.diagram import label
+from dialplan.diagram import by_part, label
 from dialplan.flow import Flow, first_step, part_of
 from dialplan.graph import EXIT, Ways, ways_of
 
@@ -68,31 +68,25 @@ def _placed(flow: Flow, ways: Ways) -> dict[str, _Card]:
     columns = _columns(flow, ways)
     bottom: dict[int, int] = {}
     cards = {}
-    for part in list(flow.parts)[:MAX_CARDS]:
-        steps = [step.id for step in flow.steps.values() if step.part == part]
+    for part, steps in list(by_part(flow).items())[:MAX_CARDS]:
         column = columns.get(part, 0)
         y = bottom.get(column, MARGIN)
         height = HEAD + LINE * len(steps) + PAD
-        lines = {step: y + HEAD + LINE * row + LINE // 2 + 2 for row, step in enumerate(_in_file_order(flow, steps))}
+        lines = {step.id: y + HEAD + LINE * row + LINE // 2 + 2 for row, step in enumerate(steps)}
         cards[part] = _Card(part, column, MARGIN + column * (WIDTH + GAP_X), y, height, lines)
         bottom[column] = y + height + GAP_Y
     return cards
 
 
-def _in_file_order(flow: Flow, steps: list[str]) -> list[str]:
-    return sorted(steps, key=lambda step: flow.steps[step].mark)
-
-
 def _columns(flow: Flow, ways: Ways) -> dict[str, int]:
     found = {part_of(flow.first): 0}
     waiting = [part_of(flow.first)]
+    parts = by_part(flow)
     for part in waiting:
-        for step in flow.steps.values():
-            if step.part == part:
-                for to in (part_of(way.to) for way in ways[step.id] if way.to != EXIT):
-                    if to not in found:
-                        found[to] = found[part] + 1
-                        waiting.append(to)
+        for to in (part_of(way.to) for step in parts[part] for way in ways[step.id] if way.to != EXIT):
+            if to not in found:
+                found[to] = found[part] + 1
+                waiting.append(to)
     return found
 
 

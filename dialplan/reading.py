@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from dialplan.command import SpokenAs
 from dialplan.flow import NEXT, WORDS, Branch, Prompt, PromptItem, Step, Verb, first_step, setting
-from dialplan.kinds import WORD, ChoiceKind, Kind, Language, Text, Voice, Wrong, parsed_template, scalar, shown
+from dialplan.kinds import ChoiceKind, Kind, Language, Text, Voice, Wrong, parsed_template, scalar, shown
 from dialplan.kinds import Reading as KindReading
 from dialplan.problem import Mark, Problem, suggestion
 from dialplan.spec import Setting, settings_of
@@ -19,6 +20,7 @@ from dialplan.verbs import UNBUILT, VERBS
 T = TypeVar("T")
 MAX_STEPS = 50_000
 STEP_WORDS = tuple(VERBS)
+_ID = re.compile(r"[A-Za-z0-9_*#-]{1,40}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,7 @@ class FileReading:
         if first is None:
             self.complain(node.mark, key, "an empty step")
             return
-        near = next(filter(None, (suggestion(pair.key, STEP_WORDS) for pair in node.pairs)), "")
+        near = suggestion(first.key, STEP_WORDS)
         self.complain(first.mark, key, f"there is no verb {first.key[:40]}{near}")
 
 
@@ -135,6 +137,10 @@ class Reading:
         except Wrong as wrong:
             self.file.complain(wrong.mark or node.mark, within.key, str(wrong))
             return None
+
+    def complain(self, mark: Mark, message: str) -> None:
+        """Note a mistake that is not the end of reading."""
+        self.file.complain(mark, self.key, message)
 
     def branch(self, node: Node) -> Branch:
         """A part, one of the words, or steps that stand here."""
@@ -233,4 +239,4 @@ def _unknown(key: str, main: str | None, known: Iterable[str]) -> str:
 
 def _id_of(key: str) -> str:
     """A key as it stands in the id of a step: one that is no word by its digest."""
-    return key if WORD.fullmatch(key) or key in ("*", "#") else hashlib.sha256(key.encode()).hexdigest()[:8]
+    return key if _ID.fullmatch(key) else hashlib.sha256(key.encode()).hexdigest()[:8]

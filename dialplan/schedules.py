@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 from dialplan.flow import setting
 from dialplan.hours import DateRule, Opening, Schedule, Span, parse_date_rule, parse_days, parse_spans, zone
@@ -42,11 +42,12 @@ class WeeklyKind:
     def read(self, node: Node, reading: Reading) -> tuple[tuple[Span, ...], ...]:
         week: dict[int, tuple[Span, ...]] = {}
         for pair in _pairs(node):
-            spans = _spans(pair.value)
-            for day in _said(parse_days, pair):
-                if day in week:
-                    raise Wrong(f"{pair.key}: one of these days has its hours already", pair.mark)
-                week[day] = spans
+            with _noted(reading, pair):
+                spans = _spans(pair.value)
+                for day in parse_days(pair.key):
+                    if day in week:
+                        raise Wrong(f"{pair.key}: one of these days has its hours already", pair.mark)
+                    week[day] = spans
         return tuple(week.get(day, ()) for day in range(7))
 
     def schema(self) -> JsonSchema:
@@ -63,9 +64,10 @@ class DatesKind:
         rules = []
         for pair in _pairs(node):
             holiday = isinstance(pair.value, Scalar) and pair.value.text.strip().lower() == "holiday"
-            spans = () if holiday else _spans(pair.value)
-            otherwise = Opening.HOLIDAY if holiday else Opening.CLOSED
-            rules.append(_said(lambda text, s=spans, o=otherwise: parse_date_rule(text, s, o), pair))
+            with _noted(reading, pair):
+                spans = () if holiday else _spans(pair.value)
+                otherwise = Opening.HOLIDAY if holiday else Opening.CLOSED
+                rules.append(parse_date_rule(pair.key.strip(), spans, otherwise))
         return tuple(sorted(rules, key=lambda rule: rule.weight))
 
     def schema(self) -> JsonSchema:
@@ -101,7 +103,8 @@ class ScheduleKind:
         return {"$ref": "#/$defs/schedule"}
 
 
-Schedules = Annotated[Mapping[str, ScheduleShape], MapKind(ScheduleKind(), "schedule", WORD)]
+_NAME_RULE = "a schedule is named with letters, digits, '-' and '_'"
+Schedules = Annotated[Mapping[str, ScheduleShape], MapKind(ScheduleKind(), "schedule", WORD, _NAME_RULE)]
 
 
 def _pairs(node: Node) -> Iterable[Pair]:
@@ -123,9 +126,12 @@ def _spans(node: Node) -> tuple[Span, ...]:
     return tuple(found)
 
 
-def _said(parse: Any, pair: Pair) -> Any:
-    """What a key means, or Wrong at the key."""
+@contextmanager
+def _noted(reading: Reading, pair: Pair) -> Iterator[None]:
+    """A mistake in one entry is noted, and the next one read."""
     try:
-        return parse(re.sub(r"\s+", "", pair.key))
+        yield
     except ValueError as error:
-        raise Wrong(str(error), pair.mark) from None
+        reading.complain(pair.mark, str(error))
+    except Wrong as wrong:
+        reading.complain(wrong.mark or pair.value.mark, str(wrong))

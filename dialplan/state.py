@@ -97,7 +97,7 @@ class State:
         if data.get("format") != FORMAT:
             raise StateError(f"the saved state has the format {data.get('format')}, not {FORMAT}")
         try:
-            frames = [Frame(**frame) for frame in data["frames"]]
+            frames = [_sound_frame(Frame(**frame)) for frame in data["frames"]]
             return cls(
                 facts=Facts(**data["facts"]),
                 frames=frames,
@@ -109,3 +109,12 @@ class State:
             )
         except (KeyError, TypeError, ValueError, CommandError) as error:
             raise StateError(f"the saved state is damaged: {error}") from None
+
+
+def _sound_frame(frame: Frame) -> Frame:
+    """`frame`, when its fields are of their kinds. Raises StateError."""
+    texts = (frame.flow, frame.digest, frame.step, frame.save or "")
+    mappings = (frame.variables, frame.rounds, frame.memory)
+    if not all(isinstance(text, str) for text in texts) or not all(isinstance(one, dict) for one in mappings):
+        raise StateError("the saved state is damaged: a frame of another kind")
+    return frame

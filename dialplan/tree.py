@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import yaml
+from yaml.reader import ReaderError
 
 from dialplan.problem import Mark, Problem
 
@@ -75,17 +76,27 @@ class _TooBig(Exception):
 def read(text: str, name: str) -> tuple[Node | None, list[Problem]]:
     """Read the one document of `text`; None when there is none. `name` is the file's name in the problems."""
     problems: list[Problem] = []
-    if len(text) > MAX_BYTES:
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        return None, [Problem(name, None, "", "is not text: half a surrogate pair")]
+    if size > MAX_BYTES:
         return None, [Problem(name, None, "", f"the file is longer than {MAX_BYTES >> 20} MiB")]
     try:
         return _Composer(text, name, problems).document(), problems
     except yaml.MarkedYAMLError as error:
         problems.append(_not_yaml(error, text, name))
-    except yaml.YAMLError as error:
-        problems.append(Problem(name, None, "", f"not YAML: {error}"))
+    except ReaderError as error:
+        problems.append(_no_text(error, text, name))
     except _TooBig as error:
         problems.append(Problem(name, None, "", str(error)))
     return None, problems
+
+
+def _no_text(error: ReaderError, text: str, name: str) -> Problem:
+    before = text.encode()[: error.position].decode(errors="ignore")
+    mark = Mark(before.count("\n") + 1, len(before) - before.rfind("\n"))
+    return Problem(name, mark, "", f"not YAML: a sign that is no text (U+{ord(text[len(before)]):04X})")
 
 
 def _not_yaml(error: yaml.MarkedYAMLError, text: str, name: str) -> Problem:

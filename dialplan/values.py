@@ -4,7 +4,6 @@ variable was of another kind than somebody thought."""
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping, Sequence
 
@@ -46,7 +45,7 @@ def as_number(value: Value) -> int | float | None:
 
 
 def bounded(number: float) -> int | float | None:
-    """`number`, or null when it is too large to be meant. An int stays an int."""
+    """`number`, or null when it is too large to be meant, or NaN. An int stays an int."""
     return number if -MAX_NUMBER <= number <= MAX_NUMBER else None
 
 
@@ -83,7 +82,7 @@ def sound_value(value: object, depth: int = 8) -> Value:
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int | float):
-        return None if math.isnan(value) else bounded(value)
+        return bounded(value)
     if isinstance(value, str):
         return value[:MAX_TEXT]
     if depth > 0 and isinstance(value, Mapping) and len(value) <= 200:

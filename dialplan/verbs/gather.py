@@ -43,8 +43,9 @@ class Gather(Verb):
         if reply.outcome is Outcome.FAILED:
             return self.on_timeout
         entered = str(reply.data.get("text" if reply.outcome is Outcome.SPEECH else "digits", ""))
-        silent = reply.outcome is Outcome.TIMEOUT or not entered
-        if not silent and reply.outcome is not Outcome.INVALID and self._right(reply.outcome, entered):
+        invalid = reply.outcome is Outcome.INVALID
+        silent = not invalid and (reply.outcome is Outcome.TIMEOUT or not entered)
+        if not silent and not invalid and self._right(reply.outcome, entered):
             run.assign(self.save, entered)
             return NEXT
         if run.memory["asked"] > self.retries:

@@ -42,7 +42,7 @@ class Record(Verb):
             return self._ask(run) if self.review else self._keep(run)
         if reply.outcome in (Outcome.SILENCE, Outcome.FAILED) and "recording" not in run.memory:
             return self.on_silence if reply.outcome is Outcome.SILENCE else self.on_failed
-        if reply.outcome is Outcome.DONE:  # it was heard
+        if reply.outcome in (Outcome.DONE, Outcome.SILENCE):  # it was heard, or a further take has nothing in it
             return self._ask(run)
         pressed = reply.data.get("digits") if reply.outcome is Outcome.DIGITS else None
         if pressed == "2":
