@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dialplan.flow import Flow, Library
 from dialplan.graph import check_ways
 from dialplan.load import Drafts
-from dialplan.names import Surroundings, check_names, check_recursion
+from dialplan.names import Surroundings, check_names, check_recursion, check_use
 from dialplan.problem import Problem, Severity, in_order
 
 
 def check_flow(flow: Flow, library: Library, house: Surroundings | None = None) -> list[Problem]:
     """Everything wrong with one whole flow among others, in the order of the file."""
-    return in_order([*check_ways(flow), *check_names(flow, library, house or Surroundings())])
+    return in_order([*check_ways(flow), *check_names(flow, library, house or Surroundings()), *check_use(flow)])
 
 
 def check(drafts: Drafts, house: Surroundings | None = None) -> list[Problem]:
@@ -23,9 +23,11 @@ def check(drafts: Drafts, house: Surroundings | None = None) -> list[Problem]:
     found = drafts.everything()
     for draft in drafts.flows.values():
         if draft.flow and not draft.problems:
-            found += check_ways(draft.flow)
+            found += [*check_ways(draft.flow), *check_use(draft.flow)]
         if draft.flow:
-            found += check_names(draft.flow, library, house or Surroundings())
+            found += check_names(
+                draft.flow, library, house or Surroundings(), draft.variables if draft.problems else ()
+            )
     return in_order([*found, *check_recursion(library)])
 
 

@@ -108,10 +108,12 @@ class Defaults:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What one file gave. With problems, `flow` holds what could be read of it, for looking further; it cannot run."""
+    """What one file gave. With problems, `flow` holds what could be read of it, for looking further; it cannot run.
+    `variables` are those that anything in the file gives a value."""
 
     flow: Flow | None
     problems: tuple[Problem, ...]
+    variables: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -170,7 +172,7 @@ def draft_of(text: str, file: str, name: str, defaults: Defaults | None = None) 
         marks=found.marks,
         file=file,
     )
-    return Draft(flow, tuple(in_order(found.problems)))
+    return Draft(flow, tuple(in_order(found.problems)), frozenset(found.variables))
 
 
 def drafts_of(texts: Mapping[str, str], folder: str = "", defaults: Defaults | None = None) -> Drafts:

@@ -54,9 +54,11 @@ class Surroundings:
     dialable: Callable[[str], bool] = _no_number
 
 
-def check_names(flow: Flow, library: Library, house: Surroundings) -> Iterator[Problem]:
-    """Everything a flow names that is not there."""
-    known = {*flow.variables, *(one.name for one in flow.arguments), *_assigned(flow)}
+def check_names(
+    flow: Flow, library: Library, house: Surroundings, variables: Collection[str] = ()
+) -> Iterator[Problem]:
+    """Everything a flow names that is not there. `variables` are known beside those that its steps give a value."""
+    known = {*_variables(flow), *variables}
     for name in sorted(known & set(FACTS)):
         place = next((key for key in flow.marks if key.rpartition(".")[2] == name), "")
         mark = flow.marks.get(place, Mark(1, 1))
@@ -68,6 +70,36 @@ def check_names(flow: Flow, library: Library, house: Surroundings) -> Iterator[P
                     yield _problem(flow, step, key, message)
         yield from _references(flow, step, library)
         yield from _things(flow, step, house)
+
+
+def check_use(flow: Flow) -> Iterator[Problem]:
+    """Variables of a whole flow that nothing asks for."""
+    asked = {
+        path[0]
+        for step in flow.steps.values()
+        for _, expression in _expressions(step.verb)
+        for path in expression.names
+    }
+    for name in sorted(_variables(flow) - asked - set(FACTS)):
+        yield _unused(flow, name)
+
+
+def _variables(flow: Flow) -> set[str]:
+    return {*flow.variables, *(one.name for one in flow.arguments), *_assigned(flow)}
+
+
+def _unused(flow: Flow, name: str) -> Problem:
+    """A variable that nothing asks for: most often another one misspelt."""
+    places = [key for key in flow.marks if key.rpartition(".")[2] == name]
+    places += [
+        f"parts.{step.id}.{one.key if not one.main else step.verb.word}"
+        for step in flow.steps.values()
+        for one in settings_of(type(step.verb))
+        if isinstance(one.kind, NameKind) and getattr(step.verb, one.field) == name
+    ]
+    key = places[0] if places else ""
+    message = f"nothing asks for the variable {name}"
+    return Problem(flow.file, flow.marks.get(key, Mark(1, 1)), key, message, Severity.WARNING)
 
 
 def _problem(flow: Flow, step: Step, key: str, message: str, severity: Severity = Severity.ERROR) -> Problem:

@@ -10,7 +10,20 @@ from typing import Any, TypeVar
 
 from dialplan.command import SpokenAs
 from dialplan.flow import NEXT, WORDS, Branch, Prompt, PromptItem, Step, Verb, first_step, setting
-from dialplan.kinds import ChoiceKind, Kind, Language, Text, Voice, Wrong, parsed_template, scalar, shown
+from dialplan.kinds import (
+    NAME,
+    ChoiceKind,
+    Kind,
+    Language,
+    MapKind,
+    NameKind,
+    Text,
+    Voice,
+    Wrong,
+    parsed_template,
+    scalar,
+    shown,
+)
 from dialplan.kinds import Reading as KindReading
 from dialplan.problem import Mark, Problem, suggestion
 from dialplan.spec import Setting, settings_of
@@ -41,6 +54,7 @@ class FileReading:
     references: list[PartReference] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     marks: dict[str, Mark] = field(default_factory=dict)  # of each value, by its key
+    variables: set[str] = field(default_factory=set)  # all that anything gives a value, in steps with mistakes too
     full: bool = False
 
     def complain(self, mark: Mark, key: str, message: str) -> None:
@@ -132,6 +146,10 @@ class Reading:
         """Read what stands under `key`; a mistake is noted, and None given."""
         within = replace(self, key=f"{self.key}.{key}", place=f"{self.place}.{_id_of(key)}")
         self.file.marks[within.key.lstrip(".")] = node.mark
+        if isinstance(kind, MapKind) and kind.pattern is NAME and isinstance(node, Pairs):
+            self.file.variables.update(pair.key for pair in node.pairs)
+        if isinstance(kind, NameKind) and isinstance(node, Scalar):
+            self.file.variables.add(node.text)
         try:
             return kind.read(node, within)
         except Wrong as wrong:

@@ -24,7 +24,7 @@ HOUSE = Surroundings(
     trunks=["carrier"],
     dialable=lambda number: number.startswith("030"),
 )
-OTHERS = {"ask-pin.yaml": "arguments: {name: , more: 1}\nparts:\n  a:\n    - return: '${name}'\n"}
+OTHERS = {"ask-pin.yaml": "arguments: {name: , more: 1}\nparts:\n  a:\n    - return: '${name} ${more}'\n"}
 
 
 def problems(path: Path) -> list[str]:
