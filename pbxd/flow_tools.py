@@ -238,6 +238,8 @@ def _hear(simulation: Simulation) -> bool:
         if not line:
             print("\n— the input has ended")
             return False
+        if not sys.stdin.isatty():  # what was piped in is not seen otherwise
+            print(line.strip())
         try:
             simulation.reply(read_reply(line.strip(), simulation.command))
         except ReplyError as error:
