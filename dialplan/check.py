@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 
 from dialplan.flow import Flow, Library
 from dialplan.graph import check_ways
 from dialplan.load import Drafts
 from dialplan.names import Surroundings, check_names, check_recursion, check_use
-from dialplan.problem import Problem, Severity, in_order
+from dialplan.problem import MAX_PROBLEMS, Problem, Severity, in_order
 
 
 def check_flow(flow: Flow, library: Library, house: Surroundings | None = None) -> list[Problem]:
@@ -25,9 +26,8 @@ def check(drafts: Drafts, house: Surroundings | None = None) -> list[Problem]:
         if draft.flow and not draft.problems:
             found += [*check_ways(draft.flow), *check_use(draft.flow)]
         if draft.flow:
-            found += check_names(
-                draft.flow, library, house or Surroundings(), draft.variables if draft.problems else ()
-            )
+            also = draft.variables if draft.problems else ()
+            found += islice(check_names(draft.flow, library, house or Surroundings(), also), MAX_PROBLEMS)
     return in_order([*found, *check_recursion(library)])
 
 

@@ -362,6 +362,10 @@ EDGE_COMMANDS = frozenset({"play", "gather", "dial", "enqueue", "record", "confe
 """Those a remote edge knows; the rest the house carries out itself."""
 
 
+# `next` and `end` are what a remote edge may call the end of a prompt and of a mailbox.
+_OUTCOMES = {**{outcome.value: outcome for outcome in Outcome}, "next": Outcome.DONE, "end": Outcome.DONE}
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     """What came of a command, with what there is to say about it."""
@@ -378,9 +382,10 @@ class Reply:
         word, colon, digits = outcome.partition(":")
         if colon and word in ("digit", "digits"):
             return cls(Outcome.DIGITS, {**said, "digits": digits[:64]})
-        if outcome not in set(Outcome):
+        known = _OUTCOMES.get(outcome)
+        if known is None:
             return cls(Outcome.ERROR, {"reason": f"there is no outcome {outcome[:40]}"})
-        return cls(Outcome(outcome), said)
+        return cls(known, said)
 
 
 def _plain(value: object) -> Any:

@@ -177,7 +177,7 @@ class DurationKind:
         if seconds is None:
             raise Wrong(f"{shown(node)} is not a time like 20s, 2m or 1m30s")
         if not self.least <= seconds <= self.most:
-            raise Wrong(f"must be from {self.least:g}s to {self.most:g}s")
+            raise Wrong(f"must be from {shown_duration(self.least)} to {shown_duration(self.most)}")
         return seconds
 
     def schema(self) -> JsonSchema:
@@ -443,6 +443,11 @@ def parse_duration(text: str) -> float | None:
         return None
     hours, minutes, seconds, milliseconds = (float(part) if part else 0.0 for part in match.groups())
     return hours * 3600 + minutes * 60 + seconds + milliseconds / 1000
+
+
+def shown_duration(seconds: float) -> str:
+    """As it may be written: 744h, 90s, 0.5s."""
+    return f"{seconds / 3600:g}h" if seconds >= 3600 and seconds % 3600 == 0 else f"{seconds:g}s"
 
 
 def variable_name(text: str) -> str:

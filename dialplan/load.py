@@ -151,7 +151,7 @@ def draft_of(text: str, file: str, name: str, defaults: Defaults | None = None) 
     if head is None or not head.parts:
         return Draft(None, tuple(in_order(found.problems)))
     for reference in found.references:
-        if reference.part not in head.parts:
+        if reference.part not in head.parts and not found.enough:
             words = [*head.parts, *WORDS]
             message = f"there is no part {reference.part[:40]}{suggestion(reference.part, words)}"
             found.complain(reference.mark, reference.key, message)

@@ -20,7 +20,7 @@ from urllib.parse import quote
 from dialplan.command import Answer, Cause, Command, Hangup, Noop, Outcome, Reply, Sound, SoundKind
 from dialplan.expr import Expression
 from dialplan.flow import END_OF_FLOW, HANG_UP, NEXT, NEXT_STEP, Branch, Enter, Flow, Leave, Library, Move, Prompt, Step
-from dialplan.hours import Moment, Opening, local_time
+from dialplan.hours import DAYS, Moment, Opening, local_time
 from dialplan.kinds import Plain
 from dialplan.state import MAX_DEPTH, Ending, Facts, Frame, State, StateError
 from dialplan.template import Template
@@ -283,7 +283,7 @@ class Machine:
             "day": local.day,
             "hour": local.hour,
             "minute": local.minute,
-            "weekday": local.strftime("%a").lower(),
+            "weekday": DAYS[local.weekday()],
             "date": f"{local:%Y-%m-%d}",
             "clock": f"{local:%H:%M}",
         }

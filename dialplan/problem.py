@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import StrEnum
 
+MAX_PROBLEMS = 200
+"""Of one file: nobody reads more, and none is worth more of a daemon's time."""
+MAX_COMPARED = 1000
+
 
 class Severity(StrEnum):
     """An error keeps a flow from going live; a warning is only said."""
@@ -54,5 +58,6 @@ def in_order(problems: Iterable[Problem]) -> list[Problem]:
 
 def suggestion(word: str, words: Iterable[str]) -> str:
     """` (did you mean …?)`, or nothing when nothing is near."""
-    near = get_close_matches(word, [*words], n=1, cutoff=0.6)
+    alike = [other for other in words if abs(len(other) - len(word)) <= 3]
+    near = get_close_matches(word, alike[:MAX_COMPARED], n=1, cutoff=0.6)
     return f" (did you mean {near[0]}?)" if near else ""

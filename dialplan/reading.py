@@ -25,7 +25,7 @@ from dialplan.kinds import (
     shown,
 )
 from dialplan.kinds import Reading as KindReading
-from dialplan.problem import Mark, Problem, suggestion
+from dialplan.problem import MAX_PROBLEMS, Mark, Problem, suggestion
 from dialplan.spec import Setting, settings_of
 from dialplan.tree import Items, Node, Pair, Pairs, Scalar
 from dialplan.verbs import UNBUILT, VERBS
@@ -57,7 +57,16 @@ class FileReading:
     variables: set[str] = field(default_factory=set)  # all that anything gives a value, in steps with mistakes too
     full: bool = False
 
+    @property
+    def enough(self) -> bool:
+        """There are more mistakes than anybody reads."""
+        return len(self.problems) > MAX_PROBLEMS
+
     def complain(self, mark: Mark, key: str, message: str) -> None:
+        if len(self.problems) == MAX_PROBLEMS:
+            key, message = "", f"there are more than {MAX_PROBLEMS} mistakes; the rest is not listed"
+        elif self.enough:
+            return
         self.problems.append(Problem(self.file, mark, key.lstrip("."), message))
 
     def read_steps(self, node: Node, place: str, after: str | None) -> str | None:
@@ -75,6 +84,8 @@ class FileReading:
         return f"{place}.1"
 
     def _step(self, node: Node, step_id: str, after: str | None) -> None:
+        if self.enough:
+            return
         if len(self.steps) >= MAX_STEPS:
             if not self.full:
                 self.complain(node.mark, f"parts.{step_id}", f"a flow has {MAX_STEPS} steps at most")

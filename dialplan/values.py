@@ -6,11 +6,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from itertools import islice
 
 MAX_TEXT = 8192
 """Longer texts are cut: more than ten minutes of speech."""
 MAX_NUMBER = 2**53
 """Larger numbers are null: beyond it JSON readers lose digits."""
+
+MAX_DEPTH = 8
+MAX_PARTS = 1000
+"""Of one variable: each value in it counts one, and one more for each 64 signs."""
 
 Value = None | bool | int | float | str | list["Value"] | dict[str, "Value"]
 
@@ -76,17 +81,35 @@ def compare(left: Value, right: Value) -> int | None:
     return (first > second) - (first < second)
 
 
-def sound_value(value: object, depth: int = 8) -> Value:
-    """Anything from outside as a value of bounded size: longer texts are cut, what is deeper, larger than 200 entries
-    or of another kind becomes null."""
-    if value is None or isinstance(value, bool):
-        return value
+def sound_value(value: object) -> Value:
+    """Anything from outside as a value of bounded size: longer texts are cut; what is deeper than MAX_DEPTH or of
+    another kind is null, and what comes after MAX_PARTS others is left out."""
+    return _sound(value, MAX_DEPTH, _Budget())
+
+
+class _Budget:
+    """What is left of a value's size."""
+
+    __slots__ = ("left",)
+
+    def __init__(self) -> None:
+        self.left = MAX_PARTS
+
+    def spent(self, parts: int) -> bool:
+        self.left -= parts
+        return self.left < 0
+
+
+def _sound(value: object, depth: int, budget: _Budget) -> Value:
+    if value is None or isinstance(value, bool) or budget.spent(1):
+        return value if isinstance(value, bool) else None
     if isinstance(value, int | float):
         return bounded(value)
     if isinstance(value, str):
-        return value[:MAX_TEXT]
-    if depth > 0 and isinstance(value, Mapping) and len(value) <= 200:
-        return {str(key)[:200]: sound_value(inner, depth - 1) for key, inner in value.items()}
-    if depth > 0 and isinstance(value, Sequence) and len(value) <= 200:
-        return [sound_value(inner, depth - 1) for inner in value]
+        return None if budget.spent(len(value) // 64) else value[:MAX_TEXT]
+    if depth > 0 and isinstance(value, Mapping):
+        few = islice(value.items(), MAX_PARTS)
+        return {str(key)[:200]: _sound(inner, depth - 1, budget) for key, inner in few if budget.left > 0}
+    if depth > 0 and isinstance(value, Sequence):
+        return [_sound(inner, depth - 1, budget) for inner in islice(value, MAX_PARTS) if budget.left > 0]
     return None

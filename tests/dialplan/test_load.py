@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -134,6 +135,17 @@ def test_ten_thousand_steps_are_read() -> None:
     parts = "\n".join(f"  p{n}:\n    - say: Step {n}.\n    - goto: p{n + 1}" for n in range(4999))
     parts += "\n  p4999:\n    - say: The last.\n    - goto: end"
     assert len(library(main=f"parts:\n{parts}\n").flows["main"].steps) == 10_000
+
+
+def test_a_file_of_nothing_but_mistakes_is_told_in_time() -> None:
+    """Nobody reads ten thousand lines of what is wrong, and looking for what was meant takes time."""
+    bad = "".join(f"    - goto: nowhere{n}\n    - sya: x\n    - tag: ${{vriable{n}}}\n" for n in range(20_000))
+    parts = "".join(f"  nowhre{n}:\n    - hangup\n" for n in range(4000))
+    began = time.process_time()
+    found = check(drafts(main=f"parts:\n  a:\n{bad}{parts}"))
+    assert time.process_time() - began < 5
+    assert len(found) <= 401, "200 of reading, 200 of what is named, and one that says so"
+    assert any("there are more than 200 mistakes; the rest is not listed" in str(problem) for problem in found)
 
 
 def test_too_many_steps_and_parts_are_refused() -> None:

@@ -16,6 +16,7 @@ from dialplan.flow import Library
 from dialplan.hours import Moment, Opening, Override
 from dialplan.machine import MAX_COMMANDS, MAX_SILENT_STEPS, MAX_VARIABLES, Machine
 from dialplan.state import Ending, Facts, StateError
+from dialplan.values import MAX_TEXT
 from tests.dialplan.calling import FACTS, NOW, Caller, drafts, library, of_steps, samples
 
 # Every verb, in ways that lead into each other; it comes to an end only when the caller or chance wants it.
@@ -274,7 +275,8 @@ def test_nested_bounded_loops_cannot_hold_the_machine() -> None:
         ("digit:" + "1" * 100, {}, Reply(Outcome.DIGITS, {"digits": "1" * 64})),
         ("what", {"a": 1}, Reply(Outcome.ERROR, {"reason": "there is no outcome what"})),
         ("done", {"x": object()}, Reply(Outcome.DONE, {"x": None})),
-        ("done", {"x": [1] * 1000}, Reply(Outcome.DONE, {"x": None})),
+        ("done", {"x": [1] * 5000}, Reply(Outcome.DONE, {"x": [1] * 998})),
+        ("next", {}, Reply(Outcome.DONE, {})),
     ],
 )
 def test_what_the_edge_says_is_read(outcome: str, data: dict[str, Any] | None, reply: Reply) -> None:
@@ -315,6 +317,17 @@ def test_variables_are_given_bounded_and_private() -> None:
     again = Caller(of_steps("- set: {list: [1]}\n- tag: x", "variables: {list: []}"))
     again.machine.variables["list"] = "changed"  # type: ignore[index]
     assert again.machine.variables == {"list": [1]}
+
+
+def test_variables_that_feed_on_themselves_stay_small() -> None:
+    lists = ", ".join(["'${a}'"] * 50)
+    steps = (
+        f"- loop: 100\n  steps:\n    - set: {{a: [{lists}], n: '${{n * n + 2}}', t: '${{t}}${{t}}x'}}\n- tag: '${{n}}'"
+    )
+    caller = Caller(of_steps(steps, "variables: {a: x, n: 2, t: x}"))
+    assert caller.machine.variables["n"] is None
+    assert len(str(caller.machine.variables["t"])) == MAX_TEXT
+    assert len(json.dumps(caller.machine.state)) < 200_000
 
 
 def test_an_override_is_asked_for_at_each_step() -> None:
