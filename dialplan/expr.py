@@ -159,18 +159,20 @@ def _contains(holder: Value, item: Value) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """A read expression: `text` as it was written, and `names`, the dotted names it asks for."""
+    """A read expression: `text` as it was written, `names`, the dotted names it asks for, and `weight`, what it costs at
+    most to compute."""
 
     text: str
     tree: Tree
     names: tuple[tuple[str, ...], ...]
+    weight: int
 
     @classmethod
     def parse(cls, text: str) -> Expression:
         """Raises ExpressionError."""
         parser = _Parser(text)
         tree = parser.everything()
-        return cls(text, tree, tuple(dict.fromkeys(_names(tree))))
+        return cls(text, tree, tuple(dict.fromkeys(_names(tree))), parser.weight)
 
     def of(self, scope: Scope) -> Value:
         """Its value. Never raises."""
@@ -212,6 +214,7 @@ class _Parser:
         self._index = 0
         self._depth = 0
         self._nodes = 0
+        self.weight = 0
 
     def everything(self) -> Tree:
         tree = self._either()
@@ -240,6 +243,7 @@ class _Parser:
 
     def _made(self, tree: Tree) -> Tree:
         self._nodes += 1
+        self.weight += tree.function.weight if isinstance(tree, Call) else 1
         if self._nodes > MAX_NODES:
             raise ExpressionError(f"the expression has more than {MAX_NODES} parts", self._token.at)
         return tree

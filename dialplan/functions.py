@@ -12,12 +12,13 @@ from dialplan.values import MAX_TEXT, Value, as_number, as_text, bounded, truth
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """`least` to `most` arguments, and one sentence for the manual."""
+    """`least` to `most` arguments, and one sentence for the manual. `weight`: what it costs beside a plus."""
 
     run: Callable[..., Value]
     least: int
     most: int
     about: str
+    weight: int = 2
 
 
 def _length(value: Value) -> Value:
@@ -86,7 +87,7 @@ FUNCTIONS = {
     "replace": Function(_replace, 3, 3, "every one of the second replaced by the third"),
     "starts_with": Function(lambda a, b: as_text(a).startswith(as_text(b)), 2, 2, "whether the first begins so"),
     "ends_with": Function(lambda a, b: as_text(a).endswith(as_text(b)), 2, 2, "whether the first ends so"),
-    "matches": Function(_matches, 2, 2, "whether a pattern describes the whole text: `matches(pin, '[0-9]{4}')`"),
+    "matches": Function(_matches, 2, 2, "whether a pattern describes the whole text: `matches(pin, '[0-9]{4}')`", 100),
     "number": Function(as_number, 1, 1, "a text as a number; null where it is none"),
     "text": Function(as_text, 1, 1, "anything as text"),
     "round": Function(_round, 1, 2, "rounded, to so many places"),

@@ -19,10 +19,11 @@ from dialplan.pattern import Pattern
 from dialplan.problem import Mark, suggestion
 from dialplan.template import Template
 from dialplan.tree import Items, Node, Pairs, Scalar
-from dialplan.values import Value
+from dialplan.values import MAX_PARTS, Value
 
 JsonSchema = dict[str, Any]
 T = TypeVar("T")
+MAX_LIST = 1000
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 _PRESSED = re.compile(r"[0-9*#]{1,16}")
@@ -285,6 +286,8 @@ class PlainKind:
     templates: bool = True
 
     def read(self, node: Node, reading: Reading) -> Plain:
+        if node.size > MAX_PARTS:
+            raise Wrong(f"holds more than {MAX_PARTS} values")
         if isinstance(node, Pairs):
             return {pair.key: reading.inside(pair.key, pair.value, self) for pair in node.pairs}
         if isinstance(node, Items):
@@ -353,6 +356,8 @@ class ListKind:
             return (self.item.read(node, reading),)
         if not node.items:
             raise Wrong("is an empty list")
+        if len(node.items) > MAX_LIST:
+            raise Wrong(f"has more than {MAX_LIST} entries")
         return tuple(reading.inside(str(index), item, self.item) for index, item in enumerate(node.items, 1))
 
     def schema(self) -> JsonSchema:
@@ -367,6 +372,7 @@ class MapKind:
     keys: str
     pattern: re.Pattern[str]
     rule: str = ""
+    most: int = 1000
 
     @property
     def name(self) -> str:
@@ -375,6 +381,8 @@ class MapKind:
     def read(self, node: Node, reading: Reading) -> Mapping[str, Any]:
         if not isinstance(node, Pairs) or not node.pairs:
             raise Wrong(f"must be a mapping ({self.name}), not {shown(node)}")
+        if len(node.pairs) > self.most:
+            raise Wrong(f"has more than {self.most} entries")
         found = {}
         for pair in node.pairs:
             if not self.pattern.fullmatch(pair.key):
@@ -408,12 +416,14 @@ Choices = Annotated[
     Mapping[str, Branch], MapKind(BranchKind(), "keys to press", _PRESSED, "a caller can press 0-9 * #")
 ]
 Cases = Annotated[Mapping[str, Branch], MapKind(BranchKind(), "value", _CASE, "a value is 200 signs at most")]
-Values = Annotated[Mapping[str, Any], MapKind(PlainKind(), "variable", NAME, _NAME_RULE)]
-Headers = Annotated[Mapping[str, Template], MapKind(TextKind(), "header", _HEADER, _HEADER_RULE)]
+Values = Annotated[Mapping[str, Any], MapKind(PlainKind(), "variable", NAME, _NAME_RULE, most=100)]
+Headers = Annotated[Mapping[str, Template], MapKind(TextKind(), "header", _HEADER, _HEADER_RULE, most=100)]
 Extracts = Annotated[
-    Mapping[str, Expression], MapKind(ExpressionKind("place in the answer"), "variable", NAME, _NAME_RULE)
+    Mapping[str, Expression], MapKind(ExpressionKind("place in the answer"), "variable", NAME, _NAME_RULE, most=100)
 ]
-Constants = Annotated[Mapping[str, Any], MapKind(PlainKind("constant", templates=False), "variable", NAME, _NAME_RULE)]
+Constants = Annotated[
+    Mapping[str, Any], MapKind(PlainKind("constant", templates=False), "variable", NAME, _NAME_RULE, most=100)
+]
 
 
 def kind_of(hint: Any) -> Kind:

@@ -13,7 +13,7 @@ world is cut after MAX_SILENT_STEPS, one that sends commands for ever after MAX_
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -29,6 +29,12 @@ from dialplan.values import Value, sound_value
 MAX_SILENT_STEPS = 1000
 MAX_COMMANDS = 10_000
 MAX_VARIABLES = 200
+MAX_WORK = 5000
+"""What the expressions of one step may weigh together: the machine answers within a blink, whatever a flow computes."""
+
+
+class _TooMuch(Exception):
+    """The flow computes and computes."""
 
 
 class Machine:
@@ -38,6 +44,7 @@ class Machine:
         self._library = library
         self._state = State(Facts())
         self._moment = Moment(0.0)
+        self._work = 0
         self.trail: list[str] = []
 
     @classmethod
@@ -100,16 +107,16 @@ class Machine:
         flow."""
         self._state = State(facts, answered=answered)
         self._moment = moment
-        self.trail = []
+        self.trail, self._work = [], 0
         given = {name: sound_value(value) for name, value in (variables or {}).items()}
         self._state.frames.append(_frame(self._library.flows[flow], given, None))
-        return self._run(self._arrive())
+        return self._guarded(self._arrive)
 
     def step(self, reply: Reply, moment: Moment, sequence: int | None = None) -> Command:
         """What came of the last command. Once ended, every answer is a noop. Who says by `sequence` of which command
         it speaks may say it again: what is not of the command that is out changes nothing; that command is given."""
         self._moment = moment
-        self.trail = []
+        self.trail, self._work = [], 0
         if sequence is not None and sequence != self._state.sequence:
             return self.command
         if self.ended or self._state.command is None:
@@ -122,12 +129,18 @@ class Machine:
         if reply.outcome is Outcome.ANSWERED:
             self._state.answered = True
         if not self._state.answering:
-            return self._run(self._verb_step.verb.resume(self, reply))
+            return self._guarded(lambda: self._verb_step.verb.resume(self, reply))
         self._state.answering = False
         if reply.outcome is not Outcome.DONE:
             return self._end(Ending.FAILED, Hangup(Cause.ERROR))
         self._state.answered = True
-        return self._run(self._verb_step.verb.begin(self))
+        return self._guarded(lambda: self._verb_step.verb.begin(self))
+
+    def _guarded(self, begin: Callable[[], Move]) -> Command:
+        try:
+            return self._run(begin())
+        except _TooMuch:
+            return self._end(Ending.RUNAWAY, Hangup(Cause.ERROR))
 
     def _run(self, move: Move) -> Command:
         """Go on until there is a command for the world."""
@@ -226,20 +239,23 @@ class Machine:
         return self.position
 
     def text(self, template: Template) -> str:
-        return template.literal if template.literal is not None else template.fill(self._scope())
+        return template.fill(self._weighed(template))
 
     def url(self, template: Template) -> str:
-        return template.fill(self._scope(), lambda text: quote(text, safe=""))
+        return template.fill(self._weighed(template), lambda text: quote(text, safe=""))
 
     def value(self, expression: Expression) -> Value:
-        return expression.of(self._scope())
+        return expression.of(self._weighed(expression))
 
     def filled(self, plain: Plain) -> Value:
+        return sound_value(self._filled(plain))
+
+    def _filled(self, plain: Plain) -> Value:
         if isinstance(plain, Template):
-            return sound_value(plain.value(self._scope()))
+            return plain.value(self._weighed(plain))
         if isinstance(plain, Mapping):
-            return {key: self.filled(inner) for key, inner in plain.items()}
-        return [self.filled(inner) for inner in plain] if isinstance(plain, list) else plain
+            return {key: self._filled(inner) for key, inner in plain.items()}
+        return [self._filled(inner) for inner in plain] if isinstance(plain, list) else plain
 
     def assign(self, name: str, value: Value) -> None:
         variables = self._frame.variables
@@ -271,6 +287,13 @@ class Machine:
 
     def forget_rounds(self) -> None:
         self._frame.rounds.pop(self._frame.step, None)
+
+    def _weighed(self, what: Template | Expression) -> Mapping[str, Value]:
+        """What names mean to `what`, when there is strength left to compute it."""
+        self._work += what.weight
+        if self._work > MAX_WORK:
+            raise _TooMuch
+        return self._scope() if what.weight else {}
 
     def _scope(self) -> Mapping[str, Value]:
         return {**self._frame.variables, **self._state.facts.scope(), "time": self._time()}

@@ -13,10 +13,11 @@ MAX_PIECES = 200
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """`pieces` are texts and expressions, in order."""
+    """`pieces` are texts and expressions, in order; `weight` is what it costs to fill at most."""
 
     text: str
     pieces: tuple[str | Expression, ...]
+    weight: int = 0
 
     @classmethod
     def parse(cls, text: str) -> Template:
@@ -26,7 +27,8 @@ class Template:
         pieces = tuple(_pieces(text))
         if len(pieces) > MAX_PIECES:
             raise ExpressionError(f"the text has more than {MAX_PIECES} pieces", len(text))
-        return cls(text, pieces)
+        weight = sum(piece.weight for piece in pieces if isinstance(piece, Expression))
+        return cls(text, pieces, weight)
 
     @property
     def literal(self) -> str | None:

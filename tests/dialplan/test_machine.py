@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import time
 from typing import Any
 
 import pytest
@@ -254,6 +255,17 @@ def test_an_unknown_flow_is_the_mistake_of_who_asks() -> None:
         Machine(Library()).start("none", FACTS, Moment(NOW))
     assert Machine(Library()).step(Reply.read("done"), Moment(NOW)) == command.Noop()
     assert Machine(Library()).position == ""
+
+
+def test_a_flow_that_computes_and_computes_is_cut_in_time() -> None:
+    heavy = " ".join(["${replace(t, 'x', 'yx')}"] * 100)
+    steps = f"- loop: 100\n  steps:\n    - set: {{t: \"{heavy}\", m: \"${{matches(t, '(x*y*)*z')}}\"}}\n- tag: '${{m}}'"
+    machine = Machine(of_steps(steps, "variables: {t: x, m: }"))
+    began = time.process_time()
+    assert machine.start("main", FACTS, Moment(NOW)) == command.Hangup(command.Cause.ERROR)
+    assert machine.ending is Ending.RUNAWAY
+    assert len(machine.trail) < 100
+    assert time.process_time() - began < 1
 
 
 def test_nested_bounded_loops_cannot_hold_the_machine() -> None:
