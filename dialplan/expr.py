@@ -159,8 +159,8 @@ def _contains(holder: Value, item: Value) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """A read expression: `text` as it was written, `names`, the dotted names it asks for, and `weight`, what it costs at
-    most to compute."""
+    """A read expression: `text` as it was written, `names`, the dotted names it asks for, and `weight`, what it costs
+    at most to compute."""
 
     text: str
     tree: Tree
