@@ -15,7 +15,7 @@ MAX_FILES = 2000
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """The texts of its `*.yaml` by file name, and what could not be read."""
+    """The texts of its `*.yaml` by path, and what could not be read."""
 
     path: Path
     texts: Mapping[str, str] = field(default_factory=dict)
@@ -33,15 +33,16 @@ def read_folder(path: Path) -> Folder:
     if len(files) > MAX_FILES:
         problems.append(Problem(str(path), None, "", f"there are more than {MAX_FILES} files"))
     for file in files[:MAX_FILES]:
-        text = _text(file)
+        text = read_file(file)
         if isinstance(text, Problem):
             problems.append(text)
         else:
-            texts[file.name] = text
+            texts[str(file)] = text
     return Folder(path, texts, tuple(problems))
 
 
-def _text(file: Path) -> str | Problem:
+def read_file(file: Path) -> str | Problem:
+    """The text of one file, or why there is none."""
     try:
         with file.open("rb") as stream:
             data = stream.read(MAX_BYTES + 1)  # one more is too many, and `tree` says so

@@ -113,6 +113,7 @@ class Draft:
 
     flow: Flow | None
     problems: tuple[Problem, ...]
+    file: str
     variables: frozenset[str] = frozenset()
 
 
@@ -149,7 +150,7 @@ def draft_of(text: str, file: str, name: str, defaults: Defaults | None = None) 
     found = FileReading(file, problems=problems)
     head = _shape(found, node, Head)
     if head is None or not head.parts:
-        return Draft(None, tuple(in_order(found.problems)))
+        return Draft(None, tuple(in_order(found.problems)), file)
     for reference in found.references:
         if reference.part not in head.parts and not found.enough:
             words = [*head.parts, *WORDS]
@@ -172,19 +173,21 @@ def draft_of(text: str, file: str, name: str, defaults: Defaults | None = None) 
         marks=found.marks,
         file=file,
     )
-    return Draft(flow, tuple(in_order(found.problems)), frozenset(found.variables))
+    return Draft(flow, tuple(in_order(found.problems)), file, frozenset(found.variables))
 
 
-def drafts_of(texts: Mapping[str, str], folder: str = "", defaults: Defaults | None = None) -> Drafts:
-    """Read a folder: `texts` by file name, as `reception.yaml`. Tests are left to `testing`."""
+def drafts_of(texts: Mapping[str, str], defaults: Defaults | None = None) -> Drafts:
+    """Read a folder: `texts` by path, as `etc/dialplan/reception.yaml`; a flow has the name of its file, and the later
+    of two with one name holds. Tests are left to `testing`."""
     drafts = Drafts()
     defaults = defaults or Defaults()
-    if SCHEDULES_FILE in texts:
-        defaults = _shared(texts[SCHEDULES_FILE], _path(folder, SCHEDULES_FILE), defaults, drafts)
-    for file_name, text in sorted(texts.items()):
-        file = _path(folder, file_name)
-        if file_name != SCHEDULES_FILE and not file_name.endswith(TEST_SUFFIX):
-            name = file_name.removesuffix(SUFFIX)
+    for file, text in texts.items():
+        if name_of(file) == SCHEDULES_FILE:
+            defaults = _shared(text, file, defaults, drafts)
+    for file, text in texts.items():
+        base = name_of(file)
+        if base != SCHEDULES_FILE and not base.endswith(TEST_SUFFIX):
+            name = base.removesuffix(SUFFIX)
             drafts.flows[name] = draft_of(text, file, name, defaults)
             if not PART.fullmatch(name):
                 message = "a file is named as its flow: small letters, digits, '-' and '_', the first a letter"
@@ -192,8 +195,9 @@ def drafts_of(texts: Mapping[str, str], folder: str = "", defaults: Defaults | N
     return drafts
 
 
-def _path(folder: str, name: str) -> str:
-    return f"{folder}/{name}" if folder else name
+def name_of(file: str) -> str:
+    """The name of a file without its folder."""
+    return file.rpartition("/")[2]
 
 
 def _shared(text: str, file: str, defaults: Defaults, drafts: Drafts) -> Defaults:

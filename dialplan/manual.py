@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from enum import StrEnum
 
+from dialplan.command import COMMANDS, Command, Outcome
 from dialplan.flow import WORDS, Branch, Verb
 from dialplan.functions import FUNCTIONS
 from dialplan.load import Head
 from dialplan.spec import Setting, settings_of
 from dialplan.verbs import UNBUILT, VERBS
 
-_LONG_KINDS = 60
-
 
 def manual() -> str:
-    """Tables of the file, the verbs, the words and the functions."""
+    """Tables of the file, the verbs, the words, the functions and the commands."""
     lines = ["| key of the file | what |", "|---|---|"]
     lines += [f"| `{one.key}` | {_about(one)} |" for one in settings_of(Head)]
     lines += ["", "| verb | setting | what | default |", "|---|---|---|---|"]
@@ -28,6 +27,12 @@ def manual() -> str:
     lines += [f"| `{name}` | {function.about} |" for name, function in FUNCTIONS.items()]
     lines += ["", "| known, and refused | why |", "|---|---|"]
     lines += [f"| `{word}` | {why} |" for word, why in UNBUILT.items()]
+    lines += [
+        "",
+        "| command of the machine | what | what can come of it, beside `hangup` and `error` |",
+        "|---|---|---|",
+    ]
+    lines += [_command(kind) for kind in COMMANDS.values()]
     return "\n".join(lines) + "\n"
 
 
@@ -36,6 +41,12 @@ def _verb(verb: type[Verb]) -> Iterator[str]:
     for one in settings_of(verb):
         key = verb.word if one.main else one.key
         yield f"| | `{key}` | {_about(one)} | {_default(one)} |"
+
+
+def _command(kind: type[Command]) -> str:
+    about = " ".join((kind.__doc__ or "").split()).replace("|", "\\|")
+    outcomes = ", ".join(f"`{outcome.value}`" for outcome in Outcome if outcome in kind.outcomes)
+    return f"| `{kind.word}` | {about} | {outcomes or 'nothing: the flow has ended'} |"
 
 
 def _about(one: Setting) -> str:

@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,8 @@ from typing import Any
 from dialplan.check import check, errors
 from dialplan.diagram import mermaid
 from dialplan.flow import Flow
-from dialplan.folder import Folder, read_folder
-from dialplan.load import SCHEDULES_FILE, SUFFIX, TEST_SUFFIX, Drafts, drafts_of
+from dialplan.folder import read_file, read_folder
+from dialplan.load import SCHEDULES_FILE, SUFFIX, TEST_SUFFIX, Drafts, drafts_of, name_of
 from dialplan.names import Surroundings
 from dialplan.picture import svg
 from dialplan.problem import Problem, in_order, suggestion
@@ -32,9 +32,10 @@ FOLDER = "dialplan"
 
 @dataclass(frozen=True, slots=True)
 class _Flows:
-    """A folder, read and checked."""
+    """A folder, and files from elsewhere among its own, read and checked. `texts` by path."""
 
-    folder: Folder
+    folder: Path
+    texts: Mapping[str, str]
     drafts: Drafts
     problems: list[Problem]
 
@@ -44,27 +45,44 @@ class _Flows:
         draft = self.drafts.flows.get(name)
         if draft is None:
             known = suggestion(name, self.drafts.flows) or f"; there are {', '.join(self.drafts.flows) or 'none'}"
-            raise CommandError(f"there is no flow {name} in {self.folder.path}{known}", Exit.MISTAKE)
-        wrong = [one for one in errors(self.problems) if one.file == str(self.folder.path / (name + SUFFIX))]
+            raise CommandError(f"there is no flow {name} in {self.folder}{known}", Exit.MISTAKE)
+        wrong = [one for one in errors(self.problems) if one.file == draft.file]
         if draft.flow is None or wrong:
             _print_problems(wrong)
             raise CommandError(f"the flow {name} is not good", Exit.MISTAKE)
         return draft.flow
 
 
-def _read(arguments: argparse.Namespace) -> _Flows:
-    config, folder = _house(arguments)
+def _read(arguments: argparse.Namespace, files: Sequence[Path] = ()) -> _Flows:
+    config, folder = _house(arguments, files)
     found = read_folder(folder)
-    drafts = drafts_of(found.texts, str(folder))
+    texts, problems = dict(found.texts), list(found.problems)
+    for file in files:
+        tests = file.with_name(file.name.removesuffix(SUFFIX) + TEST_SUFFIX)
+        for path in (file, tests) if tests.exists() and not file.name.endswith(TEST_SUFFIX) else (file,):
+            if (label := _label(path, folder)) not in texts:
+                text = read_file(path)
+                if isinstance(text, Problem):
+                    problems.append(text)
+                else:
+                    texts[label] = text
+    drafts = drafts_of(texts)
     surroundings = house_of(config) if config else None
-    return _Flows(found, drafts, in_order([*found.problems, *check(drafts, surroundings)]))
+    return _Flows(folder, texts, drafts, in_order([*problems, *check(drafts, surroundings)]))
 
 
-def _house(arguments: argparse.Namespace) -> tuple[Config | None, Path]:
-    """The configuration, where one can be read, and the folder of flows."""
+def _label(file: Path, folder: Path) -> str:
+    """How a file is named in what is said of it: as one of the folder, where it is."""
+    inside = folder / file.name
+    return str(inside if file.resolve() == inside.resolve() else file)
+
+
+def _house(arguments: argparse.Namespace, files: Sequence[Path]) -> tuple[Config | None, Path]:
+    """The configuration, where one can be read, and the folder of flows: that of the files where there is no other."""
     folder: Path | None = getattr(arguments, "dialplan", None)
     path = arguments.config or next(iter(configurations()), None)
     if path is None:
+        folder = folder or (files[0].parent if files else None)
         if folder is None:
             raise CommandError(f"there is no {DEFAULT_CONFIG} here: name it with --config, or --dialplan", Exit.MISTAKE)
         return None, folder
@@ -75,6 +93,11 @@ def _house(arguments: argparse.Namespace) -> tuple[Config | None, Path]:
             raise
         return None, folder
     return config, folder or path.parent / FOLDER
+
+
+def _files(names: Sequence[str]) -> list[Path]:
+    """Those of the names that are files."""
+    return [Path(name) for name in names if name.endswith(SUFFIX) and Path(name).exists()]
 
 
 def house_of(config: Config) -> Surroundings:
@@ -110,46 +133,35 @@ def _pattern(match: str) -> Callable[[str], bool]:
 
 
 def check_flows(arguments: argparse.Namespace) -> None:
-    """`pbxd flow check`"""
-    flows = _read(arguments)
-    chosen = _chosen(arguments.files, flows)
-    problems = [one for one in flows.problems if chosen is None or one.file in chosen]
-    tests = [one for one in _test_problems(flows) if chosen is None or one.file in chosen]
-    problems = in_order([*problems, *tests])
-    wrong = errors(problems)
+    """`pbxd flow check`. Warnings alone end it with another code than mistakes."""
+    flows = _read(arguments, arguments.files)
+    problems = in_order([*flows.problems, *_test_problems(flows)])
+    if arguments.files:
+        chosen = {_label(file, flows.folder) for file in arguments.files}
+        problems = [problem for problem in problems if problem.file in chosen]
     if arguments.json:
         print(json.dumps({"problems": [_as_json(problem) for problem in problems], "flows": len(flows.drafts.flows)}))
     else:
         _print_problems(problems)
-    if wrong:
-        count = len(wrong)
-        raise CommandError(f"{count} problem{'s' if count > 1 else ''}", Exit.MISTAKE)
-    if not arguments.json:
-        steps = sum(len(draft.flow.steps) for draft in flows.drafts.flows.values() if draft.flow)
-        print(f"{flows.folder.path} is good: {len(flows.drafts.flows)} flows, {steps} steps")
-
-
-def _chosen(files: Sequence[Path], flows: _Flows) -> set[str] | None:
-    """The files to speak of, as they are named in problems. A file elsewhere is read among the others."""
-    if not files:
-        return None
-    chosen = set()
-    for file in files:
-        inside = flows.folder.path / file.name
-        if not file.exists() or (file.resolve() != inside.resolve()):
-            where = f"is not in {flows.folder.path}" if file.exists() else "is not there"
-            raise CommandError(f"{file} {where}; name the folder with --dialplan", Exit.MISTAKE)
-        chosen.add(str(inside))
-    return chosen
+    if wrong := len(errors(problems)):
+        raise CommandError(f"{wrong} problem{'s' if wrong > 1 else ''}", Exit.MISTAKE)
+    if problems:
+        raise CommandError(f"nothing wrong, {len(problems)} warning{'s' if len(problems) > 1 else ''}", Exit.REFUSED)
+    if arguments.json:
+        return
+    if arguments.files:
+        print(f"{', '.join(map(str, arguments.files))}: good")
+        return
+    steps = sum(len(draft.flow.steps) for draft in flows.drafts.flows.values() if draft.flow)
+    print(f"{flows.folder} is good: {len(flows.drafts.flows)} flows, {steps} steps")
 
 
 def _test_problems(flows: _Flows) -> Iterator[Problem]:
-    for file_name, text in flows.folder.texts.items():
-        if not file_name.endswith(TEST_SUFFIX):
+    for file, text in flows.texts.items():
+        if not file.endswith(TEST_SUFFIX):
             continue
-        file = str(flows.folder.path / file_name)
         yield from read_cases(text, file)[1]
-        name = file_name.removesuffix(TEST_SUFFIX)
+        name = name_of(file).removesuffix(TEST_SUFFIX)
         if name not in flows.drafts.flows:
             yield Problem(file, None, "", f"there is no flow {name} to test{suggestion(name, flows.drafts.flows)}")
 
@@ -175,7 +187,7 @@ def _print_problems(problems: Sequence[Problem]) -> None:
 
 def show_flow(arguments: argparse.Namespace) -> None:
     """`pbxd flow show`"""
-    flow = _read(arguments).of_name(arguments.name)
+    flow = _read(arguments, _files([arguments.name])).of_name(arguments.name)
     if arguments.svg is None:
         print(mermaid(flow), end="")
         return
@@ -196,7 +208,7 @@ def print_schema(_arguments: argparse.Namespace) -> None:
 
 def run_flow(arguments: argparse.Namespace) -> None:
     """`pbxd flow run`"""
-    flows = _read(arguments)
+    flows = _read(arguments, _files([arguments.name]))
     flow = flows.of_name(arguments.name)
     try:
         now = parse_moment(arguments.at, flow.timezone) if arguments.at else time.time()
@@ -253,18 +265,15 @@ def _hear(simulation: Simulation) -> bool:
 
 def test_flows(arguments: argparse.Namespace) -> None:
     """`pbxd flow test`"""
-    flows = _read(arguments)
-    names = [name.removesuffix(SUFFIX) for name in arguments.names]
-    for name in names:
-        flows.of_name(name)
+    flows = _read(arguments, _files(arguments.names))
+    names = [flows.of_name(name).name for name in arguments.names]
     if wrong := [one for one in errors([*flows.problems, *_test_problems(flows)]) if _concerns(one, names)]:
         _print_problems(wrong)
         raise CommandError("the flows are not good; nothing was tested", Exit.MISTAKE)
     results: list[Result] = []
     for name, draft in flows.drafts.flows.items():
-        text = flows.folder.texts.get(name + TEST_SUFFIX)
         if draft.flow is not None and (not names or name in names):
-            results += _tested(flows, draft.flow, text, arguments.json)
+            results += _tested(flows, draft.flow, arguments.json)
     failed = sum(not result.passed for result in results)
     if arguments.json:
         rows = [{"file": one.file, "line": one.mark.line, "test": one.name, "wrong": one.wrong} for one in results]
@@ -280,8 +289,9 @@ def _concerns(problem: Problem, names: Sequence[str]) -> bool:
     return not names or stem in names or problem.file.endswith(SCHEDULES_FILE)
 
 
-def _tested(flows: _Flows, flow: Flow, text: str | None, quiet: bool) -> list[Result]:
-    file = str(flows.folder.path / (flow.name + TEST_SUFFIX))
+def _tested(flows: _Flows, flow: Flow, quiet: bool) -> list[Result]:
+    file = flow.file.removesuffix(SUFFIX) + TEST_SUFFIX
+    text = flows.texts.get(file)
     if text is None:
         if not quiet:
             print(f"{flow.name}: no tests")

@@ -88,13 +88,28 @@ def test_check_of_one_file_speaks_of_it_alone(house: Path, capsys: pytest.Captur
     flow(house, "bad.yaml", "parts:\n  a:\n    - sya: x\n")
     assert pbxd("check", "etc/dialplan/desk.yaml") is Exit.DONE
     assert pbxd("check", "etc/dialplan/bad.yaml") is Exit.MISTAKE
-    elsewhere = house / "desk.yaml"
-    assert pbxd("check", str(elsewhere)) is Exit.MISTAKE
-    elsewhere.write_text(GOOD)
-    assert pbxd("check", str(elsewhere)) is Exit.MISTAKE
-    errors = capsys.readouterr().err
-    assert f"{elsewhere} is not there" in errors
-    assert f"{elsewhere} is not in etc/dialplan" in errors
+    said = capsys.readouterr()
+    assert said.out == "etc/dialplan/desk.yaml: good\n"
+    assert said.err.splitlines()[-1] == "pbxd: 1 problem"
+
+
+def test_a_file_from_elsewhere_stands_among_the_others(house: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = house / "new.yaml"
+    assert pbxd("check", str(other)) is Exit.MISTAKE
+    other.write_text("parts:\n  a:\n    - call: desk\n    - dial: 1009\n")
+    assert pbxd("check", "new.yaml") is Exit.MISTAKE
+    assert capsys.readouterr().err.splitlines() == [
+        f"{other}: cannot be read: No such file or directory",
+        "pbxd: 1 problem",
+        "new.yaml:4:13: parts.a.2.dial: there is no extension 1009 (did you mean 100?)",
+        "pbxd: 1 problem",
+    ]
+    other.write_text("parts:\n  a:\n    - call: desk\n    - dial: 1002\n")
+    (house / "new.test.yaml").write_text(TEST.replace("replies: [busy]", "replies: [busy, busy]"))
+    assert pbxd("check", "new.yaml") is Exit.DONE
+    assert pbxd("test", "new.yaml") is Exit.DONE
+    assert "new: 1 tests, 2 of 2 steps gone through" in capsys.readouterr().out
+    assert pbxd("show", "new.yaml") is Exit.DONE
 
 
 def test_check_for_machines(house: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -115,10 +130,15 @@ def test_check_for_machines(house: Path, capsys: pytest.CaptureFixture[str]) -> 
     }
 
 
-def test_a_warning_is_said_and_is_no_failure(house: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_warning_has_a_code_of_its_own_and_stops_nothing(house: Path, capsys: pytest.CaptureFixture[str]) -> None:
     flow(house, "warn.yaml", "variables: {x: 1}\nparts:\n  a:\n    - hangup\n")
-    assert pbxd("check") is Exit.DONE
-    assert "warning: nothing asks for the variable x" in capsys.readouterr().err
+    assert pbxd("check") is Exit.REFUSED
+    assert capsys.readouterr().err.splitlines() == [
+        "etc/dialplan/warn.yaml:1:16: variables.x: warning: nothing asks for the variable x",
+        "pbxd: nothing wrong, 1 warning",
+    ]
+    assert pbxd("test") is Exit.DONE
+    assert pbxd("show", "warn") is Exit.DONE
 
 
 def test_what_the_configuration_says_the_house_has(house: Path) -> None:
@@ -139,6 +159,7 @@ def test_without_a_configuration(
     assert "there is no etc/pbxd.yaml here: name it with --config, or --dialplan" in capsys.readouterr().err
     (tmp_path / "flows").mkdir()
     (tmp_path / "flows" / "a.yaml").write_text(GOOD)
+    assert pbxd("check", "flows/a.yaml") is Exit.DONE
     assert pbxd("check", "--dialplan", "flows") is Exit.DONE
 
 

@@ -47,7 +47,7 @@ def of_steps(steps: str, head: str = "") -> Library:
 
 
 def samples() -> Drafts:
-    return drafts_of(read_folder(SAMPLES).texts, "etc/dialplan")
+    return drafts_of(read_folder(SAMPLES).texts)
 
 
 class Caller:

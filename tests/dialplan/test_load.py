@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import time
 from pathlib import Path
 
@@ -101,7 +102,7 @@ def test_names_of_files() -> None:
 
 
 def test_bad_schedules_for_all_are_told() -> None:
-    found = drafts_of({"schedules.yaml": "schedules:\n  x: {weekly: {mon: 9}}\n"}, "etc/dialplan")
+    found = drafts_of({"etc/dialplan/schedules.yaml": "schedules:\n  x: {weekly: {mon: 9}}\n"})
     (problem,) = check(found)
     assert str(problem).startswith("etc/dialplan/schedules.yaml:2:21: schedules.x.weekly: 9 is not a span of hours")
     assert [str(one) for one in check(drafts_of({"schedules.yaml": ""}))] == ["schedules.yaml:1:1: the file is empty"]
@@ -137,6 +138,15 @@ def test_ten_thousand_steps_are_read() -> None:
     assert len(library(main=f"parts:\n{parts}\n").flows["main"].steps) == 10_000
 
 
+def test_a_flow_can_be_sent_from_one_process_to_another() -> None:
+    """Large files are read by a worker, so that calls do not wait; expressions as deep as they may be are in it."""
+    deep = "1" + "+1" * 199
+    flows = library(main=f"parts:\n  a:\n    - if: {deep}\n      then: end\n    - say: ${{{deep}}}\n")
+    assert pickle.loads(pickle.dumps(flows)) == flows
+    good = drafts_of(read_folder(VECTORS / "good").texts).library
+    assert pickle.loads(pickle.dumps(good)) == good
+
+
 def test_a_file_of_nothing_but_mistakes_is_told_in_time() -> None:
     """Nobody reads ten thousand lines of what is wrong, and looking for what was meant takes time."""
     bad = "".join(f"    - goto: nowhere{n}\n    - sya: x\n    - tag: ${{vriable{n}}}\n" for n in range(20_000))
@@ -165,7 +175,7 @@ def test_a_folder_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
     (tmp_path / ".d.yaml").write_text("an editor's own file")
     (tmp_path / "e.txt").write_text("not for us")
     folder = read_folder(tmp_path)
-    assert set(folder.texts) == {"a.yaml"}
+    assert set(folder.texts) == {f"{tmp_path}/a.yaml"}
     assert [str(problem) for problem in folder.problems] == [
         f"{tmp_path}/b.yaml: is not UTF-8 text (byte 10)",
         f"{tmp_path}/c.yaml: cannot be read: Is a directory",

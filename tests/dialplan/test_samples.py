@@ -12,14 +12,14 @@ import yaml
 from dialplan.check import check
 from dialplan.folder import read_folder
 from dialplan.kinds import BodyKind, BranchKind
-from dialplan.load import SCHEDULES_FILE, TEST_SUFFIX, drafts_of
+from dialplan.load import SCHEDULES_FILE, TEST_SUFFIX, drafts_of, name_of
 from dialplan.names import Surroundings
 from dialplan.spec import settings_of
 from dialplan.testing import Case, read_cases, run_case
 from dialplan.verbs import VERBS
 from tests.dialplan.calling import SAMPLES, samples
 
-TEXTS = read_folder(SAMPLES).texts
+TEXTS = {name_of(file): text for file, text in read_folder(SAMPLES).texts.items()}
 FLOWS = sorted(name for name in TEXTS if not name.endswith(TEST_SUFFIX) and name != SCHEDULES_FILE)
 PHONES = [str(number) for number in range(1001, 1011)]
 HOUSE = Surroundings(extensions=PHONES, mailboxes=PHONES, rooms=[], prompts=[], trunks=[])
