@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from dialplan.functions import FUNCTIONS, Function
+from dialplan.functions import FUNCTIONS
 from dialplan.problem import suggestion
 from dialplan.values import Value, as_number, as_text, bounded, compare, equal, truth
 
@@ -76,11 +76,13 @@ class Inside:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    function: Function
+    """By name, so that a flow can be sent from one process to another."""
+
+    function: str
     arguments: tuple[Tree, ...]
 
     def of(self, scope: Scope) -> Value:
-        return self.function.run(*[argument.of(scope) for argument in self.arguments])
+        return FUNCTIONS[self.function].run(*[argument.of(scope) for argument in self.arguments])
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +245,7 @@ class _Parser:
 
     def _made(self, tree: Tree) -> Tree:
         self._nodes += 1
-        self.weight += tree.function.weight if isinstance(tree, Call) else 1
+        self.weight += FUNCTIONS[tree.function].weight if isinstance(tree, Call) else 1
         if self._nodes > MAX_NODES:
             raise ExpressionError(f"the expression has more than {MAX_NODES} parts", self._token.at)
         return tree
@@ -343,7 +345,7 @@ class _Parser:
         if not function.least <= len(arguments) <= function.most:
             wanted = str(function.least) if function.least == function.most else f"{function.least}–{function.most}"
             raise ExpressionError(f"{token.text} takes {wanted} arguments, not {len(arguments)}", token.at)
-        return self._made(Call(function, tuple(arguments)))
+        return self._made(Call(token.text, tuple(arguments)))
 
 
 def _tokens(text: str) -> Iterator[_Token]:
