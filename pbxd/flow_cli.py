@@ -21,6 +21,7 @@ def add_commands(commands: Commands) -> None:
 
     one = deeper.add_parser("check", parents=[place], help="say everything that is wrong with the flows")
     one.add_argument("files", nargs="*", type=Path, metavar="FILE", help="only these; default: the whole folder")
+    one.add_argument("--json", action="store_true", help="answer with JSON, for machines")
     one.set_defaults(action=_tool("check_flows"))
 
     one = deeper.add_parser("show", parents=[place], help="draw a flow: Mermaid, or a picture with --svg")
@@ -39,6 +40,7 @@ def add_commands(commands: Commands) -> None:
 
     one = deeper.add_parser("test", parents=[place], help="run the tests beside the flows (NAME.test.yaml)")
     one.add_argument("names", nargs="*", metavar="NAME", help="only those of these flows")
+    one.add_argument("--json", action="store_true", help="answer with JSON, for machines")
     one.set_defaults(action=_tool("test_flows"))
 
     one = deeper.add_parser("schema", help="the language as JSON Schema, for editors")
@@ -49,7 +51,6 @@ def _place_options() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     options.add_argument("--config", type=Path, metavar="FILE", help="the configuration whose house this is")
     options.add_argument("--dialplan", type=Path, metavar="DIR", help="the flows; default: dialplan beside it")
-    options.add_argument("--json", action="store_true", help="answer with JSON, for machines")
     return options
 
 

@@ -246,7 +246,10 @@ def _hear(simulation: Simulation) -> bool:
     outcomes = ", ".join(sorted(simulation.command.outcomes))
     while True:
         print(f"  [{outcomes}, hangup]? ", end="", flush=True)
-        line = sys.stdin.readline()
+        try:
+            line = sys.stdin.readline()
+        except KeyboardInterrupt:
+            line = ""
         if not line:
             print("\n— the input has ended")
             return False

@@ -252,6 +252,18 @@ def test_run_ends_with_its_input(
     assert capsys.readouterr().out.endswith("— caller_left\n")
 
 
+def test_run_ends_with_control_c(
+    house: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Interrupted(io.StringIO):
+        def readline(self, size: int | None = -1, /) -> str:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys, "stdin", Interrupted())
+    assert pbxd("run", "desk") is Exit.DONE
+    assert capsys.readouterr().out.endswith("— the input has ended\n")
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -49,6 +49,15 @@ def test_the_schema_is_one() -> None:
     assert json.loads(json.dumps(schema())) == schema()
 
 
+def test_the_schema_beside_the_samples_is_the_one() -> None:
+    """Made by `pbxd flow schema > etc/dialplan/flow.schema.json`; the samples name it in their first line."""
+    assert json.loads((SAMPLES / "flow.schema.json").read_text()) == schema()
+    for path in SAMPLES.glob("*.yaml"):
+        first = path.read_text().partition("\n")[0]
+        named = first == "# yaml-language-server: $schema=flow.schema.json"
+        assert named is (path in GOOD), path
+
+
 @pytest.mark.parametrize("path", GOOD, ids=lambda path: path.stem)
 def test_good_flows_are_good_for_the_schema(path: Path) -> None:
     assert complaints(path) == []
