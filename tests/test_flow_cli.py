@@ -255,8 +255,8 @@ def test_run_ends_with_its_input(
 def test_run_ends_with_control_c(
     house: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    class Interrupted(io.StringIO):
-        def readline(self, size: int | None = -1, /) -> str:
+    class Interrupted:
+        def readline(self) -> str:
             raise KeyboardInterrupt
 
     monkeypatch.setattr(sys, "stdin", Interrupted())
