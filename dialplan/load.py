@@ -54,19 +54,17 @@ class PartsKind:
     name: str = "part: steps"
 
     def read(self, node: Node, reading: KindReading) -> dict[str, Mark]:
-        if not isinstance(reading, Reading):  # pragma: no cover
-            raise Wrong("parts stand in a file")
         if not isinstance(node, Pairs) or not node.pairs:
             raise Wrong(f"must be a mapping of parts, each with a list of steps, not {shown(node)}")
         if len(node.pairs) > MAX_PARTS:
             raise Wrong(f"a flow has {MAX_PARTS} parts at most")
         for pair in node.pairs:
             if pair.key in WORDS:
-                reading.file.complain(pair.mark, f"parts.{pair.key}", f"{pair.key} is a word of the language")
+                reading.complain(pair.mark, f"{pair.key} is a word of the language", pair.key)
             elif not PART.fullmatch(pair.key):
                 rule = "small letters, digits, '-' and '_', the first a letter"
-                reading.file.complain(pair.mark, f"parts.{pair.key[:40]}", f"is no name for a part: {rule}")
-            reading.file.read_steps(pair.value, pair.key, None)
+                reading.complain(pair.mark, f"is no name for a part: {rule}", pair.key[:40])
+            reading.part(pair.key, pair.value)
         return {pair.key: pair.mark for pair in node.pairs}
 
     def schema(self) -> JsonSchema:

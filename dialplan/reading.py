@@ -167,9 +167,13 @@ class Reading:
             self.file.complain(wrong.mark or node.mark, within.key, str(wrong))
             return None
 
-    def complain(self, mark: Mark, message: str) -> None:
-        """Note a mistake that is not the end of reading."""
-        self.file.complain(mark, self.key, message)
+    def complain(self, mark: Mark, message: str, key: str = "") -> None:
+        """Note a mistake, of what stands here or under `key` in it, that is not the end of reading."""
+        self.file.complain(mark, f"{self.key}.{key}".rstrip("."), message)
+
+    def part(self, name: str, node: Node) -> None:
+        """The steps of a part."""
+        self.file.read_steps(node, name, None)
 
     def branch(self, node: Node) -> Branch:
         """A part, one of the words, or steps that stand here."""
