@@ -50,6 +50,8 @@ FLOORS = {
     "pbxd.box": 8,
     "pbxd.preflight": 8,
     "pbxd.insight": 8,
+    "pbxd.flow_cli": 8,
+    "pbxd.flow_tools": 8,
     "pbxd.daemon": 8,
     "pbxd.__main__": 8,
 }

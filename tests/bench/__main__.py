@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench import calls, codecs, hearing, junk, memory, packets, registrations, rooms, soak, starts
+from tests.bench import calls, codecs, flows, hearing, junk, memory, packets, registrations, rooms, soak, starts
 from tests.bench.figures import Figure, Readings, missed, table
 from tests.bench.generators import Programs
 
@@ -34,6 +34,7 @@ PARTS = {
     "hearing": Part(hearing.FIGURES, hearing.run),
     "registrations": Part(registrations.FIGURES, registrations.run),
     "junk": Part(junk.FIGURES, junk.run),
+    "flows": Part(flows.FIGURES, flows.run),
 }
 
 
