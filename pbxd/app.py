@@ -42,6 +42,7 @@ from pbxd.outbox import Outbox
 from pbxd.services import journal
 from pbxd.services.cdr import CallRecords
 from pbxd.services.deliveries import OutboxService
+from pbxd.services.recordings import Recordings
 from pbxd.sip.flow import place
 from pbxd.store import DataDirectory, Store, sqlite_url
 from pbxd.telephony import Telephony
@@ -68,6 +69,7 @@ class App:
     keys: Keys
     records: CallRecords
     telephony: Telephony
+    recordings: Recordings
     deliveries: OutboxService
     server: Server
 
@@ -110,6 +112,7 @@ class App:
         self.records.listen(self.bus)
         journal.listen(self.bus)
         self.telephony = Telephony(config, data, self.store, self.directory, self.bus)
+        self.recordings = await self._recordings(data, config)
         await self.telephony.start()
         self._parts.push_async_callback(self.telephony.stop)
         self.deliveries = OutboxService(self.store, config)
@@ -122,6 +125,18 @@ class App:
         await self._listen(data.path / SOCKET_NAME)
         self._lag.start(asyncio.get_running_loop())
         self._beat()
+
+    async def _recordings(self, data: DataDirectory, config: Config) -> Recordings:
+        telephony = self.telephony
+        folder = data.path / "recordings"
+        made = Recordings(
+            self.store, config.node, telephony.facilities, telephony.switch.calls, folder, config.recordings
+        )
+        await made.start(self.directory.default_account.id)
+        self._parts.push_async_callback(made.stop)
+        made.listen(self.bus)
+        telephony.conferences.recorder = made
+        return made
 
     async def _listen(self, unix: Path) -> None:
         http, tls = self.config.http, self.telephony.tls
@@ -158,7 +173,9 @@ class App:
 
     def _beat(self) -> None:
         """What is due every second."""
-        self.records.beat(time.time())
+        wall = time.time()
+        self.records.beat(wall)
+        self.recordings.beat(wall)
         self._beating = asyncio.get_running_loop().call_later(BEAT_S, self._beat)
 
     # ---- reload
@@ -179,6 +196,7 @@ class App:
             await self.directory.reload(config, wall)
             await self.keys.reload(config, self.directory.default_account.id, wall)
             self.telephony.reload(config)
+            self.recordings.reload(config.recordings)
             self.server.origins.proxies = config.http.trusted_proxies
             if self._logs:
                 self._logs.set_level(config.log.level)
@@ -199,6 +217,7 @@ class App:
             trunks=partial(_trunks, self),
             settings=lambda: settings(self.config),
             outbox=self.deliveries.outbox,
+            recordings=self.recordings,
             reset_admin=self._reset_admin,
             wall=time.time,
         )
@@ -233,6 +252,7 @@ class App:
         metrics.counters("store_rows_dropped", "Rows lost: queue full", ["table"], lambda: store.statistics.dropped)
         metrics.counters("store_rows_poisoned", "Rows refused", ["table"], lambda: store.statistics.poisoned)
         _measure_outbox(metrics, self.deliveries.outbox)
+        _measure_recordings(metrics, self.recordings)
         metrics.counters("http_requests", "HTTP requests", ["status"], lambda: self.server.requests)
         metrics.histogram("loop_lag_seconds", "How late the event loop ran what was due", self._lag.reading)
         metrics.counter("event_listener_failures", "Listeners that raised", lambda: self.bus.failures)
@@ -272,6 +292,16 @@ def _measure_outbox(metrics: Metrics, outbox: Outbox) -> None:
     metrics.counters("outbox_delivered", "Deliveries the far side confirmed", ["kind"], lambda: outbox.delivered)
     metrics.counters("outbox_failed", "Tries that failed and are repeated", ["kind"], lambda: outbox.failed)
     metrics.counters("outbox_dead", "Deliveries given up", ["kind"], lambda: outbox.dead)
+
+
+def _measure_recordings(metrics: Metrics, recordings: Recordings) -> None:
+    keeper = recordings.keeper
+    metrics.gauge("recordings", "Recordings that go on", lambda: recordings.active)
+    metrics.counters("recordings_ended", "Recordings that have ended, by why", ["reason"], lambda: recordings.ended)
+    metrics.counter("recordings_refused", "Calls not recorded for lack of room", lambda: recordings.refused)
+    metrics.counters("recordings_deleted", "Recordings deleted", ["why"], lambda: keeper.deleted)
+    metrics.gauge("recordings_bytes", "What recordings take on the disk", lambda: keeper.octets)
+    metrics.gauge("recordings_free_bytes", "Room left on their disk", lambda: keeper.free or 0)
 
 
 def _tls(telephony: Telephony) -> tuple[int, int]:

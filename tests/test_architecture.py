@@ -43,6 +43,7 @@ FLOORS = {
     "pbxd.app": 7,
     "pbxd.cli": 8,
     "pbxd.box": 8,
+    "pbxd.sound_commands": 8,
     "pbxd.daemon": 8,
     "pbxd.__main__": 8,
 }

@@ -132,7 +132,7 @@ def test_people_get_a_table(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(cli, "_clock", lambda moment: moment.replace("T", " ").rstrip("Z") if moment else "-")
+    monkeypatch.setattr(cli, "clock", lambda moment: moment.replace("T", " ").rstrip("Z") if moment else "-")
     assert _run(command, "--socket", str(daemon)) is Exit.DONE
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith(heading)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -23,6 +23,7 @@ from pbxd.events import Bus
 from pbxd.metrics import Metrics
 from pbxd.outbox import Outbox, Request, Rules
 from pbxd.services.cdr import CallRecords
+from pbxd.services.recordings import Recordings
 from pbxd.store import Store, sqlite_url
 from tests.api.client import Answer, Client, serving
 from tests.outbox.keeping import MemoryKeeper, ScriptedSender
@@ -144,6 +145,7 @@ async def client(records: CallRecords, calls: CallsOnATable, outbox: Outbox) -> 
         wall=lambda: WALL,
         outbox=outbox,
         reset_admin=_new_admin_key,
+        recordings=cast(Recordings, None),  # tests/api/test_sound.py has them
     )
     async with serving(Server([Surface(HOUSE, house, Access(KEYS.get).identify)])) as (client, _):
         yield client

@@ -1,10 +1,10 @@
 """The house's own contract, `/house/v1`.
 
 collaborators  what it works with      views  what it says and takes      operations  what it does
-deliveries     what it does with the outbox
+deliveries     what it does with the outbox          recordings  what it does with them
 """
 
 from pbxd.api.house.collaborators import House, LiveCalls, Phones, RegisteredContact, Registrations, TrunkRow
-from pbxd.api.house.deliveries import HOUSE
+from pbxd.api.house.recordings import HOUSE
 
 __all__ = ["HOUSE", "House", "LiveCalls", "Phones", "RegisteredContact", "Registrations", "TrunkRow"]

@@ -11,6 +11,7 @@ from pbxd.config import Setting
 from pbxd.directory.model import PhoneEntry
 from pbxd.outbox import Outbox
 from pbxd.services.cdr import CallRecords
+from pbxd.services.recordings import Recordings
 
 
 class LiveCalls(Protocol):
@@ -85,3 +86,4 @@ class House:
     reset_admin: Callable[[], Awaitable[tuple[str, str]]]  # (name, secret); raises Conflict where it is declared
     wall: Callable[[], float]
     outbox: Outbox
+    recordings: Recordings

@@ -22,6 +22,7 @@ from pbxd.services.conferences.rules import (
     ConferenceRules,
     ConferenceView,
     MemberView,
+    RoomRecorder,
 )
 
 __all__ = [
@@ -33,16 +34,18 @@ __all__ = [
     "ConferenceView",
     "Conferences",
     "MemberView",
+    "RoomRecorder",
 ]
 
 
 class Conferences:
-    """All rooms that somebody is in. `music` is the folder for those who wait."""
+    """All rooms that somebody is in. `music` is the folder for those who wait, `recorder` records those who want it."""
 
     def __init__(self, facilities: Facilities, music: Callable[[], Path]) -> None:
         self._facilities = facilities
         self._music = music
         self._open: dict[tuple[str, str], Conference] = {}
+        self.recorder: RoomRecorder | None = None
 
     def __iter__(self) -> Iterator[Conference]:
         return iter(tuple(self._open.values()))
@@ -77,7 +80,7 @@ class Conferences:
         if found is None:
             facilities = self._facilities
             opened_at = facilities.wall(facilities.clock())
-            found = Conference(facilities, account_id, name, rules, opened_at, self._closed)
+            found = Conference(facilities, account_id, name, rules, opened_at, self._closed, self.recorder)
             self._open[account_id, name] = found
         return found
 
