@@ -218,6 +218,10 @@ class App:
             settings=lambda: settings(self.config),
             outbox=self.deliveries.outbox,
             recordings=self.recordings,
+            live=self.telephony.live,
+            conferences=self.telephony.conferences,
+            account_id=self.directory.default_account.id,
+            flush=self.telephony.transports.flush,
             reset_admin=self._reset_admin,
             wall=time.time,
         )
@@ -252,7 +256,7 @@ class App:
         metrics.counters("store_rows_dropped", "Rows lost: queue full", ["table"], lambda: store.statistics.dropped)
         metrics.counters("store_rows_poisoned", "Rows refused", ["table"], lambda: store.statistics.poisoned)
         _measure_outbox(metrics, self.deliveries.outbox)
-        _measure_recordings(metrics, self.recordings)
+        _measure_sound(metrics, self.telephony, self.recordings)
         metrics.counters("http_requests", "HTTP requests", ["status"], lambda: self.server.requests)
         metrics.histogram("loop_lag_seconds", "How late the event loop ran what was due", self._lag.reading)
         metrics.counter("event_listener_failures", "Listeners that raised", lambda: self.bus.failures)
@@ -294,8 +298,11 @@ def _measure_outbox(metrics: Metrics, outbox: Outbox) -> None:
     metrics.counters("outbox_dead", "Deliveries given up", ["kind"], lambda: outbox.dead)
 
 
-def _measure_recordings(metrics: Metrics, recordings: Recordings) -> None:
+def _measure_sound(metrics: Metrics, telephony: Telephony, recordings: Recordings) -> None:
     keeper = recordings.keeper
+    metrics.gauge("listeners", "Who listens in to calls", lambda: telephony.live.listeners)
+    metrics.gauge("conferences", "Conferences that somebody is in", lambda: len(telephony.conferences))
+    metrics.gauge("conference_members", "Members of all conferences", lambda: telephony.conferences.members)
     metrics.gauge("recordings", "Recordings that go on", lambda: recordings.active)
     metrics.counters("recordings_ended", "Recordings that have ended, by why", ["reason"], lambda: recordings.ended)
     metrics.counter("recordings_refused", "Calls not recorded for lack of room", lambda: recordings.refused)

@@ -23,6 +23,8 @@ from pbxd.events import Bus
 from pbxd.metrics import Metrics
 from pbxd.outbox import Outbox, Request, Rules
 from pbxd.services.cdr import CallRecords
+from pbxd.services.conferences import Conferences
+from pbxd.services.live import LiveSound
 from pbxd.services.recordings import Recordings
 from pbxd.store import Store, sqlite_url
 from tests.api.client import Answer, Client, serving
@@ -145,7 +147,11 @@ async def client(records: CallRecords, calls: CallsOnATable, outbox: Outbox) -> 
         wall=lambda: WALL,
         outbox=outbox,
         reset_admin=_new_admin_key,
-        recordings=cast(Recordings, None),  # tests/api/test_sound.py has them
+        recordings=cast(Recordings, None),  # tests/api/test_sound.py has these
+        live=cast(LiveSound, None),
+        conferences=cast(Conferences, None),
+        account_id="acc_1",
+        flush=lambda: None,
     )
     async with serving(Server([Surface(HOUSE, house, Access(KEYS.get).identify)])) as (client, _):
         yield client

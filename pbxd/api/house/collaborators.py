@@ -11,6 +11,8 @@ from pbxd.config import Setting
 from pbxd.directory.model import PhoneEntry
 from pbxd.outbox import Outbox
 from pbxd.services.cdr import CallRecords
+from pbxd.services.conferences import Conferences
+from pbxd.services.live import LiveSound
 from pbxd.services.recordings import Recordings
 
 
@@ -87,3 +89,7 @@ class House:
     wall: Callable[[], float]
     outbox: Outbox
     recordings: Recordings
+    live: LiveSound
+    conferences: Conferences
+    account_id: str  # whose conferences are shown
+    flush: Callable[[], None]  # sends what SIP has to say by now

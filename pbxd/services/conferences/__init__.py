@@ -27,6 +27,7 @@ from pbxd.services.conferences.rules import (
 
 __all__ = [
     "Announce",
+    "Attendee",
     "Conference",
     "ConferenceChange",
     "ConferenceChanged",
@@ -66,7 +67,7 @@ class Conferences:
         """What the house does with a caller who dials the room `name`; it is opened by its first caller."""
         facilities = self._facilities
         joined_at = facilities.wall(facilities.clock())
-        return Member(rules, lambda: self._room(account_id, name, rules), self._tunes, joined_at)
+        return Member(rules, lambda: self._room(account_id, name, rules), self.tunes, joined_at)
 
     def attendee(self, account_id: str, name: str, call_id: str) -> tuple[Conference, Attendee] | None:
         """A member by the id of its call."""
@@ -87,7 +88,8 @@ class Conferences:
     def _closed(self, conference: Conference) -> None:
         self._open.pop((conference.account_id, conference.name), None)
 
-    def _tunes(self) -> list[AudioFile]:
+    def tunes(self) -> list[AudioFile]:
+        """The music for those who wait."""
         folder = self._music()
         files = sorted(path for path in folder.glob("*") if path.suffix.lower() in SUFFIXES) if folder.is_dir() else []
         return [AudioFile(path) for path in files]
