@@ -36,7 +36,7 @@ def way(lab: Lab) -> str:
 
 def test_what_the_api_plays_is_heard_by_both_or_by_one(lab: Lab) -> None:
     phones = [lab.phone(Make.BARESIP_PY, f"100{number}", tone_dbfs=-80) for number in (1, 2)]
-    outgoing, incoming = connect(*phones)
+    outgoing, incoming = connect(phones[0], phones[1])
     text = "Your call is the next one in the line."
     lab.house.tell("POST", f"{way(lab)}/play", {"text": text})
     for call in (outgoing, incoming):

@@ -12,14 +12,14 @@ import pytest
 
 from media import wav
 from media.library import phrases
-from tests.clients.ears import level_of_tone, listen
+from tests.clients.ears import level_of_tone, listen, understood
 from tests.clients.house import House, Json
 from tests.clients.lab import Lab, converse
 from tests.clients.phone import Call
 from tests.clients.phones import Make
 from tests.clients.sound import RATE, Samples
 from tests.clients.until import until
-from tests.stories.test_house_numbers import hears_said
+from tests.stories.test_house_numbers import said
 
 Labs = Callable[..., Lab]
 
@@ -57,6 +57,12 @@ def each_has_a_channel(samples: Samples, left_hz: float, right_hz: float, *, rat
         assert heard.present > 0.95, heard
         level = level_of_tone(middle[:, channel], own, rate=rate)
         assert level_of_tone(middle[:, channel], other, rate=rate) < level - CHANNELS_APART_DB
+
+
+def hears_most_of(call: Call, prompt: str) -> None:
+    """The phone hears a short prompt of the house, of which one chunk in three may suffer on a busy machine."""
+    wanted = said(phrases("en")[prompt])
+    until(lambda: understood(wanted, call.recorded()) > 0.6, f"{prompt} to be heard", timeout=12, every=0.4)
 
 
 def heard_for(call: Call, seconds: float) -> None:
@@ -145,7 +151,7 @@ def test_what_the_house_says_is_the_other_side_and_opus_is_made_after_the_call(l
     call = phone.dial("601").established()
     wish = {"announce": "none", "format": "opus"}
     begun = lab.house.tell("POST", f"/house/v1/calls/{only_call(lab.house)}/recording", wish)
-    hears_said(call, phrases("en")["press-digits"])
+    hears_most_of(call, "press-digits")
     call.hang_up()
     recording = finished(lab.house, begun["id"], timeout=15)
     assert (recording["state"], recording["format"]) == ("done", "opus")
@@ -164,7 +170,7 @@ def test_a_prompt_tells_both_that_they_are_recorded(lab: Lab) -> None:
     outgoing.established()
     lab.house.tell("POST", f"/house/v1/calls/{only_call(lab.house)}/recording", {"announce": "prompt"})
     for call in (outgoing, incoming):
-        hears_said(call, phrases("en")["recorded"])
+        hears_most_of(call, "recorded")
     outgoing.hang_up()
     incoming.ended()
 
@@ -181,3 +187,33 @@ def test_a_disk_without_room_records_nothing_and_the_call_goes_on(new_lab: Labs)
     assert lab.house.get("/health/ready")["status"] == "ready"
     outgoing.hang_up()
     incoming.ended()
+
+
+def test_a_host_records_the_conference_and_its_call_is_recorded_through_every_room(new_lab: Labs) -> None:
+    room = {"pin": "1111", "host_pin": "4711"}
+    lab = new_lab(**{"conferences.750": room, "recordings.calls": "all", "recordings.announce": "none"})
+    phone = lab.phone(Make.BARESIP_PY, "1001")
+    call = phone.dial("750").established()
+    hears_most_of(call, "enter-pin")
+    call.send_digits("4711#")
+    hears_most_of(call, "conference-alone")
+    call.send_digits("*8")
+    hears_most_of(call, "recorded")
+    (conference,) = lab.house.get("/house/v1/conferences")["conferences"]
+    of_room = conference["recording"]
+    assert lab.house.get(f"/house/v1/recordings/{of_room}")["room"] == "750"
+    heard_for(call, 1.5)
+    call.send_digits("*8")
+    hears_most_of(call, "recording-stopped")
+    call.hang_up()
+    recorded = finished(lab.house, of_room)
+    assert (recorded["state"], recorded["call_id"], recorded["channels"]) == ("done", None, "mixed")
+    rate, samples = channels_of(lab.house.sound_of(of_room))
+    assert level_of_tone(samples[-rate:, 0], phone.line.tone_hz, rate=rate) > -30
+    (own,) = [one for one in lab.house.get("/house/v1/recordings")["recordings"] if one["call_id"]]
+    finished(lab.house, own["id"])
+    rate, samples = channels_of(lab.house.sound_of(own["id"]))
+    said_to_it = samples[:, 1]
+    for prompt in ("enter-pin", "recorded"):  # before and after it moved into the room
+        assert understood(said(phrases("en")[prompt]), said_to_it) > 0.6
+    assert level_of_tone(samples[-2 * rate : -rate, 0], phone.line.tone_hz, rate=rate) > -30

@@ -16,13 +16,13 @@ from typing import Protocol
 from media.rooms import FOREVER, Clip, Play, Playback, Room
 from media.script import AudioFile, Line, Pause
 from media.sound import NARROW_HZ
-from pbxd.calls.call import Call
+from pbxd.calls.call import Call, CallState
 from pbxd.calls.facilities import Facilities
 from pbxd.calls.presence import Presence, presence_of
 from pbxd.calls.record import CallChanged, Change, Role
 from pbxd.calls.stage import Act
 from pbxd.calls.studio import Unreadable
-from pbxd.errors import Conflict, NotFound
+from pbxd.errors import Conflict, NotFound, Unavailable
 from pbxd.events import Bus
 from pbxd.ids import new_id
 from pbxd.services.live.listening import Listener
@@ -221,6 +221,9 @@ class LiveSound:
             except BaseException:
                 hand.listeners.remove(who)
                 raise
+            if made.state is CallState.ENDED:
+                hand.listeners.remove(who)
+                raise Unavailable(f"the phone of {extension} could not be called")
             who.call_id = made.record.id
             log.info("%s listens in: %s", extension, mode.value, extra={"call": call_id, "listener": who.call_id})
         finally:
