@@ -15,6 +15,7 @@ from tests.stories.test_house_numbers import hears_said
 
 AUDIBLE_DBFS = -35
 SILENT_DBFS = -60
+MOST_ON_A_BUSY_MACHINE = 0.5  # a late tick costs 20 ms of sound, and with it a chunk of the comparison
 
 
 def level(call: Call, hz: float) -> float:
@@ -40,12 +41,14 @@ def test_what_the_api_plays_is_heard_by_both_or_by_one(lab: Lab) -> None:
     text = "Your call is the next one in the line."
     lab.house.tell("POST", f"{way(lab)}/play", {"text": text})
     for call in (outgoing, incoming):
-        hears_said(call, text)
+        hears_said(call, text, most=MOST_ON_A_BUSY_MACHINE)
     secret = "Please ask for the number of the contract."
+    until(lambda: not lab.house.get(f"{way(lab)}/sound")["playing"], "all to be played", timeout=8)
+    outgoing.listen(0.3)
     start = outgoing.recorded().size
     lab.house.tell("POST", f"{way(lab)}/play", {"text": secret, "to": "callee"})
-    hears_said(incoming, secret)
-    assert level_dbfs(outgoing.recorded()[start + RATE // 2 :]) < SILENT_DBFS
+    hears_said(incoming, secret, most=MOST_ON_A_BUSY_MACHINE)
+    assert level_dbfs(outgoing.recorded()[start:]) < SILENT_DBFS
     assert lab.house.refuses("POST", f"{way(lab)}/play", {"prompt": "no-such-prompt"}) == 404
     until(lambda: not lab.house.get(f"{way(lab)}/sound")["playing"], "all to be played")
     outgoing.hang_up()
