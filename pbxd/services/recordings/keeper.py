@@ -87,8 +87,9 @@ class Keeper:
         self._closing = True
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=PATIENCE_S)
-        if self._looking is not None:
+        if self._looking is not None and not self._looking.done():
             self._looking.cancel()
+            await asyncio.wait([self._looking])
         for pool in (self._finisher, self._cleaner):
             pool.shutdown(wait=False, cancel_futures=True)
 

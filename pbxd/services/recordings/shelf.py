@@ -217,8 +217,7 @@ class Files:
 
     def free(self) -> int:
         """Octets that the disk has left for us. Raises OSError."""
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        seen = os.statvfs(self.folder)
+        seen = os.statvfs(self.folder if self.folder.is_dir() else self.folder.parent)
         return seen.f_bavail * seen.f_frsize
 
 
