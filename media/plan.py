@@ -30,6 +30,11 @@ class Codec(Enum):
         return _CLOCKS.get(self, 8000)
 
     @property
+    def wide(self) -> bool:
+        """Whether it carries more than the band of a telephone: 16000 samples a second inside, not 8000."""
+        return self in _WIDE
+
+    @property
     def channels(self) -> int:
         """Channels in SDP: Opus says two, whatever it carries (RFC 7587 §7)."""
         return 2 if self is Codec.OPUS else 1
@@ -53,6 +58,7 @@ _CLOCKS = {Codec.OPUS: 48000, Codec.L16_WIDE: 16000}
 _STATIC_TYPES = {Codec.PCMU: 0, Codec.PCMA: 8, Codec.G722: 9}
 _PTIMES = {Codec.OPUS: (10, 20, 40, 60), Codec.L16_WIDE: (10, 20, 30, 40)}
 _LAWS = {Codec.PCMU, Codec.PCMA}
+_WIDE = {Codec.G722, Codec.OPUS, Codec.L16_WIDE}
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,14 @@
 
 The taps of one recording are its channels. They lie side by side by the number of their tick; where one has nothing,
 there is silence. A tap that overran has lost sound because the disk could not follow: the recording ends there, whole.
+Files are opened, written and closed in that thread only: whoever starts a recording waits for no disk.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -19,6 +22,8 @@ import numpy.typing as npt
 from media.rooms import TapFrame
 from media.sound import Samples
 from media.wav import WavWriter
+
+log = logging.getLogger(__name__)
 
 INTERVAL_S = 0.25
 CHECKPOINT_TURNS = 20  # how often the header of a growing file is made true: every 5 s
@@ -65,7 +70,8 @@ class _Buffered:
 
 
 class Recording:
-    """One recording that goes on, or has ended: then `end` says why. Made by `Recorder.start`."""
+    """One recording that goes on, or has ended: then `end` says why. Made by `Recorder.start`. A `mixed` one has one
+    channel, the sum of its taps."""
 
     def __init__(
         self,
@@ -74,29 +80,38 @@ class Recording:
         rate: int,
         most_seconds: float,
         on_end: Callable[[Recording], None],
+        *,
+        mixed: bool = False,
     ) -> None:
         self.path = path
         self.rate = rate
+        self.mixed = mixed
+        self.width = 1 if mixed else len(taps)
         self.end: RecordingEnd | None = None
-        self.paused = False
         self._most_seconds = most_seconds
         self._on_end = on_end
         self._frame = rate // TICKS_A_SECOND
-        empty: Samples = np.zeros((0, self._frame), np.int16)
-        self._channels = [_Buffered(tap, np.zeros(0, np.uint64), empty) for tap in taps]
+        self._channels = self._buffered(taps)
         self._next_tick: int | None = None
         self._turns = 0
         self._stopping = False
-        self._writer = WavWriter(path, rate, len(taps))
+        self._followers: deque[Sequence[Channel]] = deque()
+        self._writer: WavWriter | None = None
 
     @property
     def seconds(self) -> float:
         """How much of it is written."""
-        return self._writer.seconds
+        return self._writer.seconds if self._writer is not None else 0.0
 
     @property
     def octets(self) -> int:
-        return self._writer.octets
+        """Of samples, without the header."""
+        return self._writer.octets if self._writer is not None else 0
+
+    def follow(self, taps: Sequence[Channel]) -> None:
+        """Goes on with other taps, as many as before, once those it has are empty: its parties have moved to another
+        room. With none it pauses: what is said meanwhile is nowhere. From any thread."""
+        self._followers.append(tuple(taps))
 
     def stop(self) -> None:
         """Ends it with what the taps still hold; `on_end` follows from the recorder's thread. Twice does nothing."""
@@ -105,9 +120,16 @@ class Recording:
     def turn(self) -> None:
         """Writes what has come. In the recorder's thread only."""
         try:
+            while self._followers:
+                self._write(self._taken(everything=True))
+                self._channels, self._next_tick = self._buffered(self._followers.popleft()), None
             self._write(self._taken(everything=self._stopping))
+            self._checkpoint()
         except OSError as error:
             self.finish(RecordingEnd.DISK_FULL if error.errno in _FULL else RecordingEnd.DISK_FAILED)
+            return
+        except ValueError:  # a WAV file has no room for more
+            self.finish(RecordingEnd.TOO_LONG)
             return
         if any(channel.tap.overruns for channel in self._channels):
             self.finish(RecordingEnd.DISK_SLOW)
@@ -119,17 +141,27 @@ class Recording:
     def finish(self, end: RecordingEnd) -> None:
         """Closes the file and tells; the taps are for `on_end` to close. In the recorder's thread only."""
         try:
-            self._writer.close()
+            if self._writer is not None:
+                self._writer.close()
         except OSError:
             end = RecordingEnd.DISK_FAILED  # `repair` makes it whole at the next start
         self.end = end
         self._on_end(self)
 
+    def _buffered(self, taps: Sequence[Channel]) -> list[_Buffered]:
+        empty: Samples = np.zeros((0, self._frame), np.int16)
+        return [_Buffered(tap, np.zeros(0, np.uint64), empty) for tap in taps]
+
     def _write(self, samples: Samples) -> None:
-        if len(samples) and not self.paused:
-            self._writer.append(samples)
+        if self._writer is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._writer = WavWriter(self.path, self.rate, self.width)
+        if len(samples):
+            self._writer.append(_sum(samples) if self.mixed else samples)
+
+    def _checkpoint(self) -> None:
         self._turns += 1
-        if self._turns % CHECKPOINT_TURNS == 0:
+        if self._turns % CHECKPOINT_TURNS == 0 and self._writer is not None:
             self._writer.checkpoint()
 
     def _taken(self, *, everything: bool) -> Samples:
@@ -157,6 +189,12 @@ class Recording:
         return laid.reshape(-1, len(self._channels))
 
 
+def _sum(samples: Samples) -> Samples:
+    """All channels as one; what is too loud for it is cut."""
+    total: Samples = np.clip(samples.sum(axis=1, dtype=np.int32), -32768, 32767).astype(np.int16)
+    return total
+
+
 _FULL = frozenset({27, 28, 122})  # EFBIG, ENOSPC, EDQUOT
 
 
@@ -181,19 +219,21 @@ class Recorder:
         rate: int,
         most_seconds: float,
         on_end: Callable[[Recording], None],
+        *,
+        mixed: bool = False,
     ) -> Recording:
-        """Begins to write `taps`, one channel each, at `rate` Hz, to `path`, which must not be there yet. `on_end` is
-        called from the recorder's thread. Raises OSError; the taps are then still the caller's."""
-        recording = Recording(path, taps, rate, most_seconds, on_end)
+        """Begins to write `taps` at `rate` Hz to `path`, which must not be there yet: a channel each, or `mixed` to
+        one. `on_end` is called from the recorder's thread, whatever ends it; the taps are for it to close."""
+        recording = Recording(path, taps, rate, most_seconds, on_end, mixed=mixed)
         with self._lock:
             self._going.append(recording)
         return recording
 
-    def close(self) -> None:
-        """Ends every recording, whole, and the thread."""
+    def close(self, patience_s: float = 5.0) -> None:
+        """Ends every recording, whole, and the thread. A disk that hangs is waited for no longer than that."""
         self._closing = True
         self._wake.set()
-        self._thread.join()
+        self._thread.join(patience_s)
 
     def _run(self) -> None:
         while not self._closing:
@@ -208,7 +248,11 @@ class Recorder:
         with self._lock:
             going = tuple(self._going)
         for recording in going:
-            recording.turn()
+            try:
+                recording.turn()
+            except Exception:  # one that fails must not end the others
+                log.exception("%s cannot be written", recording.path)
+                recording.finish(RecordingEnd.DISK_FAILED)
             if recording.end is not None:
                 with self._lock:
                     self._going.remove(recording)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-from pbxd import banning, box, flow_cli, insight
+from pbxd import banning, box, flow_cli, insight, sound_commands
 from pbxd.cli import act, build_parser
 
 DAEMON = "pbxd.daemon"
@@ -13,8 +13,8 @@ DAEMON = "pbxd.daemon"
 
 def main() -> int:
     """Run the command line; gives the exit code."""
-    commands = (box.add_commands, banning.add_commands, insight.add_commands, flow_cli.add_commands)
-    arguments = build_parser(*commands).parse_args()
+    verbs = (banning, box, insight, flow_cli, sound_commands)
+    arguments = build_parser(*(module.add_commands for module in verbs)).parse_args()
     if arguments.action is not None:
         return act(arguments)
     # Loaded by name: a command that only asks the daemon something must not load it (0.5 s).

@@ -43,6 +43,7 @@ from pbxd.outbox import Outbox
 from pbxd.services import journal
 from pbxd.services.cdr import CallRecords
 from pbxd.services.deliveries import OutboxService
+from pbxd.services.recordings import Recordings
 from pbxd.services.traces import Keeping, Network, Traces
 from pbxd.sip.flow import place
 from pbxd.store import DataDirectory, Store, sqlite_url
@@ -73,6 +74,7 @@ class App:
     records: CallRecords
     traces: Traces
     telephony: Telephony
+    recordings: Recordings
     deliveries: OutboxService
     server: Server
 
@@ -116,6 +118,7 @@ class App:
         journal.listen(self.bus)
         self.telephony = Telephony(config, data, self.store, self.directory, self.bus)
         self.traces = self._traces()
+        self.recordings = await self._recordings(data, config)
         await self.telephony.start()
         self._parts.push_async_callback(self._stop_traces)
         self._parts.push_async_callback(self.telephony.stop)
@@ -129,6 +132,18 @@ class App:
         await self._listen(data.path / SOCKET_NAME)
         self._lag.start(asyncio.get_running_loop())
         self._beat()
+
+    async def _recordings(self, data: DataDirectory, config: Config) -> Recordings:
+        telephony = self.telephony
+        folder = data.path / "recordings"
+        made = Recordings(
+            self.store, config.node, telephony.facilities, telephony.switch.calls, folder, config.recordings
+        )
+        await made.start(self.directory.default_account.id)
+        self._parts.push_async_callback(made.stop)
+        made.listen(self.bus)
+        telephony.conferences.recorder = made
+        return made
 
     async def _listen(self, unix: Path) -> None:
         http, tls = self.config.http, self.telephony.tls
@@ -165,9 +180,11 @@ class App:
 
     def _beat(self) -> None:
         """What is due every second."""
+        wall = time.time()
         self.store.look()
-        self.records.beat(time.time())
+        self.records.beat(wall)
         self.traces.beat(time.monotonic())
+        self.recordings.beat(wall)
         self._beating = asyncio.get_running_loop().call_later(BEAT_S, self._beat)
 
     def _traces(self) -> Traces:
@@ -197,6 +214,7 @@ class App:
             await self.directory.reload(config, wall)
             await self.keys.reload(config, self.directory.default_account.id, wall)
             self.telephony.reload(config)
+            self.recordings.reload(config.recordings)
             self.server.origins.proxies = config.http.trusted_proxies
             self.traces.keeping = _keeping(config)
             if self._logs:
@@ -219,6 +237,11 @@ class App:
             settings=lambda: settings(self.config),
             outbox=self.deliveries.outbox,
             door=self.telephony.entrance,
+            recordings=self.recordings,
+            live=self.telephony.live,
+            conferences=self.telephony.conferences,
+            account_id=self.directory.default_account.id,
+            flush=self.telephony.transports.flush,
             reset_admin=self._reset_admin,
             wall=time.time,
             now=time.monotonic,
@@ -266,6 +289,7 @@ class App:
             NO_ROWS | store.statistics.poisoned)  # fmt: skip
         faults.measure_faults(metrics, store, self.telephony)
         _measure_outbox(metrics, self.deliveries.outbox)
+        _measure_sound(metrics, self.telephony, self.recordings)
         metrics.counters("http_requests", "HTTP requests", ["status"], lambda: self.server.requests)
         metrics.histogram("loop_lag_seconds", "How late the event loop ran what was due", self._lag.reading)
         metrics.gauge("tasks", "Asyncio tasks", lambda: len(asyncio.all_tasks()))
@@ -326,6 +350,19 @@ def _measure_traces(metrics: Metrics, traces: Traces, recorder: Recorder) -> Non
     metrics.counter("traces_written", "Traces the store has taken", lambda: traces.written)
     metrics.counter("traces_lost", "Traces that found no room on the way to the store", lambda: traces.lost)
     metrics.counter("trace_write_failures", "Times the store did not take traces", lambda: traces.failures)
+
+
+def _measure_sound(metrics: Metrics, telephony: Telephony, recordings: Recordings) -> None:
+    keeper = recordings.keeper
+    metrics.gauge("listeners", "Who listens in to calls", lambda: telephony.live.listeners)
+    metrics.gauge("conferences", "Conferences that somebody is in", lambda: len(telephony.conferences))
+    metrics.gauge("conference_members", "Members of all conferences", lambda: telephony.conferences.members)
+    metrics.gauge("recordings", "Recordings that go on", lambda: recordings.active)
+    metrics.counters("recordings_ended", "Recordings that have ended, by why", ["reason"], lambda: recordings.ended)
+    metrics.counter("recordings_refused", "Calls not recorded for lack of room", lambda: recordings.refused)
+    metrics.counters("recordings_deleted", "Recordings deleted", ["why"], lambda: keeper.deleted)
+    metrics.gauge("recordings_bytes", "What recordings take on the disk", lambda: keeper.octets)
+    metrics.gauge("recordings_free_bytes", "Room left on their disk", lambda: keeper.free or 0)
 
 
 def _tls(telephony: Telephony) -> tuple[int, int]:

@@ -211,7 +211,7 @@ def _list_phones(arguments: argparse.Namespace) -> None:
         Column("REGISTERED", lambda row: row["registered"]),
         Column("FROM", lambda row: "configuration" if row["declared"] else "first start"),
     )
-    _show(arguments, "phones", columns, "There are no phones.")
+    show(arguments, "phones", columns, "There are no phones.")
 
 
 def _list_calls(arguments: argparse.Namespace) -> None:
@@ -224,7 +224,7 @@ def _list_calls(arguments: argparse.Namespace) -> None:
         Column("SECONDS", lambda row: f"{row['duration_s']:.0f}"),
         Column("CODECS", lambda row: "/".join(leg["codec"] or "-" for leg in row["legs"])),
     )
-    _show(arguments, "calls", columns, "No call is up.")
+    show(arguments, "calls", columns, "No call is up.")
 
 
 def _list_registrations(arguments: argparse.Namespace) -> None:
@@ -235,7 +235,7 @@ def _list_registrations(arguments: argparse.Namespace) -> None:
         Column("EXPIRES", lambda row: clock(row["expires_at"])),
         Column("USER AGENT", lambda row: row["user_agent"] or "-"),
     )
-    _show(arguments, "registrations", columns, "Nothing is registered.")
+    show(arguments, "registrations", columns, "Nothing is registered.")
 
 
 def _list_trunks(arguments: argparse.Namespace) -> None:
@@ -247,7 +247,7 @@ def _list_trunks(arguments: argparse.Namespace) -> None:
         Column("SINCE", lambda row: clock(row["since"])),
         Column("REASON", lambda row: row["reason"] or "-"),
     )
-    _show(arguments, "trunks", columns, "There are no trunks.")
+    show(arguments, "trunks", columns, "There are no trunks.")
 
 
 def _rotate(arguments: argparse.Namespace) -> None:
@@ -269,7 +269,7 @@ def _list_outbox(arguments: argparse.Namespace) -> None:
         Column("REASON", lambda row: row["reason"] or "-"),
     )
     query = f"?state={arguments.state}" if arguments.state else ""
-    _show(arguments, "outbox", columns, "The outbox is empty.", query=query, rows="deliveries")
+    show(arguments, "outbox", columns, "The outbox is empty.", query=query, rows="deliveries")
 
 
 def _one_delivery(arguments: argparse.Namespace) -> None:
@@ -287,7 +287,7 @@ def _test_mail(arguments: argparse.Namespace) -> None:
     print(json.dumps(answer) if arguments.json else f"The mail server took it: {answer['reply']}")
 
 
-def _show(
+def show(
     arguments: argparse.Namespace,
     what: str,
     columns: Sequence[Column],
@@ -296,6 +296,7 @@ def _show(
     query: str = "",
     rows: str | None = None,
 ) -> None:
+    """Asks for a list of the house API and prints it as a table, or as JSON."""
     answer = ask(arguments, "GET", f"/house/v1/{what}{query}")
     if arguments.json:
         print(json.dumps(answer))
@@ -312,7 +313,7 @@ def table(columns: Sequence[Column], rows: Sequence[Row]) -> str:
 
 
 def clock(moment: str | None) -> str:
-    """A moment of the API in local time, for people."""
+    """A moment of the API in the local time of who asks."""
     return datetime.fromisoformat(moment).astimezone().strftime("%Y-%m-%d %H:%M:%S") if moment else "-"
 
 
@@ -325,6 +326,11 @@ class _SocketConnection(http.client.HTTPConnection):
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
         self.sock.connect(str(self._path))
+
+
+def socket_connection(place: Path, timeout_s: float) -> http.client.HTTPConnection:
+    """A connection to the daemon that listens on the socket `place`; not opened yet."""
+    return _SocketConnection(place, timeout_s)
 
 
 def ask(

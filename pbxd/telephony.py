@@ -42,6 +42,7 @@ from pbxd.events import Bus
 from pbxd.listening import Listening
 from pbxd.services.announcements import Announcement, ReadBack, caller_announcement
 from pbxd.services.conferences import ConferenceRules, Conferences
+from pbxd.services.live import LiveSound
 from pbxd.sip.connection import StreamSettings, TlsContexts
 from pbxd.sip.digest import NonceBook
 from pbxd.sip.flow import Destination, Flow
@@ -135,6 +136,8 @@ class Telephony:
         self.authenticator = Authenticator(directory, nonces, data.secret, _algorithms(config), bus, doorman)
         self.switch = Switch(self.facilities, self.authenticator, self.admission, self._acts())
         self.stack.core = self.switch
+        self.live = LiveSound(self.facilities, self.switch.calls, self.switch.call_out, self.conferences.tunes)
+        self.live.listen(bus)
         self._apply(config)
 
     # ---- time

@@ -52,6 +52,7 @@ FLOORS = {
     "pbxd.insight": 8,
     "pbxd.flow_cli": 8,
     "pbxd.flow_tools": 8,
+    "pbxd.sound_commands": 8,
     "pbxd.daemon": 8,
     "pbxd.__main__": 8,
 }

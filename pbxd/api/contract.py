@@ -17,14 +17,27 @@ import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import Enum
+from pathlib import Path
 from typing import Any, Generic, TypeVar, get_type_hints
 
 from pydantic import BaseModel
 
 from pbxd.errors import HouseError
 
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A file as an answer, with byte ranges and an ETag. `name` is what the browser calls it; `sha256` in hex."""
+
+    path: Path
+    content_type: str
+    name: str
+    sha256: str | None = None
+
+
 Context = TypeVar("Context")
-Handler = TypeVar("Handler", bound=Callable[..., Awaitable[BaseModel | None]])
+Answer = BaseModel | Download | None
+Handler = TypeVar("Handler", bound=Callable[..., Awaitable[Answer]])
 
 _PATH_NAMES = re.compile(r"\{(\w+)\}")
 
@@ -73,9 +86,9 @@ class Operation:
     status: int
     parts: dict[Part, type[BaseModel]]
     takes_identity: bool
-    result: type[BaseModel] | None
+    result: type[BaseModel] | type[Download] | None
     errors: tuple[type[HouseError], ...]
-    handler: Callable[..., Awaitable[BaseModel | None]]
+    handler: Callable[..., Awaitable[Answer]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
-from pbxd.api.contract import Attachment, Context, Contract, Operation, Part
+from pbxd.api.contract import Attachment, Context, Contract, Download, Operation, Part
 from pbxd.errors import Denied, HouseError, Invalid, TooLarge, Unauthorized
 
 Document = dict[str, Any]
@@ -37,7 +37,7 @@ def document(contract: Contract[Context]) -> Document:
 def _models(contract: Contract[Context]) -> Iterable[tuple[type[BaseModel], JsonSchemaMode]]:
     yield contract.error_model, "serialization"
     for operation in contract.operations:
-        if operation.result and operation.result is not Attachment:
+        if operation.result is not None and issubclass(operation.result, BaseModel):
             yield operation.result, "serialization"
         if body := operation.parts.get(Part.BODY):
             yield body, "validation"
@@ -91,7 +91,7 @@ def _inlined(schema: Any, definitions: Document) -> Any:
 
 def _responses(contract: Contract[Context], operation: Operation, schemas: _Schemas) -> Document:
     success: Document = {"description": HTTPStatus(operation.status).phrase}
-    if operation.result is Attachment:
+    if operation.result in (Attachment, Download):
         success["content"] = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
     elif operation.result:
         success["content"] = _json(schemas[operation.result, "serialization"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import logging
 from collections.abc import Awaitable, Callable
@@ -12,7 +13,7 @@ from typing import Any, Generic, TypeVar
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
-from pbxd.api.contract import Attachment, Context, Contract, Identity, Operation, Part
+from pbxd.api.contract import Attachment, Context, Contract, Download, Identity, Operation, Part
 from pbxd.api.openapi import document
 from pbxd.errors import Denied, HouseError, Invalid, TooLarge, Unauthorized
 
@@ -86,8 +87,8 @@ class Surface(Generic[Context]):
         said = self._document | {"servers": [{"url": url}]} if url else self._document
         return web.Response(body=json.dumps(said).encode(), content_type="application/json")
 
-    def _handler(self, operation: Operation) -> Callable[[web.Request], Awaitable[web.Response]]:
-        async def handle(request: web.Request) -> web.Response:
+    def _handler(self, operation: Operation) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        async def handle(request: web.Request) -> web.StreamResponse:
             arguments: dict[str, Any] = {}
             identity = self._authorise(operation, request)
             if operation.takes_identity:
@@ -97,7 +98,9 @@ class Surface(Generic[Context]):
             async with asyncio.timeout(OPERATION_TIMEOUT_S):
                 result = await operation.handler(self._context, **arguments)
             if isinstance(result, Attachment):
-                return _file_response(operation.status, result)
+                return _data_response(operation.status, result)
+            if isinstance(result, Download):
+                return _file_response(result)
             return web.Response(status=operation.status) if result is None else json_response(operation.status, result)
 
         return handle
@@ -138,9 +141,21 @@ def json_response(
     return web.Response(status=status, text=text, content_type="application/json", headers=headers)
 
 
-def _file_response(status: int, file: Attachment) -> web.Response:
+def _data_response(status: int, file: Attachment) -> web.Response:
     headers = {"Content-Disposition": f'attachment; filename="{file.name}"'}
     return web.Response(status=status, body=file.data, content_type=file.media_type, headers=headers)
+
+
+def _file_response(download: Download) -> web.FileResponse:
+    """Ranges, ETag and conditions (RFC 9110 §13, §14) are aiohttp's; the digest is that of RFC 9530."""
+    headers = {
+        "Content-Type": download.content_type,
+        "Content-Disposition": f'attachment; filename="{download.name}"',
+    }
+    if download.sha256 is not None:
+        digest = base64.b64encode(bytes.fromhex(download.sha256)).decode()
+        headers["Repr-Digest"] = f"sha-256=:{digest}:"
+    return web.FileResponse(download.path, headers=headers)
 
 
 def _headers_of(error: HouseError) -> dict[str, str]:

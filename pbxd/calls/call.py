@@ -175,6 +175,10 @@ class Call:
         result = Result.SERVER if drain or self.state is not CallState.TALKING else Result.SUCCESS
         self._end(CallEvent.HUNG_UP, End(result, 503 if drain else 480, causes.NORMAL_CLEARING, reason, "house"), now)
 
+    def moved(self) -> None:
+        """The stage's leg is in another room."""
+        self._say(Change.MOVED, self._facilities.clock())
+
     def fail(self, now: float) -> None:
         """Ends the call after a fault of ours."""
         self._end(CallEvent.HUNG_UP, End(Result.SERVER, 500, causes.TEMPORARY_FAILURE, "a fault", "house"), now)

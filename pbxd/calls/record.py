@@ -101,6 +101,7 @@ class Change(StrEnum):
     ANSWERED = "answered"
     HELD = "held"
     RESUMED = "resumed"
+    MOVED = "moved"  # the house led its leg into another room
     ENDED = "ended"
 
 

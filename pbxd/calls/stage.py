@@ -54,6 +54,9 @@ class Host(Protocol):
 
     def hangup(self, now: float, *, reason: str = ..., drain: bool = ...) -> None: ...
 
+    def moved(self) -> None:
+        """Its leg is in another room now."""
+
 
 class Stage:
     """One leg and the sound around it. `language` is that of all prompts played on it."""
@@ -176,12 +179,14 @@ class Stage:
         self.hush()
         room.join(self.leg.media, membership)
         self._give_up_own_room()
+        self._call.moved()
 
     def lead_back(self) -> None:
         """Takes the leg out of another's room, into one of its own."""
         self.hush()
         if not self.closed:
             self._own_room()
+            self._call.moved()
 
     # ---- what happens on it
 

@@ -14,17 +14,19 @@ from pbxd.calls.admission import Admission, Refusal
 from pbxd.calls.call import Call, End
 from pbxd.calls.dial import Target
 from pbxd.calls.facilities import Facilities
+from pbxd.calls.identity import Caller
 from pbxd.calls.leg import Leg
+from pbxd.calls.outcall import OutCall
 from pbxd.calls.pager import MAX_BODY, Page
 from pbxd.calls.peer import Challenge, Peer, peer_of
 from pbxd.calls.record import CallRecord, Direction, LegRecord, Result, Role, Timeline
 from pbxd.calls.register import Registration
 from pbxd.calls.routing import Reject, Route, ToEcho, ToHouse, ToTrunk, ToUser, described, route
 from pbxd.calls.stage import Act
-from pbxd.calls.targets import targets_of
+from pbxd.calls.targets import targets_of, targets_of_user
 from pbxd.directory.authentication import Authenticator
 from pbxd.directory.model import Extension, ExtensionKind
-from pbxd.errors import HouseError, Overloaded
+from pbxd.errors import HouseError, NotFound, Overloaded, Unavailable
 from pbxd.ids import new_id
 from pbxd.sip.errors import ParseError
 from pbxd.sip.flow import Flow, place
@@ -125,6 +127,31 @@ class Switch:
         """Ends every call, for a daemon that stops."""
         for call in tuple(self.calls.values()):
             call.hangup(now, reason=reason, drain=True)
+
+    def call_out(self, account_id: str, number: str, act: Act, name: str) -> Call:
+        """The house calls an extension's phones by itself, shown there as `name`, and `act` begins with the one that
+        answers. Raises NotFound, Unavailable (no phone is registered), Overloaded."""
+        now, directory = self._clock(), self._facilities.directory
+        account = directory.account(account_id) or directory.default_account
+        found = route(directory, account, number, source=None)
+        if not isinstance(found, ToUser):
+            raise NotFound(f"{number} is no extension with a phone")
+        refusal = self.admission.refusal(len(self.calls))
+        if refusal is not None:
+            raise Overloaded(refusal.value, self.admission.retry_after_s)
+        targets = targets_of_user(self._facilities, found.user.name, Caller(number, name), account, now)
+        if not targets:
+            raise Unavailable(f"no phone of {number} is registered")
+        wall = self._facilities.wall(now)
+        record = CallRecord(new_id("call", wall), account.id, Direction.INTERNAL, "", name, number, wall)
+        call = OutCall(self._facilities, record, reroute=lambda _uri: [], on_over=self._forget)
+        self.calls[record.id] = call
+        try:
+            call.call_out(targets, act, self._clock)
+        except Exception:
+            call.fail(now)
+            raise
+        return call
 
     # ---- inside
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from pbxd.calls.dial import Target
@@ -28,21 +29,36 @@ def targets_of(
     hops = (request.max_forwards if request.max_forwards is not None else 70) - 1
     if isinstance(route, ToTrunk):
         return [_to_trunk(facilities, route, request, caller, account, hops)]
+    headers = passed_headers(request, caller, domain_of(account), trusted_peer=False)
+    return targets_of_user(facilities, route.user.name, caller, account, now, headers=headers, hops=hops)
+
+
+def targets_of_user(
+    facilities: Facilities,
+    user: str,
+    caller: Caller,
+    account: Account,
+    now: float,
+    *,
+    headers: Sequence[tuple[str, str]] = (),
+    hops: int = 70,
+) -> list[Target]:
+    """The contacts of a user, called by `caller`; empty when it has none."""
     domain = domain_of(account)
-    device = facilities.directory.device(account, route.user.name)
-    headers = (*passed_headers(request, caller, domain, trusted_peer=False), ("Max-Forwards", str(hops)))
+    device = facilities.directory.device(account, user)
+    headers = (*headers, ("Max-Forwards", str(hops)))
     return [
         Target(
-            party=route.user.name,
+            party=user,
             uri=binding.contact.with_(headers="") if binding.contact.headers else binding.contact,
-            to=NameAddr(display=None, uri=Uri.sip(route.user.name, domain), params={}),
+            to=NameAddr(display=None, uri=Uri.sip(user, domain), params={}),
             from_=from_header(caller, domain),
             headers=headers,
             settings=facilities.session,
             destinations=(destination,) if (destination := binding.destination()) else (),
             codecs=device.codecs if device is not None else (),
         )
-        for binding in facilities.registrar.bindings(Aor(account.id, route.user.name), now)
+        for binding in facilities.registrar.bindings(Aor(account.id, user), now)
     ]
 
 

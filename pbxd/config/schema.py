@@ -13,6 +13,7 @@ from pydantic import Field, PrivateAttr, SecretStr, model_validator
 
 from pbxd.config.acoustics import Sound
 from pbxd.config.destinations import Conference, Extension
+from pbxd.config.recordings import Recordings
 from pbxd.config.section import (
     RESTART,
     Count,
@@ -96,12 +97,17 @@ class Source:
 Scope = Annotated[str, Field(pattern=r"^(\*|[a-z][a-z0-9_.:-]{0,62}(:\*)?)$")]
 # What a key may be allowed; `*` is everything, `calls:*` all of calls. The contracts of the API say what each opens.
 SCOPES = (
+    "calls:listen",
     "calls:read",
     "calls:write",
+    "conferences:read",
+    "conferences:write",
     "outbox:read",
     "outbox:write",
     "phones:read",
     "phones:write",
+    "recordings:read",
+    "recordings:write",
     "records:read",
     "registrations:read",
     "registrations:write",
@@ -452,6 +458,7 @@ class Config(Section):
     codecs: Codecs = Field(default=Codecs(), description="sound in the packet")
     sound: Sound = Field(default=Sound(), description="what the house sounds like")
     calls: Calls = Field(default=Calls(), description="limits of calls")
+    recordings: Recordings = Field(default=Recordings(), description="what is recorded, and for how long it is kept")
     http: Http = Field(default=Http(), description="the control plane")
     first_start: FirstStart = Field(default=FirstStart(), description="what an empty house is given")
     phones: Phones = Field(default={}, description="declared phones by number: user, device and extension in one")

@@ -26,7 +26,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISION = "0005"  # the newest migration; a test proves it
+REVISION = "0006"  # the newest migration; a test proves it
 METADATA = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -235,6 +235,28 @@ call_legs = Table(
     Column("sip_status", Integer),
     Column("codec", Text),
     Column("quality", Text),  # JSON of LegQuality
+)
+
+recordings = Table(
+    "recordings",
+    METADATA,
+    _id(),
+    _account(strict=False),
+    Column("node", Text, nullable=False),
+    Column("call_id", Text, nullable=False, index=True),  # empty for that of a conference
+    Column("room", Text, nullable=False),  # the conference's name, or empty
+    Column("channels", Text, nullable=False),
+    Column("format", Text, nullable=False),
+    Column("path", Text, nullable=False),  # below the folder of recordings
+    Column("state", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("started_at", Float, nullable=False),
+    Column("ended_at", Float),
+    Column("seconds", Float, nullable=False),
+    Column("octets", BigInteger, nullable=False),
+    Column("sha256", Text),
+    Index(None, "account_id", "started_at"),
+    Index(None, "state"),
 )
 
 outbox = Table(

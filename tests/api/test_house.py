@@ -24,6 +24,9 @@ from pbxd.events import Bus
 from pbxd.metrics import Metrics
 from pbxd.outbox import Outbox, Request, Rules
 from pbxd.services.cdr import CallRecords
+from pbxd.services.conferences import Conferences
+from pbxd.services.live import LiveSound
+from pbxd.services.recordings import Recordings
 from pbxd.services.traces import Keeping, Network, Traces
 from pbxd.store import Store, sqlite_url
 from pbxd.trace import Recorder, Topic, TraceLimits
@@ -181,6 +184,11 @@ async def client(
         now=lambda: NOW,
         door=cast(Door, None),  # has tests of its own
         tracing=Tracing(traces, recorder, lambda: DROPS, WALL, lambda: 100.0),
+        recordings=cast(Recordings, None),  # tests/api/test_sound.py has these
+        live=cast(LiveSound, None),
+        conferences=cast(Conferences, None),
+        account_id="acc_1",
+        flush=lambda: None,
     )
     async with serving(Server([Surface(HOUSE, house, Access(KEYS.get).identify)])) as (client, _):
         yield client

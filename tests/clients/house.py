@@ -202,6 +202,29 @@ class House:
         with urllib.request.urlopen(request, timeout=5) as answer:
             return json.load(answer)
 
+    def tell(self, method: str, path: str, wish: Json | None = None) -> Any:
+        """Ask something of the house API, with a JSON body if there is one; the JSON answer, or None."""
+        data = None if wish is None else json.dumps(wish).encode()
+        headers = {"X-API-Key": ADMIN_KEY, "Content-Type": "application/json"}
+        request = urllib.request.Request(self.http + path, data, headers, method=method)
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.loads(answer.read() or b"null")
+
+    def refuses(self, method: str, path: str, wish: Json | None = None) -> int:
+        """Ask for what must be refused; the status."""
+        try:
+            answer = self.tell(method, path, wish)
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code
+        raise AssertionError(f"{method} {path} was answered with {answer}")
+
+    def sound_of(self, recording_id: str) -> bytes:
+        """The file of a recording."""
+        path = f"{self.http}/house/v1/recordings/{recording_id}/audio"
+        with urllib.request.urlopen(urllib.request.Request(path, headers={"X-API-Key": ADMIN_KEY}), timeout=10) as sent:
+            return bytes(sent.read())
+
     def forget(self, extension: str) -> None:
         """Remove the bindings of a user."""
         self.order("DELETE", f"/house/v1/registrations/{extension}")

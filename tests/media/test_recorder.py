@@ -44,10 +44,12 @@ def frames(path: Path) -> list[list[int]]:
 class Stand:
     """A recording that a test turns by hand."""
 
-    def __init__(self, path: Path, channels: int, most_seconds: float = 100.0) -> None:
+    def __init__(self, path: Path, channels: int, most_seconds: float = 1000.0, *, mixed: bool = False) -> None:
         self.taps = [FakeTap() for _ in range(channels)]
         self.ended: list[RecordingEnd | None] = []
-        self.recording = Recording(path, self.taps, 8000, most_seconds, lambda done: self.ended.append(done.end))
+        self.recording = Recording(
+            path, self.taps, 8000, most_seconds, lambda done: self.ended.append(done.end), mixed=mixed
+        )
 
 
 def test_two_channels_lie_side_by_side(tmp_path: Path) -> None:
@@ -87,15 +89,41 @@ def test_a_channel_that_says_nothing_is_not_waited_for_long(tmp_path: Path) -> N
     assert written[29] == [30, 30]
 
 
-def test_a_pause_leaves_out_what_was_said_meanwhile(tmp_path: Path) -> None:
+def test_a_pause_leaves_out_what_was_said_meanwhile_to_the_tick(tmp_path: Path) -> None:
     stand = Stand(tmp_path / "call.wav", 1)
-    for number, paused in ((1, False), (2, True), (3, False)):
-        stand.recording.paused = paused
-        stand.taps[0].hear(number)
-        stand.recording.turn()
+    before, after = stand.taps[0], FakeTap()
+    before.hear(1, 2)
+    stand.recording.follow([])
+    stand.recording.turn()
+    before.hear(3)
+    stand.recording.turn()
+    after.hear(8)
+    stand.recording.follow([after])
     stand.recording.stop()
     stand.recording.turn()
-    assert frames(tmp_path / "call.wav") == [[1], [3]]
+    assert frames(tmp_path / "call.wav") == [[1], [2], [8]]
+
+
+def test_a_recording_follows_its_parties_into_another_room(tmp_path: Path) -> None:
+    stand = Stand(tmp_path / "call.wav", 2)
+    stand.taps[0].hear(900, 901)
+    stand.taps[1].hear(900)
+    moved = [FakeTap(), FakeTap()]
+    stand.recording.follow(moved)
+    for tap in moved:
+        tap.hear(5, 6)  # another room counts from its own beginning
+    stand.recording.stop()
+    stand.recording.turn()
+    assert frames(tmp_path / "call.wav") == [[900, 900], [901, 0], [5, 5], [6, 6]]
+
+
+def test_a_mixed_one_is_the_sum_of_its_taps(tmp_path: Path) -> None:
+    stand = Stand(tmp_path / "call.wav", 2, mixed=True)
+    stand.taps[0].hear(20000, 20001)
+    stand.taps[1].hear(20001, 20002)
+    stand.recording.stop()
+    stand.recording.turn()
+    assert frames(tmp_path / "call.wav") == [[20000], [32767], [20002]]
 
 
 def test_a_recording_ends_at_its_longest(tmp_path: Path) -> None:
@@ -139,8 +167,9 @@ def test_the_header_is_true_while_it_grows(tmp_path: Path) -> None:
 
 def test_a_file_that_is_there_is_never_written_over(tmp_path: Path) -> None:
     (tmp_path / "call.wav").write_bytes(b"precious")
-    with pytest.raises(FileExistsError):
-        Stand(tmp_path / "call.wav", 1)
+    stand = Stand(tmp_path / "call.wav", 1)
+    stand.recording.turn()
+    assert stand.ended == [RecordingEnd.DISK_FAILED]
     assert (tmp_path / "call.wav").read_bytes() == b"precious"
 
 

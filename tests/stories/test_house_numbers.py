@@ -30,10 +30,10 @@ def said(text: str) -> Samples:
         return Speaker(EspeakVoice(), Path(folder), 1 << 20).say(text, "en-us", 8000).samples
 
 
-def hears_said(call: Call, text: str, *, timeout: float = 12.0) -> None:
+def hears_said(call: Call, text: str, *, timeout: float = 12.0, most: float = MOST) -> None:
     """The phone hears the house say `text`, word for word."""
     wanted = said(text)
-    until(lambda: understood(wanted, call.recorded()) > MOST, f"{text!r} to be heard", timeout=timeout, every=0.4)
+    until(lambda: understood(wanted, call.recorded()) > most, f"{text!r} to be heard", timeout=timeout, every=0.4)
 
 
 @pytest.mark.parametrize("make", [Make.BARESIP_PY, Make.PJSUA2], ids=lambda make: make.name.lower())

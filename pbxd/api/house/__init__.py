@@ -1,11 +1,12 @@
 """The house's own contract, `/house/v1`.
 
 collaborators  what it works with      views  what it says and takes      operations  what it does
-deliveries     what it does with the outbox      door  what it does with bans
-tracing        what it lets see of itself
+deliveries     what it does with the outbox          recordings  what it does with them
+live           what it does to calls that are up        conferences what it does to those
+tracing        what it lets see of itself               door        what it does with bans
 """
 
-from pbxd.api.house import tracing
+from pbxd.api.house import conferences, tracing
 from pbxd.api.house.collaborators import (
     Door,
     House,
@@ -28,5 +29,6 @@ __all__ = [
     "Registrations",
     "Tracing",
     "TrunkRow",
+    "conferences",
     "tracing",
 ]

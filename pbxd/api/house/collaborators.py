@@ -15,6 +15,9 @@ from pbxd.directory.evidence import Misconfigured
 from pbxd.directory.model import PhoneEntry
 from pbxd.outbox import Outbox
 from pbxd.services.cdr import CallRecords
+from pbxd.services.conferences import Conferences
+from pbxd.services.live import LiveSound
+from pbxd.services.recordings import Recordings
 from pbxd.services.traces import Traces
 from pbxd.trace import Recorder
 
@@ -131,3 +134,8 @@ class House:
     outbox: Outbox
     door: Door
     tracing: Tracing
+    recordings: Recordings
+    live: LiveSound
+    conferences: Conferences
+    account_id: str  # whose conferences are shown
+    flush: Callable[[], None]  # sends what SIP has to say by now

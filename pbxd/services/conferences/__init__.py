@@ -22,10 +22,12 @@ from pbxd.services.conferences.rules import (
     ConferenceRules,
     ConferenceView,
     MemberView,
+    RoomRecorder,
 )
 
 __all__ = [
     "Announce",
+    "Attendee",
     "Conference",
     "ConferenceChange",
     "ConferenceChanged",
@@ -33,16 +35,18 @@ __all__ = [
     "ConferenceView",
     "Conferences",
     "MemberView",
+    "RoomRecorder",
 ]
 
 
 class Conferences:
-    """All rooms that somebody is in. `music` is the folder for those who wait."""
+    """All rooms that somebody is in. `music` is the folder for those who wait, `recorder` records those who want it."""
 
     def __init__(self, facilities: Facilities, music: Callable[[], Path]) -> None:
         self._facilities = facilities
         self._music = music
         self._open: dict[tuple[str, str], Conference] = {}
+        self.recorder: RoomRecorder | None = None
 
     def __iter__(self) -> Iterator[Conference]:
         return iter(tuple(self._open.values()))
@@ -63,7 +67,7 @@ class Conferences:
         """What the house does with a caller who dials the room `name`; it is opened by its first caller."""
         facilities = self._facilities
         joined_at = facilities.wall(facilities.clock())
-        return Member(rules, lambda: self._room(account_id, name, rules), self._tunes, joined_at)
+        return Member(rules, lambda: self._room(account_id, name, rules), self.tunes, joined_at)
 
     def attendee(self, account_id: str, name: str, call_id: str) -> tuple[Conference, Attendee] | None:
         """A member by the id of its call."""
@@ -77,14 +81,15 @@ class Conferences:
         if found is None:
             facilities = self._facilities
             opened_at = facilities.wall(facilities.clock())
-            found = Conference(facilities, account_id, name, rules, opened_at, self._closed)
+            found = Conference(facilities, account_id, name, rules, opened_at, self._closed, self.recorder)
             self._open[account_id, name] = found
         return found
 
     def _closed(self, conference: Conference) -> None:
         self._open.pop((conference.account_id, conference.name), None)
 
-    def _tunes(self) -> list[AudioFile]:
+    def tunes(self) -> list[AudioFile]:
+        """The music for those who wait."""
         folder = self._music()
         files = sorted(path for path in folder.glob("*") if path.suffix.lower() in SUFFIXES) if folder.is_dir() else []
         return [AudioFile(path) for path in files]

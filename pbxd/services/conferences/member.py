@@ -13,6 +13,7 @@ from media.script import AudioFile, Line, Pause, Prompt, Signal
 from media.tones import Tone
 from pbxd.calls.gather import Gathered, GatherRules
 from pbxd.calls.stage import Stage
+from pbxd.errors import Unavailable
 from pbxd.services.conferences.room import Conference
 from pbxd.services.conferences.rules import Announce, ConferenceRules, MemberView
 
@@ -198,10 +199,22 @@ class Member:
         elif digit == "5" and self.host:
             conference.lock(not conference.locked)
             self.hear(Prompt("conference-is-locked" if conference.locked else "conference-is-unlocked"))
+        elif digit == "8" and self.host:
+            self._record(conference)
         elif digit == "7" and self.host:
             conference.mute_all(any(not conference.membership(one).muted for one in conference.members if not one.host))
         else:
             self.hear(Prompt("conference-menu"))
+
+    def _record(self, conference: Conference) -> None:
+        """All hear that it is recorded, or is no longer."""
+        wanted = conference.recording is None
+        try:
+            conference.record(wanted)
+        except Unavailable:
+            self.hear(Prompt("recording-impossible"))
+            return
+        conference.play(Prompt("recorded" if wanted else "recording-stopped"))
 
     def _mute(self, conference: Conference) -> None:
         muted = not conference.membership(self).muted

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
@@ -11,6 +12,7 @@ from media.script import Line, Prompt, Signal
 from media.tones import Tone
 from pbxd.calls.facilities import Facilities
 from pbxd.calls.studio import Unreadable
+from pbxd.errors import Unavailable
 from pbxd.events import Bus
 from pbxd.services.conferences.rules import (
     Announce,
@@ -19,7 +21,10 @@ from pbxd.services.conferences.rules import (
     ConferenceRules,
     ConferenceView,
     MemberView,
+    RoomRecorder,
 )
+
+log = logging.getLogger(__name__)
 
 LOUDEST_DB, QUIETEST_DB = 12.0, -24.0
 
@@ -60,10 +65,12 @@ class Conference:
         rules: ConferenceRules,
         opened_at: float,
         on_empty: Callable[[Conference], None],
+        recorder: RoomRecorder | None = None,
     ) -> None:
         self._facilities = facilities
         self._bus: Bus = facilities.bus
         self._on_empty = on_empty
+        self._recorder = recorder
         self._inside: dict[Attendee, Membership] = {}
         self._waiting: list[Attendee] = []
         self._talking: set[Attendee] = set()
@@ -127,6 +134,8 @@ class Conference:
         member.enter(self.room, part)
         if alone:
             member.hear(Prompt("conference-alone"))
+            if self.rules.record:
+                self._record_by_rule()
         self._say(ConferenceChange.JOINED, member)
 
     def remove(self, member: Attendee) -> None:
@@ -140,12 +149,14 @@ class Conference:
             if self.rules.wait_for_host and member.host and not self.has_host:
                 self._send_out()
         if not self._inside and not self._waiting and not self.room.closed:
+            self.record(False)
             self.room.close()
             self._say(ConferenceChange.CLOSED)
             self._on_empty(self)
 
     def _send_out(self) -> None:
         """Its only host has gone: the others wait for the next one."""
+        self.record(False)
         patient, self._inside = list(self._inside), {}
         self._talking.clear()
         self._waiting += patient
@@ -186,6 +197,20 @@ class Conference:
             self.locked = locked
             self._say(ConferenceChange.CHANGED)
 
+    def record(self, on: bool) -> None:
+        """Records what all say together, or stops that. Raises Unavailable: nobody records here, or the disk is
+        full."""
+        if not on:
+            if self.recording is not None and self._recorder is not None:
+                self._recorder.stop_room(self.recording)
+            return
+        if self.recording is not None:
+            return
+        if self._recorder is None:
+            raise Unavailable("nobody records here")
+        self.recording = self._recorder.begin_room(self.account_id, self.name, self.room, self._recording_ended)
+        self._say(ConferenceChange.CHANGED)
+
     def kick(self, member: Attendee) -> None:
         member.dismiss(Prompt("conference-kicked"), "removed from the conference")
 
@@ -210,6 +235,16 @@ class Conference:
         return self._inside[member]
 
     # ---- inside
+
+    def _record_by_rule(self) -> None:
+        try:
+            self.record(True)
+        except Unavailable as error:
+            log.warning("the conference %s is not recorded: %s", self.name, error.message)
+
+    def _recording_ended(self) -> None:
+        self.recording = None
+        self._say(ConferenceChange.CHANGED)
 
     def _change(self, member: Attendee, **changes: float | bool) -> None:
         part = replace(self._inside[member], **changes)  # type: ignore[arg-type]

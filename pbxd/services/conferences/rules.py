@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
+
+from media.rooms import Room
 
 
 class Announce(StrEnum):
@@ -40,7 +42,7 @@ class ConferenceChange(StrEnum):
     LEFT = "left"
     TALKING = "talking"
     SILENT = "silent"
-    CHANGED = "changed"  # muted, deafened, louder, locked
+    CHANGED = "changed"  # muted, deafened, louder, locked, recorded
     CLOSED = "closed"
 
 
@@ -52,6 +54,16 @@ class ConferenceChanged:
     account_id: str
     room: str
     call_id: str = ""
+
+
+class RoomRecorder(Protocol):
+    """Who records a conference when its rules, a host or the API want that."""
+
+    def begin_room(self, account_id: str, name: str, room: Room, on_end: Callable[[], None]) -> str:
+        """The id of the recording; `on_end` is told when it has ended. Raises Unavailable."""
+
+    def stop_room(self, recording_id: str) -> None:
+        """Ends it; one that has ended is passed over."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,345 @@
+"""Calls that are up, taken in hand: played to, muted, held, listened to.
+
+parts      who hears whom          listening  who listens in, by a phone that the house calls
+
+A call that is only relayed gets a room for as long as one of these needs it, and is relayed again afterwards.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from media.rooms import FOREVER, Clip, Play, Playback, Room
+from media.script import AudioFile, Line, Pause
+from media.sound import NARROW_HZ
+from pbxd.calls.call import Call, CallState
+from pbxd.calls.facilities import Facilities
+from pbxd.calls.presence import Presence, presence_of
+from pbxd.calls.record import CallChanged, Change, Role
+from pbxd.calls.stage import Act
+from pbxd.calls.studio import Unreadable
+from pbxd.errors import Conflict, NotFound, Unavailable
+from pbxd.events import Bus
+from pbxd.ids import new_id
+from pbxd.services.live.listening import Listener
+from pbxd.services.live.parts import ListenMode, Parts
+
+__all__ = ["CallOut", "ListenMode", "ListenerView", "LiveSound", "LiveView"]
+
+log = logging.getLogger(__name__)
+
+MAX_PLAYS = 16  # at a time in one call
+MAX_LISTENERS = 8
+BREATH = Pause(0.3)  # phones lose the first syllable while their sound changes its way
+HANGUP_REASON = "the call that was listened to has ended"
+
+
+class CallOut(Protocol):
+    """Rings an extension's phones. Raises NotFound, Unavailable, Overloaded."""
+
+    def __call__(self, account_id: str, number: str, act: Act, name: str) -> Call: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerView:
+    """Who listens in: the call to its phone, and since when it is answered."""
+
+    call_id: str
+    extension: str
+    mode: ListenMode
+    side: Role
+    answered: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LiveView:
+    """What is done to a call now; `playing` are the ids of what is played."""
+
+    call_id: str
+    muted: tuple[Role, ...] = ()
+    held: tuple[Role, ...] = ()
+    playing: tuple[str, ...] = ()
+    listeners: tuple[ListenerView, ...] = ()
+
+
+@dataclass(slots=True, eq=False)
+class _Hand:
+    """One call in hand."""
+
+    presence: Presence
+    parts: Parts = field(default_factory=Parts)
+    music: dict[Role, Playback | None] = field(default_factory=dict)
+    playing: dict[str, Playback] = field(default_factory=dict)
+    listeners: list[Listener] = field(default_factory=list)
+    preparing: int = 0
+
+    @property
+    def idle(self) -> bool:
+        return not (
+            self.parts.muted or self.parts.held or self.playing or self.listeners or self.preparing or self.music
+        )
+
+
+class LiveSound:
+    """`calls` are those that are up; `call_out` rings who wants to listen; `music` is for who is held."""
+
+    def __init__(
+        self,
+        facilities: Facilities,
+        calls: Mapping[str, Call],
+        call_out: CallOut,
+        music: Callable[[], list[AudioFile]],
+    ) -> None:
+        self._facilities = facilities
+        self._calls = calls
+        self._call_out = call_out
+        self._music = music
+        self._hands: dict[str, _Hand] = {}
+
+    def listen(self, bus: Bus) -> Callable[[], None]:
+        """Follows every call of `bus` from now on, until the returned function is called."""
+        return bus.subscribe(CallChanged, self._call_changed)
+
+    @property
+    def listeners(self) -> int:
+        """Of all calls."""
+        return sum(len(hand.listeners) for hand in self._hands.values())
+
+    def view(self, call_id: str) -> LiveView:
+        """Raises NotFound."""
+        self._call(call_id)
+        hand = self._hands.get(call_id)
+        if hand is None:
+            return LiveView(call_id)
+        return LiveView(
+            call_id,
+            muted=tuple(sorted(hand.parts.muted)),
+            held=tuple(sorted(hand.parts.held)),
+            playing=tuple(hand.playing),
+            listeners=tuple(
+                ListenerView(one.call_id, one.extension, one.mode, one.side, one.inside) for one in hand.listeners
+            ),
+        )
+
+    # ---- playing
+
+    async def play(
+        self, call_id: str, lines: Sequence[Line], to: Role | None, *, loop: bool = False, gain_db: float = 0.0
+    ) -> str:
+        """Plays to one side, or with None to all of the call; its id. Raises NotFound (no such call, no such prompt),
+        Conflict (not answered, no such side, too much at a time)."""
+        hand = self._hand(call_id)
+        try:
+            if to is not None and to not in hand.presence.parties:
+                raise Conflict(f"the call has no {to.value} that could be played to")
+            if len(hand.playing) >= MAX_PLAYS:
+                raise Conflict(f"{MAX_PLAYS} things are being played already")
+            hand.preparing += 1
+            try:
+                clips = await self._clips((BREATH, *lines))
+            finally:
+                hand.preparing -= 1
+            if self._hands.get(call_id) is not hand:
+                raise NotFound("the call has ended meanwhile")
+            target = hand.presence.everybody if to is None else hand.presence.parties[to].media
+            play_id = new_id("play", self._facilities.wall(self._facilities.clock()))
+
+            def done(_playback: Playback) -> None:
+                hand.playing.pop(play_id, None)
+                self._let_go(call_id)
+
+            how = Play(repeats=FOREVER if loop else 0, gain_db=gain_db)
+            hand.playing[play_id] = self._room(call_id, hand).play(clips, target, how=how, done=done)
+            return play_id
+        finally:
+            self._let_go(call_id)
+
+    def stop(self, call_id: str, play_id: str | None = None) -> int:
+        """Stops one thing that is played, or all; how many. Raises NotFound."""
+        self._call(call_id)
+        hand = self._hands.get(call_id)
+        playing = hand.playing if hand is not None else {}
+        if play_id is not None and play_id not in playing:
+            raise NotFound("nothing of that id is being played")
+        chosen = [playing[play_id]] if play_id is not None else list(playing.values())
+        for playback in chosen:
+            playback.stop()
+        return len(chosen)
+
+    # ---- muting and holding
+
+    def mute(self, call_id: str, role: Role, muted: bool) -> LiveView:
+        """Nobody hears that side, or all do again. Raises NotFound, Conflict."""
+        hand = self._two_sided(call_id)
+        (hand.parts.muted.add if muted else hand.parts.muted.discard)(role)
+        self._deal(hand)
+        self._let_go(call_id)
+        return self.view(call_id)
+
+    def hold(self, call_id: str, role: Role, held: bool) -> LiveView:
+        """That side hears music and nobody hears it, or all is as before. Raises NotFound, Conflict."""
+        hand = self._two_sided(call_id)
+        if held and role not in hand.parts.held:
+            hand.parts.held.add(role)
+            self._play_music(call_id, hand, role)
+        elif not held and role in hand.parts.held:
+            hand.parts.held.discard(role)
+            playback = hand.music.pop(role, None)
+            if playback is not None:
+                playback.stop()
+        self._deal(hand)
+        self._let_go(call_id)
+        return self.view(call_id)
+
+    # ---- listening in
+
+    def listen_in(self, call_id: str, extension: str, mode: ListenMode, side: Role) -> LiveView:
+        """Calls an extension's phones; who answers is in the call at once. Raises NotFound, Conflict, Unavailable,
+        Overloaded."""
+        hand = self._two_sided(call_id)
+        try:
+            if len(hand.listeners) >= MAX_LISTENERS:
+                raise Conflict(f"{MAX_LISTENERS} listen already")
+            record = self._call(call_id).record
+            if extension in (record.caller, *(leg.party for leg in record.legs)):
+                raise Conflict("who is in the call cannot listen to it")
+            who = Listener(
+                mode,
+                side,
+                extension,
+                lambda: hand.presence.room if self._hands.get(call_id) is hand else None,
+                lambda gone: self._listener_left(call_id, hand, gone),
+            )
+            hand.listeners.append(who)
+            self._deal(hand)
+            try:
+                made = self._call_out(record.account_id, extension, who, f"{mode.value} {record.caller}")
+            except BaseException:
+                hand.listeners.remove(who)
+                raise
+            if made.state is CallState.ENDED:
+                hand.listeners.remove(who)
+                raise Unavailable(f"the phone of {extension} could not be called")
+            who.call_id = made.record.id
+            log.info("%s listens in: %s", extension, mode.value, extra={"call": call_id, "listener": who.call_id})
+        finally:
+            self._let_go(call_id)
+        return self.view(call_id)
+
+    def change_listener(self, call_id: str, listener_id: str, mode: ListenMode, side: Role) -> LiveView:
+        """Raises NotFound."""
+        self._listener(call_id, listener_id).change(mode, side)
+        log.info("a listener changes to %s", mode.value, extra={"call": call_id, "listener": listener_id})
+        return self.view(call_id)
+
+    def end_listener(self, call_id: str, listener_id: str) -> None:
+        """Hangs up who listens. Raises NotFound."""
+        self._listener(call_id, listener_id)
+        self._calls[listener_id].hangup(self._facilities.clock())
+
+    # ---- inside
+
+    def _call(self, call_id: str) -> Call:
+        call = self._calls.get(call_id)
+        if call is None:
+            raise NotFound("no such call is up")
+        return call
+
+    def _hand(self, call_id: str) -> _Hand:
+        found = self._hands.get(call_id)
+        if found is None:
+            found = self._hands[call_id] = _Hand(presence_of(self._call(call_id)))
+        return found
+
+    def _two_sided(self, call_id: str) -> _Hand:
+        hand = self._hand(call_id)
+        if len(hand.presence.parties) < 2:
+            self._let_go(call_id)
+            raise Conflict("the house itself is the other side of this call")
+        return hand
+
+    def _room(self, call_id: str, hand: _Hand) -> Room:
+        """A stage's leg may have been led elsewhere; the room of two stays."""
+        stage = self._call(call_id).stage
+        return stage.room if stage is not None else hand.presence.room
+
+    def _listener(self, call_id: str, listener_id: str) -> Listener:
+        hand = self._hands.get(call_id)
+        for one in hand.listeners if hand is not None else ():
+            if one.call_id == listener_id:
+                return one
+        raise NotFound("nobody of that id listens to this call")
+
+    def _deal(self, hand: _Hand) -> None:
+        """Gives each side its part."""
+        for role, leg in hand.presence.parties.items():
+            if leg.media.room is hand.presence.room:
+                hand.presence.room.set(leg.media, hand.parts.party(role))
+
+    def _let_go(self, call_id: str) -> None:
+        """The room is for nothing now; again is harmless."""
+        hand = self._hands.get(call_id)
+        if hand is not None and hand.idle:
+            del self._hands[call_id]
+            if len(hand.presence.parties) > 1:
+                self._deal(hand)  # whoever else needs the room has it as it was
+            hand.presence.release()
+
+    async def _clips(self, lines: Sequence[Line]) -> list[Clip]:
+        told: asyncio.Future[list[Clip] | Unreadable] = asyncio.get_running_loop().create_future()
+
+        def ready(clips: list[Clip] | Unreadable) -> None:
+            if not told.done():
+                told.set_result(clips)
+
+        self._facilities.studio.prepare(lines, self._facilities.language, NARROW_HZ, ready)
+        clips = await told
+        if isinstance(clips, Unreadable):
+            raise NotFound(f"it cannot be played: {clips.why}")
+        return clips
+
+    def _play_music(self, call_id: str, hand: _Hand, role: Role) -> None:
+        tunes = self._music()
+        if not tunes:
+            return
+        hand.music[role] = None
+
+        def ready(clips: list[Clip] | Unreadable) -> None:
+            if isinstance(clips, Unreadable):
+                log.warning("%s cannot be played: %s", clips.line, clips.why, extra={"call": call_id})
+            elif self._hands.get(call_id) is hand and role in hand.parts.held:
+                leg = hand.presence.parties[role]
+                hand.music[role] = hand.presence.room.play(clips, leg.media, how=Play(repeats=FOREVER))
+
+        self._facilities.studio.prepare(tunes, self._facilities.language, NARROW_HZ, ready)
+
+    def _listener_left(self, call_id: str, hand: _Hand, gone: Listener) -> None:
+        if gone in hand.listeners:
+            hand.listeners.remove(gone)
+            log.info("a listener has gone", extra={"call": call_id, "listener": gone.call_id})
+        if self._hands.get(call_id) is hand:
+            self._let_go(call_id)
+
+    def _call_changed(self, event: CallChanged) -> None:
+        if event.change is not Change.ENDED:
+            return
+        self._forget_listener(event.record.id)
+        hand = self._hands.pop(event.record.id, None)
+        if hand is None:
+            return
+        hand.presence.release()
+        for one in tuple(hand.listeners):
+            call = self._calls.get(one.call_id)
+            if call is not None:
+                call.hangup(self._facilities.clock(), reason=HANGUP_REASON)
+
+    def _forget_listener(self, call_id: str) -> None:
+        """One whose phone was never answered has no stage that would tell."""
+        for listened, hand in tuple(self._hands.items()):
+            for one in tuple(hand.listeners):
+                if one.call_id == call_id:
+                    self._listener_left(listened, hand, one)
