@@ -19,6 +19,8 @@ const struct codec_operations *codec_operations(enum codec codec) {
 }
 
 uint32_t codec_ticks(enum codec codec, const uint8_t *payload, size_t length) {
+    if (codec_cuttable(codec))
+        return (uint32_t)length;
     const struct codec_operations *operations = table[codec];
     int samples = operations->samples(payload, length);
     return samples > 0 ? (uint32_t)((uint64_t)samples * operations->clock / operations->rate) : 0;

@@ -33,7 +33,7 @@ struct codec_operations {
     size_t decoder_size, encoder_size; /* of the state; 0: there is none, and the inits are NULL */
     void (*decoder_init)(void *decoder);
     void (*encoder_init)(void *encoder, const struct codec_settings *settings);
-    void (*encoder_adapt)(void *encoder, uint8_t expected_loss); /* per cent, as RTCP reports it; NULL: no use for it */
+    void (*encoder_adapt)(void *encoder, uint8_t expected_loss); /* per cent: rtcp.expected_loss; NULL: no use for it */
     /* Samples; -1: malformed, or more than `capacity`. */
     int (*decode)(void *decoder, const uint8_t *payload, size_t length, int16_t *pcm, size_t capacity);
     /* Stands for `samples` that were lost, before the payload `next` if that is there: it may know what they were.

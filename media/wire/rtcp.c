@@ -101,6 +101,8 @@ static void read_block(struct rtcp *c, const uint8_t *p, const struct sender *s,
     c->remote_lost = (int32_t)(read32(p + 4) << 8) >> 8;
     c->remote_jitter = read32(p + 12);
     c->remote_reports++;
+    unsigned loss = (p[4] * 100u + 255) / 256;
+    c->expected_loss = (uint8_t)(loss > c->expected_loss ? loss : (3u * c->expected_loss + loss) / 4);
     uint32_t last = read32(p + 16);
     if (!last)
         return;

@@ -22,6 +22,7 @@ struct rtcp {
     int32_t remote_lost;     /* packets, as the far end counted */
     uint32_t remote_reports;
     uint8_t remote_fraction; /* of 256 */
+    uint8_t expected_loss;   /* per cent of ours, for an encoder: at once when it grows, slowly when it goes */
     uint8_t goodbye;         /* the far end said BYE */
     char cname[CNAME_LENGTH];
 };

@@ -63,6 +63,7 @@ class Leg:
 
     __slots__ = (
         "_answered_sdp",
+        "_asked",
         "_facilities",
         "_first_offer",
         "_told",
@@ -95,6 +96,7 @@ class Leg:
         self.plan: MediaPlan | None = None
         self._first_offer: SessionDescription | None = None
         self._answered_sdp = False
+        self._asked: Codec | None = None
         self._told = False
 
     @classmethod
@@ -269,12 +271,19 @@ class Leg:
     def follow(self, direction: Direction, codec: Codec | None, now: float) -> None:
         """Offers the far side the direction that the other side of the call now wants, and what can be joined with its
         `codec`, if any of that is news."""
-        joined = codec is None or self.plan is None or codec.relays(self.plan.codec) or self._facilities.policy.converts
-        if direction is self.allowed and joined:
+        wanted = self._codec_wanted(codec)
+        if direction is self.allowed and wanted is None:
             return
         self.allowed = direction
         if self.session.established:
-            self.session.offer(self.negotiation.offer(direction, self._codec_kept if joined else codec), now)
+            self._asked = wanted
+            self.session.offer(self.negotiation.offer(direction, wanted or self._codec_kept), now)
+
+    def _codec_wanted(self, codec: Codec | None) -> Codec | None:
+        """The codec to change to, so that what speaks `codec` can be joined; None: no need, or no way."""
+        if codec is None or self.plan is None or self._facilities.policy.converts:
+            return None
+        return None if codec.relays(self.plan.codec) or codec not in self.negotiation.understood else codec
 
     @property
     def _codec_kept(self) -> Codec | None:
@@ -339,9 +348,13 @@ class Leg:
         self.owner.leg_changed(self, now)
 
     def on_reanswer(self, sdp: bytes | None, status: int, now: float) -> None:
+        asked, self._asked = self._asked, None
         if 200 <= status < 300 and sdp is not None:
             self._accept(sdp, now)
             self.owner.leg_changed(self, now)
+        elif status >= 300 and asked is not None:
+            self.negotiation.understood -= {asked}
+            self.owner.leg_changed(self, now)  # the other side is asked back
 
     def on_request(self, transaction: ServerTransaction, request: Request, now: float) -> None:
         self.owner.leg_requested(self, transaction, request, now)

@@ -86,7 +86,7 @@ class Negotiation:
         event = offered.event_for(codec) if self.policy.dtmf else None
         if event is not None:
             chosen.append(replace(event, fmtp=EVENTS_TAKEN))
-        if offered.comfort_noise:
+        if offered.noise_beside(codec):
             chosen.append(Format(pt=COMFORT_NOISE, name="CN", rate=8000))
         mine = replace(self._audio_line(chosen, direction), rtcp_mux=line.rtcp_mux, proto=line.proto)
         lines = tuple(mine if at == index else other.refusal() for at, other in enumerate(offer.media))
@@ -145,7 +145,7 @@ class Negotiation:
             dtmf_send=int(event.pt) if event is not None else None,
             dtmf_receive=self._event_we_named(event.rate) if event is not None else None,
             dtmf_clock=event.rate if event is not None and event.rate != codec.clock else 0,
-            cn=offered.comfort_noise,
+            cn=offered.noise_beside(codec),
             ptime_ms=_ptime(line, self.policy.ptime_ms, codec, offered.opus),
             sends=direction.sends and address is not None,
             receives=direction.receives,

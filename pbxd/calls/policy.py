@@ -29,6 +29,10 @@ class OfferedAudio:
         Not what RFC 4733 says: it knows no other clock than that of the audio; phones do."""
         return self.events.get(codec.clock) or self.events.get(EVENT_CLOCK)
 
+    def noise_beside(self, codec: Codec) -> bool:
+        """Whether comfort noise may come beside `codec`: its one payload type counts at 8000 Hz (RFC 3389 §4)."""
+        return self.comfort_noise and codec.clock == EVENT_CLOCK
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:

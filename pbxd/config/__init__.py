@@ -1,6 +1,7 @@
 """The configuration file: what may be said in it, where each value came from, and every mistake at once.
 
 values   addresses, port ranges, number ranges: the scalars of the file
+section  what groups of settings are made of: scalars with their rules
 schema   every setting with its default and its meaning (frozen pydantic models)
 tree     YAML text -> plain values and the line of each
 load     defaults < file < --set, checked as one -> Config

@@ -233,6 +233,38 @@ async def test_a_new_codec_in_a_reinvite_is_carried_to_the_other_side(house: Hou
     assert [leg.codec for leg in house.record.legs] == ["opus", "opus"]
 
 
+async def test_a_new_codec_that_the_other_side_refuses_is_taken_back(house: House) -> None:
+    alice, bob = phones(house)
+    alice.codecs = bob.codecs = "0 9"
+    ring(alice, house, bob)
+    call = answer(alice, house, bob)
+    alice.codecs = "9"
+    alice >> "INVITE" >> house >> 200 >> alice >> "ACK" >> house
+    house >> "INVITE" >> bob >> 488 >> house >> "ACK" >> bob
+    alice.codecs = "0"
+    house >> "INVITE" >> alice
+    assert [form.pt for form in said(house, alice).formats if form.name != "TELEPHONE-EVENT"] == [0, 8]
+    alice >> 200 >> house >> "ACK" >> alice
+    house.wire.after(10)
+    assert [plan.codec for plan in plans(call)] == [Codec.PCMU, Codec.PCMU]
+    assert not [rung for rung in house.wire.rungs if rung.label == "INVITE" and not rung.read]
+    assert over(alice, house, bob)
+
+
+async def test_two_sides_that_both_refuse_are_left_alone(house: House) -> None:
+    alice, bob = phones(house)
+    alice.codecs = bob.codecs = "0 9"
+    ring(alice, house, bob)
+    answer(alice, house, bob)
+    alice.codecs = "9"
+    alice >> "INVITE" >> house >> 200 >> alice >> "ACK" >> house
+    house >> "INVITE" >> bob >> 488 >> house >> "ACK" >> bob
+    house >> "INVITE" >> alice >> 488 >> house >> "ACK" >> alice
+    house.wire.after(30)
+    assert not [rung for rung in house.wire.rungs if rung.label == "INVITE" and not rung.read]
+    assert over(alice, house, bob)
+
+
 async def test_a_new_codec_that_the_other_side_lacks_is_refused_and_the_call_goes_on(house: House) -> None:
     alice, bob = phones(house)
     alice.codecs, bob.codecs = "0 9", "0"

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from media.plan import Codec, CodecSettings
 from pbxd.calls.negotiate import Endpoint, Negotiation, offered_audio
 from pbxd.calls.policy import Policy
 from pbxd.sip.errors import SdpError
-from pbxd.sip.sdp import Direction, SessionDescription
+from pbxd.sip.sdp import Direction, MediaLine, SessionDescription
 
 HEAD = "v=0\r\no=- 1 1 IN IP4 192.0.2.7\r\ns=-\r\nc=IN IP4 192.0.2.7\r\nt=0 0\r\n"
 
@@ -347,3 +349,48 @@ def test_comfort_noise_counts_at_8000_only() -> None:
     assert b" 13 " in negotiation(policy).offer() or b" 13\r\n" in negotiation(policy).offer()
     opus_only = SessionDescription.parse(negotiation(replace(policy, codecs=(Codec.OPUS,))).offer())
     assert [form.pt for form in opus_only.media[0].formats] == [111, 101, 102]
+
+
+def test_comfort_noise_is_not_answered_beside_opus() -> None:
+    offer = description("m=audio 4000 RTP/AVP 96 0 13", "a=rtpmap:96 opus/48000/2")
+    assert [negotiation(WIDE).answer(offer, prefer=codec)[1].cn for codec in (Codec.OPUS, Codec.PCMU)] == [False, True]
+
+
+FORMATS = st.tuples(
+    st.integers(0, 127),
+    st.sampled_from(["PCMU", "PCMA", "G722", "opus", "L16", "telephone-event", "CN", "speex", ""]),
+    st.sampled_from([0, 8000, 16000, 44100, 48000]),
+    st.sampled_from(["", "/1", "/2", "/0"]),
+    st.text(st.sampled_from("maxplybckrte=;10 "), max_size=12),
+)
+
+
+@given(st.lists(FORMATS, min_size=1, max_size=8), st.sampled_from([None, *Codec]), st.integers(0, 300), st.booleans())
+def test_whatever_is_said_makes_a_plan_or_is_refused(
+    formats: list[tuple[int, str, int, str, str]], prefer: Codec | None, ptime: int, ours_first: bool
+) -> None:
+    lines = [f"m=audio 4000 RTP/AVP {' '.join(str(form[0]) for form in formats)}", f"a=ptime:{ptime}"]
+    lines += [f"a=rtpmap:{number} {name}/{rate}{channels}" for number, name, rate, channels, _ in formats if name]
+    lines += [f"a=fmtp:{number} {fmtp}" for number, _, _, _, fmtp in formats]
+    side = negotiation(replace(WIDE, codecs=tuple(Codec), converts=ours_first))
+    try:
+        if ours_first:
+            side.offer()
+            plan = side.accept(description(*lines))
+        else:
+            _, plan = side.answer(description(*lines), prefer=prefer)
+    except SdpError:
+        return
+    said = {form[0] for form in formats}
+    assert plan.payload_type in said
+    assert plan.dtmf_send is None or plan.dtmf_send in said
+    assert plan.ptime_ms in plan.codec.ptimes_ms
+    assert plan.codec in side.understood
+    offer = SessionDescription.parse(side.offer(joined=plan.codec)).media[0]
+    assert len({form.pt for form in offer.formats}) == len(offer.formats)
+    assert side.accept(offer_of(offer)).codec is plan.codec
+
+
+def offer_of(line: MediaLine) -> SessionDescription:
+    """Somebody else's description with the same line."""
+    return replace(description("m=audio 4000 RTP/AVP 0"), media=(replace(line, address="192.0.2.7"),))

@@ -234,7 +234,7 @@ class DebianPhone:
 
 def _as_heard(sound: bytes, values: int) -> bytes:
     """One sample of a listener for every `values` recorded ones, of all channels: their mean."""
-    return np.frombuffer(sound, "<i2").reshape(-1, values).mean(axis=1).astype("<i2").tobytes()
+    return bytes(np.frombuffer(sound, "<i2").reshape(-1, values).mean(axis=1).astype("<i2").tobytes())
 
 
 if __name__ == "__main__":

@@ -36,6 +36,8 @@ from tests.clients.sound import RATE, tone
 AHEAD_BYTES = RATE * 2 // 5
 """Sound is written up to 200 ms ahead."""
 TICK_S = 0.01
+CODECS = {"opus": "opus/48000/2", "G722": "g722/16000/1"}
+"""As this phone spells them."""
 
 
 class BaresipPhone:
@@ -79,7 +81,7 @@ class BaresipPhone:
             registrar=f"{line.server_uri}",
             reg_interval=line.expires_s,
             transport=line.transport.value,
-            audio_codecs=tuple(codec.lower() for codec in line.codecs),
+            audio_codecs=tuple(CODECS.get(codec, codec.lower()) for codec in line.codecs),
         )
 
     def _keep(self, work: Coroutine[Any, Any, None]) -> None:

@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.clients.lab import Lab, converse, end
+from tests.clients.lab import Lab, connect, converse, end
 from tests.clients.phones import Make
 
-DEBIAN, PJSUA2 = Make.BARESIP_DEBIAN, Make.PJSUA2
+DEBIAN, PJSUA2, BARESIP = Make.BARESIP_DEBIAN, Make.PJSUA2, Make.BARESIP_PY
 
 
 def codecs_of(lab: Lab) -> list[str]:
@@ -66,3 +66,16 @@ def test_the_echo_speaks_it_too(lab: Lab, codec: str) -> None:
     call.hears(phone.line.tone_hz)
     call.hang_up()
     assert codecs_of(lab) == [codec]
+
+
+@pytest.mark.parametrize("codec", ["opus", "G722"])
+def test_digits_beside_wideband(lab: Lab, codec: str) -> None:
+    """This make says telephone-event at 8000 Hz, whatever the clock of its codec. (Its ears hear 8 kHz only.)"""
+    one, other = lab.phone(BARESIP, "1001", codecs=(codec,)), lab.phone(BARESIP, "1002", codecs=(codec,))
+    outgoing, incoming = connect(one, other)
+    outgoing.send_digits("159#")
+    assert incoming.receive_digits(4) == "159#"
+    incoming.send_digits("20")
+    assert outgoing.receive_digits(2) == "20"
+    end(outgoing, incoming)
+    assert codecs_of(lab) == [codec, codec]

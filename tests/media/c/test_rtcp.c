@@ -91,9 +91,14 @@ void test_round_trip_and_what_the_far_end_reports(void) {
     CHECK_IS(rtcp->remote_fraction, 64);
     CHECK_IS(rtcp->remote_lost, 17);
     CHECK_IS(rtcp->remote_jitter, 40);
+    CHECK_IS(rtcp->expected_loss, 25);
     write32(report + 12, 0x00fffffe); /* negative: they saw duplicates */
     stage_datagram(stage, 0, CHANNEL_RTCP, &from, report, sizeof report);
     CHECK_IS(rtcp->remote_lost, -2);
+    CHECK_IS(rtcp->expected_loss, 18); /* none since: believed bit by bit */
+    for (int i = 0; i < 12; i++)
+        stage_datagram(stage, 0, CHANNEL_RTCP, &from, report, sizeof report);
+    CHECK_IS(rtcp->expected_loss, 0);
     struct addr stranger = stage_addr("198.51.100.66", 4001);
     stage_datagram(stage, 0, CHANNEL_RTCP, &stranger, report, sizeof report);
     CHECK_IS(stage->core.drops[DROP_rtcp_elsewhere], 1);
