@@ -28,7 +28,7 @@ BENCH ?=
 LAB_FRESH ?=
 
 # What a build needs, and what the tests need in addition: compilers for the sanitizers and the fuzzer, and real phones.
-PACKAGES := gcc libc6-dev libopus-dev python3-dev python3-venv
+PACKAGES := gcc libc6-dev libopus-dev libsrtp2-dev python3-dev python3-venv
 TEST_PACKAGES := $(PACKAGES) baresip-core clang libclang-rt-14-dev sip-tester
 
 WIRE_SOURCES := $(filter-out media/wire/_wire.c,$(wildcard media/wire/*.c media/wire/*.h media/wire/build.py))

@@ -14,17 +14,19 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from media.keys import SrtpMode
 from media.plan import CodecSettings
 from media.ports import PortPool
 from media.session import Media, MediaEventKind
 from media.wire import Wire
 from pbxd.calls.admission import Admission
+from pbxd.calls.crypto import Protection
 from pbxd.calls.facilities import CallLimits, Facilities
 from pbxd.calls.policy import Policy
 from pbxd.calls.switch import Switch
 from pbxd.certificates import Identity, client_context, given, self_signed
 from pbxd.config.schema import Config, Redirects
-from pbxd.config.sound import codecs_named
+from pbxd.config.sound import KeysOverPlain, codecs_named, suites_named
 from pbxd.directory.accounts import Directory
 from pbxd.directory.authentication import Authenticator
 from pbxd.directory.registrar import Registrar
@@ -215,6 +217,7 @@ class Telephony:
             ptime_ms=config.codecs.ptime_ms,
             silence_s=config.calls.rtp_timeout_s,
             opus=CodecSettings(**config.codecs.opus.model_dump()),
+            protection=_protection(config),
         )
         self.facilities.session = SessionSettings(
             reliable=Reliability.WHEN_SUPPORTED if config.sip.reliable_provisional else Reliability.WHEN_REQUIRED,
@@ -258,10 +261,13 @@ class Telephony:
     def _media_events(self) -> None:
         now = self.now()
         for event in self.media.events():
+            hearer = self.facilities.hearers.get(event.session.key)
+            if hearer is None:
+                continue
             if event.kind is MediaEventKind.SILENT:
-                hearer = self.facilities.hearers.get(event.session.key)
-                if hearer is not None:
-                    hearer.fell_silent(now)
+                hearer.fell_silent(now)
+            elif event.kind is MediaEventKind.SRTP_FAILED:
+                hearer.unreadable(event.packets, plain=event.plain)
         self.transports.flush()
 
     def _keep_house(self) -> None:
@@ -277,6 +283,15 @@ class Telephony:
             for binding in self.registrar.all(now):
                 if binding.behind_nat and binding.flow is not None:
                     self.transports.keep_alive(binding.flow)
+
+
+def _protection(config: Config) -> Protection:
+    srtp = config.srtp
+    return Protection(
+        mode=SrtpMode(srtp.policy.value),
+        suites=suites_named(srtp.suites),
+        over_plain=srtp.over_plain_signalling is KeysOverPlain.ALLOW,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
+from media.keys import SrtpMode
 from media.plan import Codec
 from media.session import OutOfPorts
 from pbxd.calls.causes import COMPLETED_ELSEWHERE
@@ -18,7 +19,7 @@ from pbxd.calls.record import CallRecord, LegRecord, Role
 from pbxd.directory.binding import read_q
 from pbxd.ids import new_id
 from pbxd.sip.errors import ParseError
-from pbxd.sip.flow import Destination, place
+from pbxd.sip.flow import Destination, Transport, place
 from pbxd.sip.headers import NameAddr
 from pbxd.sip.message import Request, Response
 from pbxd.sip.session import EndCause, Ending, SessionSettings
@@ -31,7 +32,7 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True)
 class Target:
     """One place to ring: the URI to ask for, who it is in the record, and its next hops if they are known already.
-    `codecs` are those of its own policy, empty for the house's."""
+    `codecs` and `srtp` are those of its own policy, empty and None for the house's."""
 
     party: str
     uri: Uri
@@ -42,6 +43,7 @@ class Target:
     destinations: tuple[Destination, ...] = ()
     resolve: Uri | None = None
     codecs: tuple[Codec, ...] = ()
+    srtp: SrtpMode | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +109,13 @@ class Dial:
         if not destinations:
             self._refuse(Refused(503, None), now)
             return
-        policy = self._facilities.policy_for(target.codecs).like(self._offered)
+        policy = self._facilities.policy_for(target.codecs, target.srtp).like(self._offered)
         if not policy.codecs:
             log.info("no codec in common with %s", target.party, extra={"call": self._record.id})
+            self._refuse(Refused(488, None), now)
+            return
+        if not policy.protection.over(secure=destinations[0].transport is Transport.TLS).possible:
+            log.warning("%s requires SRTP, and its keys may not travel without TLS", target.party)
             self._refuse(Refused(488, None), now)
             return
         wall = self._facilities.wall(now)

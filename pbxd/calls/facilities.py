@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from media.keys import SrtpMode
 from media.plan import Codec
 from media.session import Media, MediaSession
 from media.wire import WireError
@@ -18,6 +20,10 @@ from pbxd.sip.flow import Destination, Flow, Transport
 from pbxd.sip.session import SessionSettings, SessionTable
 from pbxd.sip.stack import Stack
 from pbxd.sip.uri import Uri
+
+log = logging.getLogger(__name__)
+
+WARNED_MAX = 1000  # parties
 
 
 class Network(Protocol):
@@ -45,6 +51,9 @@ class Hearer(Protocol):
 
     def fell_silent(self, now: float) -> None:
         """Nothing came for `Policy.silence_s`, though something should have."""
+
+    def unreadable(self, packets: int, *, plain: bool) -> None:
+        """So many packets in a row could not be opened, by their looks because they are `plain` RTP."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +84,7 @@ class Facilities:
     policy: Policy = field(default_factory=Policy)
     session: SessionSettings = field(default_factory=SessionSettings)
     hearers: dict[tuple[int, int], Hearer] = field(default_factory=dict)
+    _warned: set[str] = field(default_factory=set)
 
     def contact(self, user: str | None, peer: Destination) -> Uri:
         """Our Contact toward `peer`."""
@@ -83,9 +93,16 @@ class Facilities:
             return Uri.sip(user, host, port)
         return Uri.sip(user, host, port, transport=peer.transport.value.lower())
 
-    def policy_for(self, codecs: tuple[Codec, ...]) -> Policy:
-        """The policy for a phone or trunk with codecs of its own; the house's when it has none."""
-        return replace(self.policy, codecs=codecs) if codecs else self.policy
+    def policy_for(self, codecs: tuple[Codec, ...], srtp: SrtpMode | None = None) -> Policy:
+        """The policy for a phone or trunk with codecs and SRTP of its own; the house's where it has none."""
+        policy = replace(self.policy, codecs=codecs) if codecs else self.policy
+        return policy if srtp is None else replace(policy, protection=replace(policy.protection, mode=srtp))
+
+    def warn_of_bare_keys(self, party: str) -> None:
+        """Says once of each that its keys travel where others can read them."""
+        if party not in self._warned and len(self._warned) < WARNED_MAX:
+            self._warned.add(party)
+            log.warning("the SRTP keys of %s travel over signalling without TLS: who reads it can listen", party)
 
     def open_media(self, peer: Destination) -> MediaSession:
         """Ports for a stream with `peer`. Raises `media.OutOfPorts`."""

@@ -14,13 +14,14 @@ from typing import Protocol
 from media.plan import Codec, MediaPlan
 from media.session import MediaSession
 from media.wire import WireError
+from pbxd.calls.crypto import refusal_of
 from pbxd.calls.facilities import Facilities
 from pbxd.calls.negotiate import Endpoint, Negotiation, offered_audio
 from pbxd.calls.policy import OfferedAudio, Policy
 from pbxd.calls.record import LegQuality, LegRecord
 from pbxd.sip.dialog import destination_of
 from pbxd.sip.errors import SdpError
-from pbxd.sip.flow import Destination
+from pbxd.sip.flow import Destination, Transport
 from pbxd.sip.headers import NameAddr
 from pbxd.sip.message import Request, Response
 from pbxd.sip.sdp import Direction, SessionDescription
@@ -75,6 +76,7 @@ class Leg:
         "plan",
         "prefer",
         "record",
+        "refusal",
         "session",
         "within",
     )
@@ -94,6 +96,7 @@ class Leg:
         self.prefer: Codec | None = None
         self.within: frozenset[Codec] | None = None
         self.plan: MediaPlan | None = None
+        self.refusal = ""
         self._first_offer: SessionDescription | None = None
         self._answered_sdp = False
         self._asked: Codec | None = None
@@ -177,6 +180,7 @@ class Leg:
         media = facilities.open_media(peer)
         endpoint = Endpoint(facilities.network.told(media.local[0], peer.host), media.local[1], media.rtcp_port)
         number = _session_ids.getrandbits(31)
+        policy = replace(policy, protection=policy.protection.over(secure=peer.transport is Transport.TLS))
         leg = cls(facilities, owner, record, media, Negotiation(endpoint, policy, number, frozenset({peer.host})))
         facilities.hearers[media.key] = leg
         return leg
@@ -217,14 +221,18 @@ class Leg:
     # ---- a calling leg, before its answer
 
     def read_offer(self) -> bool:
-        """Reads the INVITE's offer, if there is one. False: it cannot be served, and the leg was refused (488)."""
+        """Reads the INVITE's offer, if there is one. False: it cannot be served (488), and `refusal` says why."""
         if self.session.remote_sdp is None:
             return True
         try:
             self._first_offer = SessionDescription.parse(self.session.remote_sdp)
             self.offered = offered_audio(self._first_offer, self.negotiation.policy)
-        except SdpError:
+        except SdpError as error:
+            self.refusal = error.reason
             return False
+        protection = self.negotiation.policy.protection
+        if self.offered is None:
+            self.refusal = refusal_of(self._first_offer.media, protection) or "no codec in common"
         return self.offered is not None
 
     def ring(self, status: int, now: float, headers: Headers = ()) -> None:
@@ -303,10 +311,18 @@ class Leg:
         self.media.close()
         if self.plan is not None:
             self.record.quality = _quality(self.media)
+        self.negotiation.keys.wipe()
 
     def fell_silent(self, now: float) -> None:
         """Wire waited in vain."""
         self.owner.leg_fell_silent(self, now)
+
+    def unreadable(self, packets: int, *, plain: bool) -> None:
+        """Wire could not open so many packets in a row: they are dropped, and nobody hears noise."""
+        why = "they are not protected" if plain else "they are under another key"
+        log.warning(
+            "no sound from %s: %d packets, and %s", self.record.party, packets, why, extra={"leg": self.record.id}
+        )
 
     # ---- SessionUser
 
@@ -394,6 +410,9 @@ class Leg:
             raise SdpError("the media cannot be set up", 488) from error
         self.plan = plan
         self.record.codec = plan.codec.value
+        self.record.srtp = plan.srtp.suite.value if plan.srtp is not None else None
+        if plan.srtp is not None and not self.record.remote.startswith("tls:"):
+            self._facilities.warn_of_bare_keys(self.record.party)
 
     def _end(self, ending: Ending, now: float) -> None:
         """Tells the owner, once. A far side that must be hung up because it makes no sense is not waited for."""

@@ -264,7 +264,7 @@ class Switch:
 
     def _caller_leg(self, call: Call, peer: Peer, transaction: ServerTransaction, now: float) -> Leg | None:
         flow, wall = transaction.flow, self._facilities.wall(now)
-        policy = self._facilities.policy_for(peer.codecs)
+        policy = self._facilities.policy_for(peer.codecs, peer.srtp)
         record = LegRecord(
             id=new_id("leg", wall),
             role=Role.CALLER,
@@ -283,7 +283,7 @@ class Switch:
         if isinstance(found, Reject):
             call.refuse(End(Result.CLIENT, found.status, causes.q850_of(found.status), found.reason, "house"), now)
         elif not leg.read_offer():
-            call.refuse(End(Result.CLIENT, 488, causes.q850_of(488), "no codec in common", "house"), now)
+            call.refuse(End(Result.CLIENT, 488, causes.q850_of(488), leg.refusal, "house"), now)
         elif isinstance(found, ToEcho):
             call.echo(now)
         else:

@@ -28,7 +28,7 @@ from pbxd.config.section import (
     ServerName,
     Switch,
 )
-from pbxd.config.sound import Codecs, OwnCodecs
+from pbxd.config.sound import Codecs, OwnCodecs, OwnSrtp, Srtp
 from pbxd.config.values import (
     Address,
     AddressField,
@@ -328,6 +328,7 @@ class Phone(Section):
     password: Secret = Field(description="its digest password, 8 characters at least")
     name: Label = Field(default="", description="the caller name it shows")
     codecs: OwnCodecs = Field(default=None, description="its own codecs in order of preference; null is the house's")
+    srtp: OwnSrtp = Field(default=None, description="off, optional or required; null is the house's")
 
 
 class Extension(Section):
@@ -356,6 +357,7 @@ class Trunk(Section):
     max_calls: Count | None = Field(default=None, description="calls at a time over this trunk; null is no limit")
     transit: Switch = Field(default=False, description="whether calls that come from it may leave again by a route")
     codecs: OwnCodecs = Field(default=None, description="its own codecs in order of preference; null is the house's")
+    srtp: OwnSrtp = Field(default=None, description="off, optional or required; null is the house's")
 
     @model_validator(mode="after")
     def _reachable(self) -> Self:
@@ -449,6 +451,7 @@ class Config(Section):
     sip: Sip = Field(default=Sip(), description="signalling")
     rtp: Rtp = Field(default=Rtp(), description="sound on the network")
     codecs: Codecs = Field(default=Codecs(), description="sound in the packet")
+    srtp: Srtp = Field(default=Srtp(), description="sound that nobody on the way can hear")
     calls: Calls = Field(default=Calls(), description="limits of calls")
     http: Http = Field(default=Http(), description="the control plane")
     first_start: FirstStart = Field(default=FirstStart(), description="what an empty house is given")

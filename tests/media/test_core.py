@@ -50,7 +50,7 @@ def test_the_thread_beside_the_interpreter(name: str, sanitizers: list[str]) -> 
 def _libfuzzer() -> Path | None:
     if shutil.which("clang") is None:
         return None
-    sources = [toolchain.HERE / "fuzz_core.c", toolchain.HERE / "stage.c"]
+    sources = [toolchain.HERE / name for name in ("fuzz_core.c", "far.c", "stage.c")]
     flags = ["-g", "-O1", "-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all"]
     return toolchain.build("fuzz-clang", sources, "clang", flags)
 
@@ -66,7 +66,7 @@ def test_fuzz_with_coverage(tmp_path: Path) -> None:
 
 
 def test_fuzz_without_coverage() -> None:
-    sources = [toolchain.HERE / "fuzz_core.c", toolchain.HERE / "stage.c"]
+    sources = [toolchain.HERE / name for name in ("fuzz_core.c", "far.c", "stage.c")]
     program = toolchain.build("fuzz-gcc", sources, flags=[*toolchain.SANITIZE, "-DFUZZ_MAIN"])
     outcome = toolchain.run(program, "40000", FUZZ_SEED, timeout=60)
     assert outcome.returncode == 0, outcome.stderr[-4000:]
