@@ -46,7 +46,7 @@ class Negotiation:
     session_id: int
     sources: frozenset[str] = frozenset()
     version: int = 0
-    lines: tuple[MediaLine, ...] = ()
+    lines: tuple[MediaLine, ...] = field(default=(), repr=False)  # there are keys in it
     audio: int = 0
     remote_direction: Direction = Direction.SENDRECV
     understood: frozenset[Codec] = frozenset()

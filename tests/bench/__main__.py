@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench import calls, codecs, memory, packets, registrations, starts
+from tests.bench import calls, codecs, memory, packets, registrations, srtp, starts
 from tests.bench.figures import Figure, Readings, missed, table
 from tests.bench.generators import Programs
 
@@ -30,6 +30,7 @@ PARTS = {
     "memory": Part(memory.FIGURES, memory.run),
     "starts": Part(starts.FIGURES, starts.run),
     "codecs": Part(codecs.FIGURES, codecs.run),
+    "srtp": Part(srtp.FIGURES, srtp.run),
     "registrations": Part(registrations.FIGURES, registrations.run),
 }
 
