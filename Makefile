@@ -27,9 +27,11 @@ ARGS ?=
 BENCH ?=
 LAB_FRESH ?=
 
-# What a build needs, and what the tests need in addition: compilers for the sanitizers and the fuzzer, and real phones.
+# What a build needs, and what the tests need in addition: compilers for the sanitizers and the fuzzer, real phones,
+# and human voices (CC-BY-SA 3.0; the Russian ones CC-BY 3.0).
 PACKAGES := gcc libc6-dev libopus-dev libsrtp2-dev python3-dev python3-venv
-TEST_PACKAGES := $(PACKAGES) baresip-core clang libclang-rt-14-dev sip-tester
+TEST_PACKAGES := $(PACKAGES) baresip-core clang libclang-rt-14-dev sip-tester \
+	asterisk-core-sounds-en-wav asterisk-core-sounds-fr-wav asterisk-core-sounds-it-wav asterisk-core-sounds-ru-wav
 
 WIRE_SOURCES := $(filter-out media/wire/_wire.c,$(wildcard media/wire/*.c media/wire/*.h media/wire/build.py))
 SOURCES := pbxd media dialplan tests
@@ -118,7 +120,9 @@ $(VENV)/installed: $(VENV)/created pyproject.toml $(wildcard setup.py) $(WIRE_SO
 	@$(PIP) install --no-build-isolation --editable .
 	@touch $@
 
+# pesq comes as sources only, which ask for numpy and Cython before they are built.
 $(VENV)/installed-test: $(VENV)/installed | $(VENV)/packages-test
 	@echo "Installing the test tools ..."
+	@$(PIP) install "numpy>=2" "Cython>=3"
 	@$(PIP) install --no-build-isolation --editable ".[test]"
 	@touch $@

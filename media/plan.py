@@ -70,6 +70,16 @@ class CodecSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class Jitter:
+    """The delay of what is heard in a room, in ms: it follows the network within `min_ms` and `max_ms`, from `start_ms`
+    on. Between 20 and 1000."""
+
+    min_ms: int = 20
+    max_ms: int = 400
+    start_ms: int = 40
+
+
+@dataclass(frozen=True, slots=True)
 class MediaPlan:
     """One audio stream as agreed.
 
@@ -99,6 +109,7 @@ class MediaPlan:
     receives: bool = True
     latch_from: frozenset[str] = frozenset()
     silence_s: float = 60.0
+    jitter: Jitter = Jitter()
     codec_settings: CodecSettings = CodecSettings()
     srtp: Srtp | None = None
 

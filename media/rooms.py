@@ -167,15 +167,24 @@ class Room:
     digits are told and kept out of the mix.
     """
 
-    __slots__ = ("_forget", "_members", "_playing", "closed", "gated", "handle", "passes_digits", "wire")
+    __slots__ = ("_closes", "_forget", "_members", "_playing", "closed", "gated", "handle", "passes_digits", "wire")
 
-    def __init__(self, wire: Wire, forget: Callable[[Room], None], *, gated: bool, passes_digits: bool) -> None:
+    def __init__(
+        self,
+        wire: Wire,
+        forget: Callable[[Room], None],
+        *,
+        gated: bool = False,
+        passes_digits: bool = False,
+        closes_itself: bool = False,
+    ) -> None:
         self.wire = wire
         self._forget = forget
         self._members: dict[tuple[int, int], tuple[Member, Membership]] = {}
         self._playing: dict[int, Playback] = {}
         self.gated, self.passes_digits = gated, passes_digits
         self.handle: Any = wire.rooms.open(gated=gated, passes_digits=passes_digits)
+        self._closes = closes_itself
         self.closed = False
 
     @property
@@ -280,6 +289,8 @@ class Room:
     def forget(self, member: Member) -> None:
         """Called when a member is not here any more."""
         self._members.pop(member.leg.key, None)
+        if self._closes and not self._members:
+            self.close()
 
     def take(self, event: RoomEvent) -> None:
         """Called with what wire tells about this room, also after it was closed."""

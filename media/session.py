@@ -69,13 +69,29 @@ class MediaSession:
     `local` is the address its RTP socket is bound to, `rtcp_port` the port of its RTCP socket.
     """
 
-    __slots__ = ("_final", "_media", "_plan", "closed", "leg", "local", "port_pair", "room", "rtcp_port")
+    __slots__ = (
+        "_bridge_room",
+        "_final",
+        "_in_room",
+        "_media",
+        "_other",
+        "_plan",
+        "closed",
+        "leg",
+        "local",
+        "port_pair",
+        "room",
+        "rtcp_port",
+    )
 
     def __init__(self, media: Media, leg: Leg, ip: str, port_pair: int) -> None:
         self._media = media
         self.leg = leg
         self.room: Room | None = None
         self._plan: MediaPlan | None = None
+        self._other: MediaSession | None = None
+        self._in_room = False
+        self._bridge_room: Room | None = None
         self._final: MediaStatistics | None = None
         self.local = (ip, leg.rtp_port)
         self.rtcp_port = leg.rtcp_port
@@ -101,15 +117,52 @@ class MediaSession:
             return
         self._media.wire.leg_plan(self.leg, plan)
         self._plan = plan
+        if self._other is not None:
+            self._connect(self._other)
 
-    def relay(self, other: MediaSession) -> None:
-        """Each hears the other from now on, converted to its own codec and packet time."""
+    def bridge(self, other: MediaSession, *, in_room: bool = False) -> None:
+        """Each hears the other from now on, and digits reach it in the way it takes them. What wire can relay is
+        relayed untouched; for all else, or with `in_room`, they share a room of their own. Which of the two it is, is
+        looked at again with every plan that either gets."""
         if self.closed or other.closed:
             return
-        self._leave_room()
-        other._leave_room()
-        self._media.wire.leg_mode(self.leg, Mode.RELAY, other.leg)
-        self._media.wire.leg_mode(other.leg, Mode.RELAY, self.leg)
+        self.part()
+        other.part()
+        self._other, other._other = other, self
+        self._in_room = other._in_room = in_room
+        self._connect(other)
+
+    def part(self) -> None:
+        """Forgets who it was bridged with; what it hears now goes on."""
+        other, self._other = self._other, None
+        if other is not None:
+            other._other = None
+
+    def _connect(self, other: MediaSession) -> None:
+        one_room = self.room is not None and self.room is other.room
+        if not self._in_room and _relayable(self._plan, other._plan):
+            self._relay(other)
+        elif not one_room:
+            room = self._media.open_room(passes_digits=True, closes_itself=True)
+            self._bridge_room = other._bridge_room = room
+            with self._media.wire.held():
+                room.join(self)
+                room.join(other)
+
+    def relay(self, other: MediaSession) -> None:
+        """Each hears the other from now on, packet by packet."""
+        if self.closed or other.closed:
+            return
+        self.part()
+        other.part()
+        self._relay(other)
+
+    def _relay(self, other: MediaSession) -> None:
+        with self._media.wire.held():
+            self._leave_room()
+            other._leave_room()
+            self._media.wire.leg_mode(self.leg, Mode.RELAY, other.leg)
+            self._media.wire.leg_mode(other.leg, Mode.RELAY, self.leg)
 
     def echo(self) -> None:
         """It hears itself."""
@@ -121,6 +174,8 @@ class MediaSession:
 
     def entered(self, room: Room) -> None:
         """Called by the room it joined."""
+        if room is not self._bridge_room:
+            self.part()
         self.room = room
 
     def left(self) -> None:
@@ -134,6 +189,7 @@ class MediaSession:
 
     def _set(self, mode: Mode) -> None:
         if not self.closed:
+            self.part()
             self._leave_room()
             self._media.wire.leg_mode(self.leg, mode)
 
@@ -150,12 +206,25 @@ class MediaSession:
         if self.closed:
             return
         self._final = self.statistics()
+        self.part()
         self._leave_room()
         self.closed = True
         try:
             self._media.wire.leg_close(self.leg)
         finally:
             self._media.forget(self)
+
+
+def _relayable(one: MediaPlan | None, other: MediaPlan | None) -> bool:
+    """Whether wire's relay does all that the two need: the same codec, and digits that both sides take in the same way.
+    Without plans nothing is said against it yet."""
+    if one is None or other is None:
+        return True
+    return one.codec.relays(other.codec) and _digits_pass(one, other) and _digits_pass(other, one)
+
+
+def _digits_pass(one: MediaPlan, other: MediaPlan) -> bool:
+    return (one.dtmf_receive is None) == (other.dtmf_send is None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,9 +274,10 @@ class Media:
             return session
         raise OutOfPorts(f"{PORTS_TRIED} port pairs in a row are in use by other programs")
 
-    def open_room(self, *, gated: bool = False, passes_digits: bool = False) -> Room:
-        """A room with nobody in it. Raises WireError (ENOSPC) when there are as many as sessions at most."""
-        room = Room(self.wire, self._forget_room, gated=gated, passes_digits=passes_digits)
+    def open_room(self, *, gated: bool = False, passes_digits: bool = False, closes_itself: bool = False) -> Room:
+        """A room with nobody in it; one that `closes_itself` does so when its last member is gone. Raises WireError
+        (ENOSPC) when there are as many as sessions at most."""
+        room = Room(self.wire, self._forget_room, gated=gated, passes_digits=passes_digits, closes_itself=closes_itself)
         self._rooms[room.key] = room
         return room
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from media.keys import SrtpMode
-from media.plan import CodecSettings
+from media.plan import CodecSettings, Jitter
 from media.ports import PortPool
 from media.session import Media, MediaEventKind
 from media.wire import Wire
@@ -218,6 +218,8 @@ class Telephony:
             silence_s=config.calls.rtp_timeout_s,
             opus=CodecSettings(**config.codecs.opus.model_dump()),
             protection=_protection(config),
+            jitter=Jitter(**config.codecs.jitter.model_dump()),
+            converts=True,
         )
         self.facilities.session = SessionSettings(
             reliable=Reliability.WHEN_SUPPORTED if config.sip.reliable_provisional else Reliability.WHEN_REQUIRED,

@@ -5,6 +5,8 @@ All methods belong to one thread, the event loop's. wire.h is the same list with
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from ipaddress import IPv6Network, ip_network
@@ -82,13 +84,17 @@ class LatenessBucket:
 
 @dataclass(frozen=True, slots=True)
 class HearingStatistics:
-    """How a leg in a room is heard: packets that came too late, too early, twice or out of order, samples that were
-    made up, added or left out to keep pace, and the delay of its jitter buffer. `level` is in samples' units."""
+    """How a leg in a room is heard, as of a moment ago. `late`, `early`, `duplicate`, `reordered`, `malformed` and
+    `strange` (of another source) count packets; `concealed`, `stretched` and `compressed` samples that were made up for
+    what was lost, or put in and left out to keep pace; `resets` how often the stream began anew. The delay is that of
+    the jitter buffer: now, at its least, at its most, and where it is headed; `level` is in dB below full scale."""
 
     late: int
     early: int
     duplicate: int
     reordered: int
+    malformed: int
+    strange: int
     resets: int
     concealed: int
     stretched: int
@@ -96,6 +102,7 @@ class HearingStatistics:
     delay_ms: int
     delay_min_ms: int
     delay_max_ms: int
+    target_ms: int
     level: int
 
 
@@ -168,6 +175,8 @@ def _plan_record(plan: MediaPlan) -> Any:
     record.ptime_ms = plan.ptime_ms
     record.silence_ms = round(plan.silence_s * 1000)
     record.dtmf_clock = plan.dtmf_clock
+    record.jitter_min_ms, record.jitter_max_ms = plan.jitter.min_ms, plan.jitter.max_ms
+    record.jitter_start_ms = plan.jitter.start_ms
     settings = plan.codec_settings
     record.bitrate, record.complexity = settings.bitrate, settings.complexity
     record.fec, record.dtx, record.expected_loss = settings.fec, settings.dtx, settings.expected_loss
@@ -207,6 +216,7 @@ class Wire:
         check(lib.wire_new(holder, path, legs, sip_ring), "cannot set up the packet mover")
         self._wire = ffi.gc(holder[0], lib.wire_free)  # a house that is never started leaves nothing open
         self.rooms = WireRooms(self._wire)
+        self._holding = False
         self._sip_addresses: dict[int, tuple[str, int]] = {}
         self._datagram = ffi.new("struct wire_datagram *")
         self._event = ffi.new("struct wire_event *")
@@ -233,11 +243,24 @@ class Wire:
 
     def hold(self) -> None:
         """From here on commands gather; they are carried out with the next packet, or at `release`."""
+        self._holding = True
         lib.wire_hold(self._wire)
 
     def release(self) -> None:
         """Has everything carried out that was ordered since `hold`: the thread is woken once, not for each command."""
+        self._holding = False
         lib.wire_release(self._wire)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """What is ordered within is carried out together, and together with what an outer `hold` gathers."""
+        outer = self._holding
+        self.hold()
+        try:
+            yield
+        finally:
+            if not outer:
+                self.release()
 
     @staticmethod
     def now() -> float:

@@ -11,18 +11,23 @@
 
 enum { DETECTOR_TONES = 8 };
 
+typedef float detector_tones __attribute__((vector_size(DETECTOR_TONES * sizeof(float)), aligned(4)));
+
 struct goertzel {
-    float last[DETECTOR_TONES], before[DETECTOR_TONES], energy;
+    detector_tones last, before;
+    float energy;
     uint32_t count;
-    bool concealed; /* some of it was never heard */
+    bool unsure; /* some of it was never heard */
 };
 
 struct detector {
-    float coefficients[DETECTOR_TONES];
+    detector_tones coefficients;
     struct goertzel blocks[2]; /* half a block apart */
     uint32_t rate, block;
     uint32_t hits, misses, unknown; /* half blocks in a row */
+    float energy;                   /* of the newest block that showed a pair */
     uint32_t samples;               /* since the digit began, at `rate` */
+    bool concealed;                 /* part of the sound before was */
     int8_t candidate, digit;        /* codes; -1: none */
 };
 
@@ -37,8 +42,11 @@ void detector_init(struct detector *d, uint32_t rate);
 /* `concealed`: part of it stands for what was lost. At most one digit ends within 20 ms. */
 struct detected detector_hear(struct detector *d, const int16_t *pcm, size_t samples, bool concealed);
 
-static inline bool detector_on(const struct detector *d) { /* a digit is being heard */
-    return d->digit >= 0;
+enum { HITS_TO_SUSPECT = 2 };
+
+/* A digit is being heard, or what may become one: by the time it is certain too much of it would have gone on. */
+static inline bool detector_on(const struct detector *d) {
+    return d->digit >= 0 || (d->candidate >= 0 && d->hits >= HITS_TO_SUSPECT);
 }
 
 /* Whether a silent leg needs to be listened to at all. */

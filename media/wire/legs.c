@@ -90,6 +90,9 @@ static bool plan_from(struct plan *to, const struct wire_plan *from) {
     }
     to->silence_ms = from->silence_ms;
     to->ptime_ms = from->ptime_ms;
+    to->jitter_min_ms = from->jitter_min_ms;
+    to->jitter_max_ms = from->jitter_max_ms;
+    to->jitter_start_ms = from->jitter_start_ms;
     to->codec = from->codec;
     to->payload_type = from->payload_type;
     to->receive_payload_type = from->receive_payload_type;
@@ -183,7 +186,7 @@ static void fill_hearing(const struct wire *wire, uint32_t index, struct wire_st
     const struct voice *voice = __atomic_load_n(&wire->core.voices[index], __ATOMIC_ACQUIRE);
     if (!voice)
         return;
-    shell_copy_words((uint64_t *)&heard, (const uint64_t *)&voice->hearing->statistics,
+    shell_copy_words((uint64_t *)&heard, (const uint64_t *)&voice->statistics,
                      sizeof heard / sizeof(uint64_t));
     out->in_room = 1;
     out->late = heard.late;
@@ -195,6 +198,9 @@ static void fill_hearing(const struct wire *wire, uint32_t index, struct wire_st
     out->compressed = heard.compressed;
     out->resets = heard.resets;
     out->delay_ms = heard.delay_ms;
+    out->malformed = heard.malformed;
+    out->strange = heard.strange;
+    out->target_ms = heard.target_ms;
     out->delay_min_ms = heard.delay_min_ms;
     out->delay_max_ms = heard.delay_max_ms;
     out->level = heard.level;

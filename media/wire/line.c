@@ -2,7 +2,14 @@
 
 #include <string.h>
 
-enum { PTIME_DEFAULT = 20, PTIME_MAX = 60, EVENT_VOLUME = 10 /* -10 dBm0 */, EVENT_END = 0x80, MS_PER_SECOND = 1000 };
+enum {
+    PTIME_DEFAULT = 20,
+    PTIME_MAX = 60,
+    PTIME_MAX_WIDE = 40,
+    EVENT_VOLUME = 10, /* -10 dBm0 */
+    EVENT_END = 0x80,
+    MS_PER_SECOND = 1000,
+};
 static const uint64_t NS_PER_MS = 1000000;
 static const uint64_t EARLY = 1000000;    /* a packet so near its time goes with what goes now */
 static const uint64_t ON_TIME = 20000000; /* one this late keeps its grid; later ones set a new one */
@@ -14,6 +21,8 @@ static uint32_t packet_ms(const struct leg *leg) {
     uint32_t ms = leg->plan.ptime_ms / 10 * 10u;
     if (leg->plan.codec == CODEC_OPUS && (ms == 30 || ms == 50))
         ms -= 10; /* RFC 6716 §2.1.4 knows none of these */
+    if (leg->plan.codec == CODEC_L16_WIDE && ms > PTIME_MAX_WIDE)
+        ms = PTIME_MAX_WIDE; /* what fits into a datagram */
     return !ms ? (leg->plan.ptime_ms ? 10 : PTIME_DEFAULT) : ms < PTIME_MAX ? ms : PTIME_MAX;
 }
 

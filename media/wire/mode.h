@@ -4,8 +4,6 @@
 
 #include "core.h"
 
-enum packet_kind { PACKET_AUDIO, PACKET_EVENT, PACKET_COMFORT_NOISE };
-
 struct mode_operations {
     const char *name;
     void (*hear)(struct core *core, struct leg *leg, enum packet_kind kind, struct rtp *rtp, uint64_t now);

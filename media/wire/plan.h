@@ -14,6 +14,7 @@ struct plan {
     struct codec_settings settings;               /* of our encoder */
     uint32_t dtmf_clock;                          /* of the durations of RFC 4733; 0: that of the codec */
     uint32_t silence_ms;                          /* report when nothing came for so long; 0: never */
+    uint16_t jitter_min_ms, jitter_max_ms, jitter_start_ms; /* see struct hearing_settings */
     uint16_t ptime_ms;                            /* packet time we send; 0: as the packets come */
     uint8_t latch_count;
     uint8_t codec;                                /* enum codec, both ways */

@@ -23,74 +23,74 @@ void clip_release(struct clip *clip) {
         free(clip);
 }
 
-struct stream *stream_new(uint32_t rate, uint32_t capacity_ms, uint32_t low_ms) {
+struct supply *supply_new(uint32_t rate, uint32_t capacity_ms, uint32_t low_ms) {
     uint32_t capacity = 1, wanted = rate / MS_PER_SECOND * capacity_ms;
     while (capacity < wanted)
         capacity *= 2;
-    struct stream *stream = calloc(1, sizeof *stream + capacity * sizeof stream->samples[0]);
-    if (!stream)
+    struct supply *supply = calloc(1, sizeof *supply + capacity * sizeof supply->samples[0]);
+    if (!supply)
         return NULL;
-    atomic_init(&stream->references, 1);
-    stream->rate = rate;
-    stream->capacity = capacity;
-    stream->low = rate / MS_PER_SECOND * low_ms;
-    return stream;
+    atomic_init(&supply->references, 1);
+    supply->rate = rate;
+    supply->capacity = capacity;
+    supply->low = rate / MS_PER_SECOND * low_ms;
+    return supply;
 }
 
-void stream_release(struct stream *stream) {
-    if (atomic_fetch_sub(&stream->references, 1) == 1)
-        free(stream);
+void supply_release(struct supply *supply) {
+    if (atomic_fetch_sub(&supply->references, 1) == 1)
+        free(supply);
 }
 
-uint32_t stream_fill(const struct stream *stream) {
-    return atomic_load_explicit(&stream->head, memory_order_acquire) -
-           atomic_load_explicit(&stream->tail, memory_order_acquire);
+uint32_t supply_fill(const struct supply *supply) {
+    return atomic_load_explicit(&supply->head, memory_order_acquire) -
+           atomic_load_explicit(&supply->tail, memory_order_acquire);
 }
 
-uint32_t stream_write(struct stream *stream, const int16_t *samples, uint32_t count) {
-    uint32_t head = atomic_load_explicit(&stream->head, memory_order_relaxed);
-    uint32_t room = stream->capacity - (head - atomic_load_explicit(&stream->tail, memory_order_acquire));
+uint32_t supply_write(struct supply *supply, const int16_t *samples, uint32_t count) {
+    uint32_t head = atomic_load_explicit(&supply->head, memory_order_relaxed);
+    uint32_t room = supply->capacity - (head - atomic_load_explicit(&supply->tail, memory_order_acquire));
     if (count > room)
         count = room;
-    uint32_t at = head & (stream->capacity - 1), first = stream->capacity - at;
+    uint32_t at = head & (supply->capacity - 1), first = supply->capacity - at;
     if (first > count)
         first = count;
-    memcpy(stream->samples + at, samples, first * sizeof *samples);
-    memcpy(stream->samples, samples + first, (count - first) * sizeof *samples);
-    atomic_store_explicit(&stream->head, head + count, memory_order_release);
+    memcpy(supply->samples + at, samples, first * sizeof *samples);
+    memcpy(supply->samples, samples + first, (count - first) * sizeof *samples);
+    atomic_store_explicit(&supply->head, head + count, memory_order_release);
     return count;
 }
 
-static uint32_t stream_read(struct stream *stream, int16_t *to, uint32_t count) {
-    uint32_t tail = atomic_load_explicit(&stream->tail, memory_order_relaxed);
-    uint32_t there = atomic_load_explicit(&stream->head, memory_order_acquire) - tail;
+static uint32_t supply_read(struct supply *supply, int16_t *to, uint32_t count) {
+    uint32_t tail = atomic_load_explicit(&supply->tail, memory_order_relaxed);
+    uint32_t there = atomic_load_explicit(&supply->head, memory_order_acquire) - tail;
     if (count > there)
         count = there;
-    uint32_t at = tail & (stream->capacity - 1), first = stream->capacity - at;
+    uint32_t at = tail & (supply->capacity - 1), first = supply->capacity - at;
     if (first > count)
         first = count;
-    memcpy(to, stream->samples + at, first * sizeof *to);
-    memcpy(to + first, stream->samples, (count - first) * sizeof *to);
-    atomic_store_explicit(&stream->tail, tail + count, memory_order_release);
+    memcpy(to, supply->samples + at, first * sizeof *to);
+    memcpy(to + first, supply->samples, (count - first) * sizeof *to);
+    atomic_store_explicit(&supply->tail, tail + count, memory_order_release);
     return count;
 }
 
 /* ---- who plays it */
 
-struct player *player_new(struct clip *const *clips, uint32_t count, struct stream *stream) {
+struct player *player_new(struct clip *const *clips, uint32_t count, struct supply *supply) {
     struct player *player = calloc(1, sizeof *player + count * sizeof *clips);
     if (!player)
         return NULL;
     player->retired.kind = RETIRED_PLAYER;
-    player->stream = stream;
+    player->supply = supply;
     player->count = count;
-    player->rate = stream ? stream->rate : clips[0]->rate;
+    player->rate = supply ? supply->rate : clips[0]->rate;
     player->gain = player->target = FULL_GAIN;
     player->fade = FULL_GAIN;
     player->low_told = true; /* until it was full once */
     resample_init(&player->resampler);
-    if (stream)
-        atomic_fetch_add(&stream->references, 1);
+    if (supply)
+        atomic_fetch_add(&supply->references, 1);
     for (uint32_t i = 0; i < count; i++) {
         player->clips[i] = clips[i];
         atomic_fetch_add(&clips[i]->references, 1);
@@ -101,8 +101,8 @@ struct player *player_new(struct clip *const *clips, uint32_t count, struct stre
 void player_free(struct player *player) {
     for (uint32_t i = 0; i < player->count; i++)
         clip_release(player->clips[i]);
-    if (player->stream)
-        stream_release(player->stream);
+    if (player->supply)
+        supply_release(player->supply);
     free(player);
 }
 
@@ -156,17 +156,18 @@ static void apply_gain(struct player *p, int16_t *pcm, uint32_t count) {
 static enum player_tick outcome(struct player *p, uint32_t got, uint32_t count) {
     if (p->stopping && p->gain == 0)
         return PLAYER_ENDED;
-    if (!p->stream)
+    if (!p->supply)
         return got == count && advance(p) ? PLAYER_GOES_ON : PLAYER_ENDED;
-    bool finished = atomic_load_explicit(&p->stream->finished, memory_order_acquire);
-    uint32_t left = stream_fill(p->stream);
+    bool finished = atomic_load_explicit(&p->supply->finished, memory_order_acquire) ||
+                    atomic_load_explicit(&p->supply->references, memory_order_acquire) == 1; /* nobody can add any more */
+    uint32_t left = supply_fill(p->supply);
     if (finished && !left)
         return PLAYER_ENDED;
     if (got < count)
-        atomic_fetch_add_explicit(&p->stream->underruns, 1, memory_order_relaxed);
-    if (left >= p->stream->low)
+        atomic_fetch_add_explicit(&p->supply->underruns, 1, memory_order_relaxed);
+    if (left >= p->supply->low)
         p->low_told = false;
-    if (finished || p->low_told || left >= p->stream->low)
+    if (finished || p->low_told || left >= p->supply->low)
         return PLAYER_GOES_ON;
     p->low_told = true;
     return PLAYER_LOW;
@@ -174,7 +175,7 @@ static enum player_tick outcome(struct player *p, uint32_t got, uint32_t count) 
 
 enum player_tick player_step(struct player *p, bool narrow, bool wide) {
     uint32_t count = p->rate / MS_PER_SECOND * TICK_MS;
-    uint32_t got = p->stream ? stream_read(p->stream, p->pcm, count) : read_clips(p, p->pcm, count);
+    uint32_t got = p->supply ? supply_read(p->supply, p->pcm, count) : read_clips(p, p->pcm, count);
     memset(p->pcm + got, 0, (count - got) * sizeof *p->pcm);
     apply_gain(p, p->pcm, count);
     p->played += got;

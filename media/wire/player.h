@@ -1,4 +1,4 @@
-/* Sound that Python prepared, played into a room or to one of its members: clips, which are there whole, or a stream,
+/* Sound that Python prepared, played into a room or to one of its members: clips, which are there whole, or a supply,
  * which Python keeps filling ahead. */
 #ifndef PBXD_WIRE_PLAYER_H
 #define PBXD_WIRE_PLAYER_H
@@ -19,7 +19,7 @@ struct clip {
 };
 
 /* One writer, Python; one reader, the wire thread. */
-struct stream {
+struct supply {
     _Atomic uint32_t references;
     uint32_t rate, capacity, low; /* samples; the capacity is a power of two */
     _Atomic uint32_t head, tail;
@@ -41,7 +41,7 @@ struct player {
     bool stopping, ended;
     bool low_told;
     uint64_t played;        /* samples at `rate` */
-    struct stream *stream;  /* NULL: clips */
+    struct supply *supply;  /* NULL: clips */
     uint32_t repeats;       /* how often the row is played again; UINT32_MAX: for ever */
     uint32_t clip, position;
     struct resampler resampler;
@@ -53,13 +53,13 @@ struct player {
 struct clip *clip_new(const int16_t *samples, uint32_t count, uint32_t rate); /* NULL: no memory */
 void clip_release(struct clip *clip);
 
-struct stream *stream_new(uint32_t rate, uint32_t capacity_ms, uint32_t low_ms);
-void stream_release(struct stream *stream);
-uint32_t stream_write(struct stream *stream, const int16_t *samples, uint32_t count); /* how many found room */
-uint32_t stream_fill(const struct stream *stream);
+struct supply *supply_new(uint32_t rate, uint32_t capacity_ms, uint32_t low_ms);
+void supply_release(struct supply *supply);
+uint32_t supply_write(struct supply *supply, const int16_t *samples, uint32_t count); /* how many found room */
+uint32_t supply_fill(const struct supply *supply);
 
 /* Takes a reference to each clip, or to the stream. NULL: no memory. */
-struct player *player_new(struct clip *const *clips, uint32_t count, struct stream *stream);
+struct player *player_new(struct clip *const *clips, uint32_t count, struct supply *supply);
 void player_free(struct player *player);
 
 enum player_tick { PLAYER_GOES_ON, PLAYER_LOW, PLAYER_ENDED };

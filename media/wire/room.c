@@ -86,6 +86,11 @@ static void end_taps_of(struct core *core, struct room *room, const struct voice
             at = &(*at)->next;
 }
 
+/* Python looks at it, too, for statistics. */
+static void set_voice(struct core *core, uint32_t leg, struct voice *voice) {
+    __atomic_store_n(&core->voices[leg], voice, __ATOMIC_RELEASE);
+}
+
 static void take_out(struct core *core, struct voice *voice) {
     struct room *room = voice->room;
     uint32_t place = 0;
@@ -112,7 +117,7 @@ void room_join(struct core *core, struct room *room, uint32_t index, struct voic
         relay_release(core, &core->legs[index], now); /* whoever fed it does no more */
         core_mode(core, index, MODE_MIX, 0, 0, now);
         voice->leg = index;
-        core->voices[index] = voice;
+        set_voice(core, index, voice);
         voice_settle(core, voice, true, now);
     }
     voice->room = room;
@@ -124,7 +129,7 @@ void room_join(struct core *core, struct room *room, uint32_t index, struct voic
 void room_leave(struct core *core, uint32_t index, uint64_t now) {
     struct voice *voice = core->voices[index];
     struct room *room = voice->room;
-    core->voices[index] = NULL;
+    set_voice(core, index, NULL);
     end_players(core, room, &voice->players, PLAYED_LEG_GONE, now);
     take_out(core, voice);
     sender_release(&core->legs[index].sender);
@@ -193,6 +198,14 @@ void room_tap(struct core *core, struct room *room, struct voice *of, struct tap
     tap->next = room->taps;
     room->taps = tap;
     wake(core, room, now);
+}
+
+void room_end_lost_taps(struct core *core, struct room *room) {
+    for (struct tap **at = &room->taps; *at;)
+        if (atomic_load_explicit(&(*at)->references, memory_order_acquire) == 1)
+            end_tap(core, at);
+        else
+            at = &(*at)->next;
 }
 
 void room_untap(struct core *core, struct room *room, uint32_t id) {

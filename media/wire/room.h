@@ -56,6 +56,7 @@ void room_step(struct core *core, struct room *room, uint64_t now); /* when its 
 
 /* For the tick. */
 void room_schedule(struct core *core, struct room *room, uint64_t due); /* 0: there is nothing to do */
+void room_end_lost_taps(struct core *core, struct room *room); /* those that nobody can read any more */
 void room_rest_if_empty(struct core *core, struct room *room);
 void room_report(struct core *core, const struct room *room, enum event_kind kind, uint32_t a, uint32_t b, uint32_t c,
                  uint64_t now);

@@ -266,42 +266,42 @@ void wire_clip_release(struct clip *clip) {
     clip_release(clip);
 }
 
-struct stream *wire_stream_new(uint32_t rate, uint32_t capacity_ms, uint32_t low_ms) {
+struct supply *wire_stream_new(uint32_t rate, uint32_t capacity_ms, uint32_t low_ms) {
     enum { LONGEST_MS = 600000 };
     bool valid = rate_valid(rate) && capacity_ms && capacity_ms <= LONGEST_MS && low_ms <= capacity_ms;
-    return valid ? stream_new(rate, capacity_ms, low_ms) : NULL;
+    return valid ? supply_new(rate, capacity_ms, low_ms) : NULL;
 }
 
-uint32_t wire_stream_write(struct stream *stream, const int16_t *samples, uint32_t count) {
-    return stream_write(stream, samples, count);
+uint32_t wire_stream_write(struct supply *supply, const int16_t *samples, uint32_t count) {
+    return supply_write(supply, samples, count);
 }
 
-void wire_stream_finish(struct stream *stream) {
-    atomic_store(&stream->finished, true);
+void wire_stream_finish(struct supply *supply) {
+    atomic_store(&supply->finished, true);
 }
 
-uint32_t wire_stream_fill(const struct stream *stream) {
-    return stream_fill(stream);
+uint32_t wire_stream_fill(const struct supply *supply) {
+    return supply_fill(supply);
 }
 
-uint32_t wire_stream_underruns(const struct stream *stream) {
-    return atomic_load(&stream->underruns);
+uint32_t wire_stream_underruns(const struct supply *supply) {
+    return atomic_load(&supply->underruns);
 }
 
-void wire_stream_release(struct stream *stream) {
-    stream_release(stream);
+void wire_stream_release(struct supply *supply) {
+    supply_release(supply);
 }
 
-static bool playable(struct clip *const *clips, uint32_t count, const struct stream *stream) {
+static bool playable(struct clip *const *clips, uint32_t count, const struct supply *supply) {
     for (uint32_t i = 1; i < count; i++)
         if (clips[i]->rate != clips[0]->rate)
             return false;
-    return (count > 0) != (stream != NULL);
+    return (count > 0) != (supply != NULL);
 }
 
-static struct player *player_for(struct clip *const *clips, uint32_t count, struct stream *stream,
+static struct player *player_for(struct clip *const *clips, uint32_t count, struct supply *supply,
                                  const struct wire_play *how) {
-    struct player *player = player_new(clips, count, stream);
+    struct player *player = player_new(clips, count, supply);
     if (!player)
         return NULL;
     player->speaks = how->speaks;
@@ -316,11 +316,11 @@ static struct player *player_for(struct clip *const *clips, uint32_t count, stru
 }
 
 int wire_play(struct wire *wire, const struct wire_room *room, const struct wire_leg *leg, struct clip *const *clips,
-              uint32_t count, struct stream *stream, const struct wire_play *how, uint32_t *id) {
+              uint32_t count, struct supply *supply, const struct wire_play *how, uint32_t *id) {
     struct command command = command_for(COMMAND_ROOM_PLAY, room, leg);
-    if (!within(wire, room, leg) || !playable(clips, count, stream) || !gain_valid(how->gain))
+    if (!within(wire, room, leg) || !playable(clips, count, supply) || !gain_valid(how->gain))
         return EINVAL;
-    struct player *player = player_for(clips, count, stream, how);
+    struct player *player = player_for(clips, count, supply, how);
     if (!player)
         return ENOMEM;
     player->id = *id = next_id(wire);

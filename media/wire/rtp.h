@@ -13,6 +13,8 @@ enum {
     PT_NONE = 255,
 };
 
+enum packet_kind { PACKET_AUDIO, PACKET_EVENT, PACKET_COMFORT_NOISE };
+
 enum protocol { PROTOCOL_RTP, PROTOCOL_RTCP, PROTOCOL_STUN, PROTOCOL_DTLS, PROTOCOL_UNKNOWN };
 
 struct rtp {

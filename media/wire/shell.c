@@ -24,7 +24,9 @@ enum {
 static const uint64_t NS_PER_SECOND = 1000000000u;
 static const uint64_t WINDOW = 10000000;  /* over which the rate is looked at */
 static const uint32_t BUSY_PACKETS = 60;  /* in a window: from 6,000 a second on, gathering saves more than it costs */
+static const uint32_t PATIENT_PACKETS = 10; /* when they are for rooms, from 1,000 on */
 static const uint64_t GATHER = 1000000;    /* how long packets gather then: far below what an ear or a phone notices */
+static const uint64_t PATIENT_GATHER = 2000000;
 static const uint64_t PRESSED_GATHER = 100000; /* under a flood: what a turn takes must keep up with it */
 
 uint64_t shell_clock(void) {
@@ -266,6 +268,7 @@ static void handle(struct wire *wire, uint64_t watched) {
         sip_read(wire, index, now);
         break;
     default:
+        wire->window_urgent += wire->core.legs[index].mode != MODE_MIX;
         read_leg(wire, index, kind, now);
     }
 }
@@ -300,18 +303,21 @@ static void measure_rate(struct wire *wire, uint32_t packets, uint64_t now) {
     wire->window_packets += packets;
     if (now - wire->window_start < WINDOW)
         return;
-    wire->busy = wire->window_packets >= BUSY_PACKETS && now - wire->window_start < 2 * WINDOW;
+    bool timely = now - wire->window_start < 2 * WINDOW;
+    wire->busy = wire->window_packets >= BUSY_PACKETS && timely;
+    wire->patient = wire->window_packets >= PATIENT_PACKETS && !wire->window_urgent && timely;
     wire->window_start = now;
-    wire->window_packets = 0;
+    wire->window_packets = wire->window_urgent = 0;
 }
 
 static struct timespec to_timespec(uint64_t ns) {
     return (struct timespec){.tv_sec = (time_t)(ns / NS_PER_SECOND), .tv_nsec = (long)(ns % NS_PER_SECOND)};
 }
 
+/* Until a moment of the grid that rooms tick on, so that packets and ticks share a waking. */
 static void gather(struct wire *wire, uint64_t now) {
-    uint64_t pause = wire->pressed ? PRESSED_GATHER : GATHER;
-    uint64_t due = core_due(&wire->core), until = now + pause < due ? now + pause : due;
+    uint64_t pause = wire->pressed ? PRESSED_GATHER : wire->patient ? PATIENT_GATHER : GATHER;
+    uint64_t due = core_due(&wire->core), next = (now / pause + 1) * pause, until = next < due ? next : due;
     if (until <= now)
         return;
     struct timespec at = to_timespec(until);
@@ -380,7 +386,7 @@ void *shell_run(void *argument) {
         }
         tell_python(wire);
         measure_rate(wire, (uint32_t)count, now);
-        if (wire->busy || wire->pressed)
+        if (wire->busy || wire->patient || wire->pressed)
             gather(wire, shell_clock());
     }
     shell_finish(wire);

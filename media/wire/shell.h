@@ -111,7 +111,9 @@ struct wire {
     int epoll;
     uint64_t window_start;
     uint32_t window_packets;
+    uint32_t window_urgent;   /* of these, those that are passed on at once */
     bool busy;                /* so many packets that it pays to let them gather */
+    bool patient;             /* and nobody waits for them but rooms, at their ticks */
     bool pressed;             /* a socket held more than one turn takes from it: somebody floods us */
     uint32_t patience;        /* how many useless packets this turn still takes off the sockets of legs */
     bool woke_sip, woke_media; /* Python is to be told at the end of this turn */

@@ -76,7 +76,7 @@ static void step_player(struct core *core, const struct room *room, struct playe
     enum player_tick tick = player_step(player, wanted->rate[0], wanted->rate[1]);
     player->ended = tick == PLAYER_ENDED;
     if (tick == PLAYER_LOW)
-        room_report(core, room, EVENT_STREAM_LOW, player->id, stream_fill(player->stream), 0, now);
+        room_report(core, room, EVENT_STREAM_LOW, player->id, supply_fill(player->supply), 0, now);
 }
 
 /* Not before their last sound has been used. */
@@ -185,6 +185,7 @@ static void tick(struct core *core, struct room *room, uint64_t now) {
     mixer_begin(core->mixer);
     add_members(core, room, &wanted);
     add_players(core, room, &wanted, now);
+    room_end_lost_taps(core, room);
     if (room->taps)
         tap_room(core, room, &wanted);
     for (uint32_t i = 0; i < room->count; i++)

@@ -1,16 +1,22 @@
+#define _GNU_SOURCE
 #include "voice.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
 enum {
     ALIGNMENT = 64,
+    HUGE_PAGE = 1 << 21,
     HANG_TICKS = 20,  /* 400 ms: the end of a word and the breath before the next */
     FADE_IN_MS = 5,
     TALK_AFTER = 5,   /* 100 ms of voice are no cough, */
     PAUSE_AFTER = 40, /* and 800 ms without no pause within a sentence */
+    STATISTICS_TICKS = 8,
 };
+
+_Static_assert(sizeof(struct hearing_statistics) % sizeof(uint64_t) == 0, "copied word by word");
 
 /* ---- memory */
 
@@ -40,19 +46,72 @@ static size_t voice_size(void) {
     return aligned(sizeof(struct voice)) + hearing_room() + encoder_room();
 }
 
-struct voice *voice_new(void) { /* pages of its own: of what its codec does not need nothing is ever used */
-    void *map = mmap(NULL, voice_size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+/* Where a sanitizer watches, it is told of places that are nobody's. */
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#define CLOSE_PLACE(place) ASAN_POISON_MEMORY_REGION((place) + 1, voice_size() - sizeof *(place))
+#define OPEN_PLACE(place) ASAN_UNPOISON_MEMORY_REGION((place), voice_size())
+#else
+#define CLOSE_PLACE(place) (void)(place)
+#define OPEN_PLACE(place) (void)(place)
+#endif
+
+/* Voices lie in pages of two megabytes: a room of hundreds touches all of its voices every 20 ms, and to find them in
+ * small pages would cost more than to mix them. A page stays; its places are used again. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct retired *places; /* that are free */
+
+static void *new_page(void) { /* aligned to its size, as huge pages are */
+    char *map = mmap(NULL, 2 * (size_t)HUGE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (map == MAP_FAILED)
         return NULL;
-    struct voice *voice = map;
+    char *page = (char *)(((uintptr_t)map + HUGE_PAGE - 1) & ~(uintptr_t)(HUGE_PAGE - 1));
+    if (page > map)
+        munmap(map, (size_t)(page - map));
+    munmap(page + HUGE_PAGE, (size_t)(map + HUGE_PAGE - page));
+    madvise(page, HUGE_PAGE, MADV_HUGEPAGE);
+    return page;
+}
+
+static void cut_page(char *page) {
+    for (size_t at = 0; at + voice_size() <= HUGE_PAGE; at += voice_size()) {
+        struct retired *place = (struct retired *)(page + at);
+        place->next = places;
+        places = place;
+    }
+}
+
+static void *take_place(void) {
+    pthread_mutex_lock(&lock);
+    char *page = places ? NULL : new_page();
+    if (page)
+        cut_page(page);
+    struct retired *place = places;
+    if (place)
+        places = place->next;
+    if (place)
+        OPEN_PLACE(place);
+    pthread_mutex_unlock(&lock);
+    return place;
+}
+
+struct voice *voice_new(void) {
+    struct voice *voice = take_place();
+    if (!voice)
+        return NULL;
+    memset(voice, 0, sizeof *voice); /* what lies behind is for the codec to begin with */
     voice->retired.kind = RETIRED_VOICE;
-    voice->hearing = (void *)((char *)map + aligned(sizeof *voice));
+    voice->hearing = (void *)((char *)voice + aligned(sizeof *voice));
     voice->encoder = (char *)voice->hearing + hearing_room();
     return voice;
 }
 
 void voice_free(struct voice *voice) {
-    munmap(voice, voice_size());
+    pthread_mutex_lock(&lock);
+    voice->retired.next = places;
+    places = &voice->retired;
+    CLOSE_PLACE(places);
+    pthread_mutex_unlock(&lock);
 }
 
 /* ---- plans */
@@ -65,11 +124,13 @@ void voice_settle(struct core *core, struct voice *voice, bool anew, uint64_t no
     voice->codec = plan->codec;
     voice->operations = codec_operations(voice->codec);
     voice->settings = plan->settings;
+    voice->expected_loss = plan->settings.expected_loss;
     if (voice->operations->encoder_init)
         voice->operations->encoder_init(voice->encoder, &voice->settings);
     if (same)
         return;
-    hearing_init(voice->hearing, voice->codec, NULL, now);
+    struct hearing_settings settings = {plan->jitter_min_ms, plan->jitter_max_ms, plan->jitter_start_ms, false};
+    hearing_init(voice->hearing, voice->codec, &settings, now);
     detector_init(&voice->detector, voice->operations->rate);
     voice->line.fill = 0;
     voice->line.due = 0;
@@ -126,10 +187,22 @@ static void watch_talk(struct core *core, struct voice *voice, bool voiced, uint
     core_report(core, voice_leg(core, voice), EVENT_TALKING, talking, 0, now);
 }
 
+/* What changes slowly. */
+static void look_around(struct core *core, struct voice *voice) {
+    uint8_t loss = voice_leg(core, voice)->rtcp.expected_loss;
+    hearing_statistics(voice->hearing, &voice->statistics);
+    if (!voice->operations->encoder_adapt || loss == voice->expected_loss)
+        return;
+    voice->operations->encoder_adapt(voice->encoder, loss);
+    voice->expected_loss = loss;
+}
+
 struct detected voice_hear(struct core *core, struct voice *voice, bool gags, uint64_t now) {
     size_t samples = voice_samples(voice);
     const struct membership *membership = &voice->membership;
     int flags = hearing_pull(voice->hearing, voice->pcm, samples, now);
+    if (voice->ticks++ % STATISTICS_TICKS == 0)
+        look_around(core, voice);
     voice->sounds = !(flags & HEARD_NOTHING);
     if (voice->sounds && membership->gain != FULL_GAIN)
         scale(voice->pcm, samples, 0, membership->gain, 0);

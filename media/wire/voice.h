@@ -47,6 +47,9 @@ struct voice {
     struct digits digits;
     struct resampler resampler;
     struct line line;
+    struct hearing_statistics statistics; /* as they were a moment ago, for Python to copy */
+    uint32_t ticks;                       /* heard */
+    uint8_t expected_loss;                /* as the encoder was told */
 
     /* this tick */
     bool sounds;     /* there is something to hear of it */

@@ -55,6 +55,7 @@ struct wire_plan {
     char remote_ip[64], rtcp_ip[64]; /* empty: none */
     char latch_from[4][64];
     uint16_t remote_port, rtcp_port, ptime_ms;
+    uint16_t jitter_min_ms, jitter_max_ms, jitter_start_ms; /* of the delay of what is heard in a room */
     uint32_t silence_ms, dtmf_clock, bitrate;
     uint8_t complexity, fec, dtx, expected_loss;
     uint8_t codec, payload_type, receive_payload_type, other_payload_type;
@@ -84,9 +85,11 @@ struct wire_statistics {
     uint16_t source_port;
     char source_ip[64];
     uint32_t in_room;                         /* the rest is of a leg that is in one */
-    uint64_t late, early, duplicate, reordered, resets;  /* packets; times it began anew */
-    uint64_t concealed, stretched, compressed; /* samples of its sound */
-    uint32_t delay_ms, delay_min_ms, delay_max_ms, level;
+    uint64_t late, early, duplicate, reordered, malformed, strange; /* packets */
+    uint64_t concealed, stretched, compressed; /* samples of its sound: made up, put in, left out */
+    uint32_t resets;                           /* how often the stream began anew */
+    uint32_t delay_ms, delay_min_ms, delay_max_ms, target_ms;
+    uint32_t level;                            /* -dBov */
 };
 
 int wire_leg_open(struct wire *wire, const char *ip, uint16_t rtp_port, uint16_t rtcp_port, struct wire_leg *leg);
@@ -103,7 +106,7 @@ const char *wire_mode_name(uint32_t mode); /* NULL: this build cannot set it */
 /* ---- rooms */
 
 struct clip;
-struct stream;
+struct supply;
 struct tap;
 
 struct wire_room {
@@ -134,16 +137,16 @@ uint32_t wire_rooms_open(const struct wire *wire);
 
 struct clip *wire_clip_new(const int16_t *samples, uint32_t count, uint32_t rate);
 void wire_clip_release(struct clip *clip);
-struct stream *wire_stream_new(uint32_t rate, uint32_t capacity_ms, uint32_t low_ms);
-uint32_t wire_stream_write(struct stream *stream, const int16_t *samples, uint32_t count); /* how many found room */
-void wire_stream_finish(struct stream *stream); /* what is in it is played, then the player ends */
-uint32_t wire_stream_fill(const struct stream *stream);
-uint32_t wire_stream_underruns(const struct stream *stream);
-void wire_stream_release(struct stream *stream);
+struct supply *wire_stream_new(uint32_t rate, uint32_t capacity_ms, uint32_t low_ms);
+uint32_t wire_stream_write(struct supply *supply, const int16_t *samples, uint32_t count); /* how many found room */
+void wire_stream_finish(struct supply *supply); /* what is in it is played, then the player ends */
+uint32_t wire_stream_fill(const struct supply *supply);
+uint32_t wire_stream_underruns(const struct supply *supply);
+void wire_stream_release(struct supply *supply);
 
-/* Clips in a row, all of one rate, or a stream; to `leg`, or to all when it is NULL. EVENT_PLAYED names `id`. */
+/* Clips in a row, all of one rate, or a supply; to `leg`, or to all when it is NULL. EVENT_PLAYED names `id`. */
 int wire_play(struct wire *wire, const struct wire_room *room, const struct wire_leg *leg, struct clip *const *clips,
-              uint32_t count, struct stream *stream, const struct wire_play *how, uint32_t *id);
+              uint32_t count, struct supply *supply, const struct wire_play *how, uint32_t *id);
 int wire_play_stop(struct wire *wire, const struct wire_room *room, uint32_t id, uint32_t fade_ms);
 int wire_play_gain(struct wire *wire, const struct wire_room *room, uint32_t id, double gain, uint32_t fade_ms);
 

@@ -20,7 +20,7 @@ class Bridge:
 
     def connect(self) -> None:
         """From now on each hears the other; again is harmless."""
-        self.caller.media.relay(self.callee.media)
+        self.caller.media.bridge(self.callee.media)
         self._agree()
 
     def _agree(self) -> None:

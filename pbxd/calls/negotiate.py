@@ -161,6 +161,7 @@ class Negotiation:
             receives=direction.receives,
             latch_from=self.sources | _origins(address),
             silence_s=self.policy.silence_s,
+            jitter=self.policy.jitter,
             codec_settings=self.policy.settings(codec, offered.opus),
             srtp=self.keys.agreed,
         )

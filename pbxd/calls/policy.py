@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from media.plan import Codec, CodecSettings
+from media.plan import Codec, CodecSettings, Jitter
 from pbxd.calls.crypto import Protection, acceptable
 from pbxd.calls.opus import OpusParameters
 from pbxd.sip.sdp import Format, MediaLine
@@ -39,7 +39,8 @@ class OfferedAudio:
 @dataclass(frozen=True, slots=True)
 class Policy:
     """What may be negotiated: codecs in order of preference, packet time in ms, extras, our Opus, and after how many
-    seconds without a packet a stream counts as dead (0: never). `converts`: whatever two sides speak can be joined, so
+    seconds without a packet a stream counts as dead (0: never), how long sound waits in a room for packets that are
+    late. `converts`: whatever two sides speak can be joined, so
     that both may be offered all; without it only what needs no more than a relay. `hears` is what the one at the other
     end of the call said of the Opus it wants."""
 
@@ -48,6 +49,7 @@ class Policy:
     dtmf: bool = True
     comfort_noise: bool = False
     silence_s: float = 60.0
+    jitter: Jitter = field(default_factory=Jitter)
     opus: CodecSettings = field(default_factory=CodecSettings)
     converts: bool = False
     hears: OpusParameters = field(default_factory=OpusParameters)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Annotated, TypeVar
+from typing import Annotated, Self, TypeVar
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from media.keys import SrtpMode, SrtpSuite
 from media.plan import Codec
@@ -65,6 +65,7 @@ def suites_named(names: Sequence[SuiteName]) -> tuple[SrtpSuite, ...]:
 
 
 OwnSrtp = SrtpPolicy | None
+Millis = Annotated[int, Field(strict=True, ge=20, le=1000)]
 OwnCodecs = Annotated[tuple[CodecName, ...], Field(min_length=1, max_length=8), AfterValidator(_once)] | None
 
 
@@ -79,6 +80,20 @@ class Opus(Section):
     dtx: Switch = Field(default=False, description="silence is not sent")
 
 
+class Delay(Section):
+    """The least, the most and the first delay of a jitter buffer."""
+
+    min_ms: Millis = Field(default=20, description="never less")
+    max_ms: Millis = Field(default=400, description="never more; what comes later is lost")
+    start_ms: Millis = Field(default=40, description="until the network is known")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if not self.min_ms <= self.start_ms <= self.max_ms:
+            raise ValueError("min_ms, start_ms and max_ms are not in this order")
+        return self
+
+
 class Codecs(Section):
     allow: tuple[CodecName, ...] = Field(
         default=(CodecName.PCMU, CodecName.PCMA, CodecName.G722, CodecName.OPUS),
@@ -90,6 +105,7 @@ class Codecs(Section):
         default=20, multiple_of=10, le=60, description="length of sound in one packet, as we ask for it"
     )
     opus: Opus = Field(default=Opus(), description="how our Opus works")
+    jitter: Delay = Field(default=Delay(), description="how long sound in a room waits for packets that are late")
 
 
 class Srtp(Section):

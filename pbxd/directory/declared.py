@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Table
 
-from pbxd.config.schema import Config
+from pbxd.config.schema import Config, Phone, Trunk
 from pbxd.config.sound import codecs_named, srtp_mode
 from pbxd.directory.model import DeclaredSound, ExtensionKind, OwnSound, TrunkRegister
 from pbxd.directory.passwords import Hashes

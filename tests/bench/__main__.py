@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench import calls, codecs, memory, packets, registrations, srtp, starts
+from tests.bench import calls, codecs, hearing, memory, packets, registrations, rooms, srtp, starts
 from tests.bench.figures import Figure, Readings, missed, table
 from tests.bench.generators import Programs
 
@@ -26,11 +26,13 @@ class Part:
 
 PARTS = {
     "packets": Part(packets.FIGURES, packets.run),
+    "rooms": Part(rooms.FIGURES, rooms.run),
     "calls": Part(calls.FIGURES, calls.run),
     "memory": Part(memory.FIGURES, memory.run),
     "starts": Part(starts.FIGURES, starts.run),
     "codecs": Part(codecs.FIGURES, codecs.run),
     "srtp": Part(srtp.FIGURES, srtp.run),
+    "hearing": Part(hearing.FIGURES, hearing.run),
     "registrations": Part(registrations.FIGURES, registrations.run),
 }
 

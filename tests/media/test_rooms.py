@@ -291,3 +291,41 @@ def test_talking_is_told(media: Media, speakers: Speakers, room: Room) -> None:
     sing(alice, a, 500, 0.4)
     told = [event for event in media.events() if event.kind is MediaEventKind.TALKING]
     assert [(event.session, event.talking) for event in told] == [(a, True)]
+
+
+def test_a_bridge_is_a_relay_or_a_room_by_what_the_plans_need(media: Media, speakers: Speakers) -> None:
+    alice, bob = speakers(), speakers()
+    a, b = connect(media, alice), connect(media, bob, Codec.PCMA)
+    a.bridge(b)
+    assert (a.room, media.rooms) == (None, [])
+    b.apply(bob.plan(Codec.L16, payload_type=112, receive_payload_type=112))
+    room = a.room
+    assert room is not None
+    assert room is b.room
+    assert room.passes_digits
+    sing(alice, a, 1004, 0.5)
+    packets = [packet for packet in (bob.hear() for _ in range(20)) if packet.payload_type == 112]
+    sound = np.frombuffer(b"".join(packet.payload for packet in packets), ">i2").astype(np.float64)
+    assert amplitude(sound[-800:], 1004) == pytest.approx(0.5 * 32768, rel=0.05)
+    b.apply(bob.plan(dtmf_send=101, dtmf_receive=101))
+    assert a.room is room  # the same codec now, but only one of them takes events
+    a.apply(alice.plan(dtmf_send=96, dtmf_receive=96))
+    assert room.closed
+    assert media.rooms == []
+    assert {a.room, b.room} == {None}
+    a.bridge(b, in_room=True)
+    assert a.room is not None
+    a.close()
+    assert (b.room is not None, len(media.rooms)) == (True, 1)
+    b.idle()
+    assert media.rooms == []
+
+
+def test_what_a_session_does_next_ends_its_bridge(media: Media, speakers: Speakers, room: Room) -> None:
+    alice, bob = speakers(), speakers()
+    a, b = connect(media, alice), connect(media, bob)
+    a.bridge(b, in_room=True)
+    room.join(a)
+    b.apply(bob.plan(Codec.L16, payload_type=112, receive_payload_type=112))
+    assert a.room is room
+    assert b.room is not room

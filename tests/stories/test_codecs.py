@@ -79,3 +79,11 @@ def test_digits_beside_wideband(lab: Lab, codec: str) -> None:
     assert outgoing.receive_digits(2) == "20"
     end(outgoing, incoming)
     assert codecs_of(lab) == [codec, codec]
+
+
+@pytest.mark.parametrize(("one", "other"), [("PCMU", "opus"), ("G722", "PCMA"), ("opus", "G722")])
+def test_phones_with_nothing_in_common_hear_each_other_through_a_room(lab: Lab, one: str, other: str) -> None:
+    caller = lab.phone(DEBIAN, "1001", codecs=(one,))
+    callee = lab.phone(DEBIAN, "1002", codecs=(other,))
+    end(*converse(caller, callee))
+    assert codecs_of(lab) == [one, other]

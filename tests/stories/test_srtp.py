@@ -118,3 +118,10 @@ def test_keys_in_the_clear_can_be_refused(new_lab: Callable[..., Lab]) -> None:
     call.hears(secret.line.tone_hz)
     call.hang_up()
     assert lab.record()["legs"][0]["srtp"] == STRONG
+
+
+def test_a_secured_phone_and_one_of_another_codec_meet_in_a_room(lab: Lab) -> None:
+    secured = lab.phone(DEBIAN, "1011", srtp=Srtp.REQUIRED, codecs=("PCMU",))
+    end(*converse(secured, lab.phone(DEBIAN, "1012", codecs=("opus",))))
+    record = lab.record()
+    assert [(leg["codec"], leg["srtp"]) for leg in record["legs"]] == [("PCMU", DEFAULT), ("opus", None)]

@@ -26,6 +26,7 @@ static uint16_t next16(struct script *s) {
 static struct leg legs[LEGS];
 static struct core core;
 static struct guard guard;
+static struct tap *taps[LEGS];
 static uint64_t now;
 
 static void emit(void *shell, uint32_t leg, enum channel channel, const uint8_t *data, size_t length,
@@ -53,8 +54,16 @@ static void report(void *shell, const struct event *event) {
 
 static void retire(void *shell, struct retired *retired) {
     (void)shell;
-    CHECK_IS(retired->kind, RETIRED_SRTP);
-    srtp_way_free((struct srtp_way *)retired);
+    if (retired->kind == RETIRED_ROOM)
+        room_free((struct room *)retired);
+    else if (retired->kind == RETIRED_VOICE)
+        voice_free((struct voice *)retired);
+    else if (retired->kind == RETIRED_PLAYER)
+        player_free((struct player *)retired);
+    else if (retired->kind == RETIRED_SRTP)
+        srtp_way_free((struct srtp_way *)retired);
+    else
+        tap_release((struct tap *)retired);
 }
 
 /* Of each leg: what the phone there seals with, once its leg is secured. */
@@ -168,6 +177,67 @@ static void guard_turn(struct script *s) {
     CHECK(guard.bans.count <= BANS_MAX);
 }
 
+static void play(struct script *s, struct room *room, struct voice *to) {
+    int16_t samples[256] = {0};
+    uint8_t what = next(s);
+    struct clip *clip = clip_new(samples, what, what & 1 ? WIDE_RATE : NARROW_RATE);
+    struct supply *supply = what & 2 ? supply_new(NARROW_RATE, 100, 20) : NULL;
+    struct player *player = player_new(&clip, supply ? 0 : 1, supply);
+    clip_release(clip);
+    if (supply) {
+        supply_write(supply, samples, what);
+        atomic_store(&supply->finished, what & 4);
+        supply_release(supply);
+    }
+    player->id = what >> 6;
+    player->speaks = UINT32_MAX;
+    player->repeats = what & 8 ? UINT32_MAX : 1;
+    room_play(&core, room, to, player, now);
+}
+
+/* What may happen to a room, each place of the script's one. */
+static void room_turn(struct script *s, uint32_t leg, uint32_t place) {
+    struct room *room = core.rooms[place];
+    uint8_t what = next(s);
+    if (!room) {
+        room = room_new(what % (ROOM_FLAGS + 1));
+        room->index = place;
+        room->generation = 1;
+        room_open(&core, room, now);
+        return;
+    }
+    struct voice *voice = legs[leg].generation ? core.voices[leg] : NULL;
+    struct membership membership = {next(s), next(s), FULL_GAIN, what >> 7, what % 3};
+    switch (what & 7) {
+    case 0:
+        room_close(&core, room, now);
+        break;
+    case 1:
+    case 2:
+        if (legs[leg].generation)
+            room_join(&core, room, leg, voice_new(), &membership, now);
+        break;
+    case 3:
+        play(s, room, voice && voice->room == room ? voice : NULL);
+        break;
+    case 4:
+        room_stop(room, what >> 6, what);
+        break;
+    case 5:
+        if (taps[place])
+            tap_release(taps[place]);
+        taps[place] = tap_new(voice && voice->room == room ? what >> 3 & 1 : TAP_MIX, what & 16 ? 8000 : 16000, 1);
+        room_tap(&core, room, taps[place]->kind == TAP_MIX ? NULL : voice, taps[place], now);
+        break;
+    case 6:
+        room_untap(&core, room, 0);
+        break;
+    default:
+        if (voice)
+            digits_say(&voice->digits, what >> 4, what);
+    }
+}
+
 static void turn(struct script *s) {
     static uint32_t generation;
     uint8_t what = next(s);
@@ -198,13 +268,17 @@ static void turn(struct script *s) {
     case 7:
         guard_turn(s);
         break;
-    case 9:
+    case 11:
         if (open)
             secure(s, leg);
         break;
     case 8:
         if (open)
             datagram(s, leg);
+        break;
+    case 9:
+    case 10:
+        room_turn(s, leg, peer);
         break;
     default:
         if (open)
@@ -220,9 +294,20 @@ static void clear_keys(void) {
     }
 }
 
-static void set_stage(void) {
+static void clear_stage(void) {
+    for (uint32_t place = 0; place < LEGS; place++) {
+        if (core.rooms && core.rooms[place])
+            room_close(&core, core.rooms[place], now);
+        if (taps[place])
+            tap_release(taps[place]);
+        taps[place] = NULL;
+    }
     clear_keys();
     core_free(&core);
+}
+
+static void set_stage(void) {
+    clear_stage();
     CHECK(core_init(&core, legs, LEGS));
     memset(legs, 0, sizeof legs);
     core.emit = emit;
@@ -266,7 +351,7 @@ int main(int count, char **words) {
         }
         LLVMFuzzerTestOneInput(script, size);
     }
-    core_free(&core);
+    clear_stage();
     printf("%u scripts\n", runs);
     return 0;
 }

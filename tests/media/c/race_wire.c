@@ -8,10 +8,12 @@
 #include "stage.h"
 #include "wire.h"
 
-enum { LEGS = 8, ROUNDS = 400, SAMPLES = 160 };
+enum { LEGS = 8, ROUNDS = 400, SAMPLES = 160, ROOMS = 5 };
 
 static struct wire *wire;
 static struct wire_leg legs[LEGS];
+static struct wire_room rooms[ROOMS];
+static struct tap *taps[ROOMS];
 static int phone;
 static uint16_t phone_port;
 static uint32_t turns;
@@ -85,6 +87,53 @@ static int drain(void) {
     return count;
 }
 
+/* Everything about rooms in a row, some of it for what is gone meanwhile. */
+static void gather(int round) {
+    static const int16_t sound[4000];
+    struct wire_membership membership = {.speaks = 1, .hears = UINT32_MAX, .gain = 1, .detect = (uint8_t)(round % 3)};
+    struct wire_play how = {.speaks = UINT32_MAX, .gain = 1, .repeats = round % 2 ? UINT32_MAX : 0, .fade_ms = 40};
+    struct clip *clips[] = {wire_clip_new(sound, 100, 8000), wire_clip_new(sound, 4000, 8000)};
+    struct supply *supply = wire_stream_new(16000, 100, 40);
+    struct wire_leg *first = &legs[round % LEGS], *second = &legs[(round + 3) % LEGS];
+    struct wire_room *room = &rooms[round % ROOMS];
+    uint32_t one, all, streamed;
+    if (room->generation)
+        CHECK_IS(wire_room_close(wire, room), 0);
+    CHECK_IS(wire_room_open(wire, (uint32_t)round % 4, room), 0);
+    CHECK_IS(wire_room_join(wire, room, first, &membership), 0);
+    CHECK_IS(wire_room_join(wire, room, second, &membership), 0);
+    CHECK_IS(wire_play(wire, room, first, clips, 2, NULL, &how, &one), 0);
+    CHECK_IS(wire_play(wire, room, NULL, clips, 1, NULL, &how, &all), 0);
+    CHECK_IS(wire_play(wire, room, second, NULL, 0, supply, &how, &streamed), 0);
+    wire_clip_release(clips[0]);
+    wire_clip_release(clips[1]);
+    wire_stream_write(supply, sound, 1000);
+    CHECK_IS(wire_play_gain(wire, room, all, 0.5, 100), 0);
+    CHECK_IS(wire_play_stop(wire, room, one, 20), 0);
+    CHECK_IS(wire_room_set(wire, second, &membership), 0);
+    CHECK_IS(wire_room_digit(wire, first, (uint32_t)round % 16, 60), 0);
+    if (taps[round % ROOMS])
+        wire_tap_release(taps[round % ROOMS]);
+    CHECK_IS(wire_tap_open(wire, room, round % 2 ? first : NULL, round % 2 ? (uint32_t)round / 2 % 2 : 2, 8000, 1,
+                           &taps[round % ROOMS]),
+             0);
+    if (round % 5 == 0)
+        CHECK_IS(wire_tap_close(wire, room, taps[round % ROOMS]), 0);
+    if (round % 4 == 0)
+        wire_stream_finish(supply);
+    CHECK(wire_stream_fill(supply) <= 2048 && wire_stream_underruns(supply) < UINT32_MAX);
+    wire_stream_release(supply);
+}
+
+static void listen_in(void) {
+    static int16_t samples[64 * 160];
+    uint64_t ticks[64];
+    for (int i = 0; i < ROOMS; i++)
+        if (taps[i])
+            CHECK(wire_tap_read(taps[i], samples, ticks, 64) <= 64 && wire_tap_overruns(taps[i]) < UINT32_MAX &&
+                  wire_tap_closed(taps[i]) <= 1);
+}
+
 static void guard(int round) {
     char ip[32];
     snprintf(ip, sizeof ip, "192.0.2.%d", round % 200);
@@ -98,7 +147,7 @@ int main(void) {
     uint16_t sip_port;
     int heard = 0;
     open_phone();
-    CHECK_IS(wire_new(&wire, NULL, 2 * LEGS, 1 << 16), 0);
+    CHECK_IS(wire_new(&wire, NULL, 16 * LEGS, 1 << 16), 0);
     CHECK_IS(wire_sip_open(wire, "0.0.0.0", 0, &sip, &sip_port), 0);
     CHECK_IS(wire_start(wire), 0);
     for (int number = 0; number < LEGS; number++)
@@ -111,6 +160,8 @@ int main(void) {
         }
         sendto(phone, "OPTIONS", 7, 0, (struct sockaddr *)&signalling, sizeof signalling);
         guard(round);
+        gather(round);
+        listen_in();
         int again = round % LEGS;
         CHECK_IS(wire_leg_close(wire, &legs[again]), 0);
         open_leg(again);
@@ -119,6 +170,8 @@ int main(void) {
         usleep(500);
     }
     wire_free(wire);
+    for (int i = 0; i < ROOMS; i++)
+        wire_tap_release(taps[i]);
     close(phone);
     printf("%d heard\n", heard);
     return heard ? 0 : 1;

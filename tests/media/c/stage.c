@@ -84,6 +84,9 @@ struct plan stage_open(struct stage *stage, uint32_t leg) {
     plan.other_payload_type = PT_NONE;
     plan.dtmf_send = plan.dtmf_receive = 101;
     plan.ptime_ms = 20;
+    plan.jitter_min_ms = 20;
+    plan.jitter_max_ms = 400;
+    plan.jitter_start_ms = 40;
     plan.sends = plan.receives = true;
     core_open(&stage->core, leg, leg + 100, 0x123456789abcdef1ull * (leg + 1), stage->now);
     core_plan(&stage->core, leg, &plan, stage->now);

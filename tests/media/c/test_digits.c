@@ -214,7 +214,7 @@ static void dictate(struct scene *s, uint32_t presses, bool as_tone) {
         uint8_t code = (uint8_t)number_below(DTMF_CODES);
         s->dictation.pressed[s->dictation.presses++] = s->passed.pressed[s->passed.presses++] = code;
         if (as_tone)
-            press_tone(&s->network, code, 80 + 20 * number_below(3));
+            press_tone(&s->network, code, 100 + 20 * number_below(3));
         else
             press_event(&s->network, code);
         say_silence(&s->network, 100 + 20 * number_below(3));
@@ -255,6 +255,13 @@ void test_tones_stay_tones_where_nobody_takes_events(void) {
     scene_free(s);
 }
 
+static const struct event *newest_digit(const struct stage *stage) {
+    for (size_t back = 1; back <= stage->reports; back++)
+        if (stage->events[(stage->reports - back) % KEPT].kind == EVENT_DTMF)
+            return &stage->events[(stage->reports - back) % KEPT];
+    abort();
+}
+
 /* The digits of a tone are kept from the ears of a conference. */
 void test_digits_stay_out_of_a_conference(void) {
     static int16_t pcm[EAR_SAMPLES];
@@ -277,8 +284,8 @@ void test_digits_stay_out_of_a_conference(void) {
         loud += abs(pcm[i]) > 200;
     CHECK(loud < 80 * 8); /* of a second's digit less than 80 ms is heard */
     CHECK_IS(stage_reported(stage, EVENT_DTMF), 1);
-    CHECK_IS(stage->events[stage->reports - 1].a, 5);
-    CHECK(fabs((double)stage->events[stage->reports - 1].b - 1000) < 30);
+    CHECK_IS(newest_digit(stage)->a, 5);
+    CHECK(fabs((double)newest_digit(stage)->b - 1000) < 30);
     size_t events = stage->emissions;
     a.plan.dtmf_receive = 101; /* as an event it is not passed either */
     stage_plan(stage, 0, &a.plan);

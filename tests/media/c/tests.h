@@ -124,7 +124,45 @@
     X(test_a_queue_of_digits_is_bounded) \
     X(test_what_is_no_digit) \
     X(test_a_long_press_is_one_digit) \
-    X(test_a_straggler_of_a_digit)
+    X(test_a_straggler_of_a_digit) \
+    X(test_hearing_says_what_was_sent) \
+    X(test_hearing_every_order_of_packets) \
+    X(test_hearing_wrong_sizes_are_counted) \
+    X(test_hearing_a_source_that_changes_with_each_packet) \
+    X(test_hearing_another_source_takes_over) \
+    X(test_hearing_two_sources_at_once) \
+    X(test_hearing_jumps) \
+    X(test_hearing_a_flood) \
+    X(test_hearing_a_burst_fades_to_noise_and_to_nothing) \
+    X(test_hearing_comfort_noise) \
+    X(test_hearing_silence_suppression_without_noise) \
+    X(test_hearing_events_mute) \
+    X(test_hearing_digits_without_audio_beside_them) \
+    X(test_hearing_three_hours_of_a_slow_clock) \
+    X(test_hearing_three_hours_of_a_fast_clock) \
+    X(test_hearing_three_hours_of_drift_and_jitter) \
+    X(test_hearing_follows_jitter_up_at_once_and_down_slowly) \
+    X(test_hearing_the_delay_stays_within_its_bounds) \
+    X(test_hearing_a_fixed_delay_is_fixed) \
+    X(test_hearing_a_way_that_gets_longer_for_good) \
+    X(test_hearing_a_heap_of_packets_at_once) \
+    X(test_pitch_is_found) \
+    X(test_plc_goes_on_with_the_voice) \
+    X(test_plc_fades_and_ends) \
+    X(test_plc_of_anything_stays_in_bounds) \
+    X(test_stretching_changes_the_length_and_not_the_sound) \
+    X(test_voice_against_its_background) \
+    X(test_waiting_packets_against_a_plain_list) \
+    X(test_a_row_of_clips_is_played_to_the_sample) \
+    X(test_a_row_of_nothing_ends) \
+    X(test_a_player_fades) \
+    X(test_a_stream_is_played_to_the_sample) \
+    X(test_a_stream_that_runs_dry) \
+    X(test_a_tap_that_nobody_can_read_ends) \
+    X(test_taps_are_exact_to_the_sample) \
+    X(test_who_reads_a_tap_too_slowly_sees_it) \
+    X(test_members_of_every_codec) \
+    X(test_what_need_not_be_said_is_not_sent)
 
 #define X(name) void name(void);
 TESTS(X)
