@@ -45,14 +45,15 @@ def keys(config: Config, _around: Surroundings) -> Iterator[Finding]:
     if not names and config.srtp.policy is not SrtpPolicy.REQUIRED:
         return
     whom = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+    whom = whom or "all"
     if config.srtp.over_plain_signalling is KeysOverPlain.ALLOW:
-        yield Finding("srtp", Level.WARNING, f"SRTP is required of {whom or 'all'}, and its keys may travel unprotected",
+        yield Finding("srtp", Level.WARNING, f"SRTP is required of {whom}, and its keys may travel unprotected",
                       "have the phones use TLS, and say srtp.over_plain_signalling: refuse")  # fmt: skip
     elif not config.sip.tls:
-        yield Finding("srtp", Level.PROBLEM, f"SRTP is required of {whom or 'all'} over TLS, and nobody listens for it",
+        yield Finding("srtp", Level.PROBLEM, f"SRTP is required of {whom} over TLS, and nobody listens for it",
                       'sip.tls: ["0.0.0.0:5061"]')  # fmt: skip
     else:
-        yield Finding("srtp", Level.GOOD, f"SRTP is required of {whom or 'all'}, its keys over TLS alone")
+        yield Finding("srtp", Level.GOOD, f"SRTP is required of {whom}, its keys over TLS alone")
 
 
 def _one(certificate: Path, private_key: Path, names: tuple[str, ...], around: Surroundings) -> Iterator[Finding]:
