@@ -102,7 +102,8 @@ def test_every_way_to_say_hold(lab: Lab, direction: str, connection: str | None)
     rtp.send_to(resumed.media())
     incoming.hears(rtp.hz)
     fresh = until(lambda: rtp.packets[before + 40 :], "sound after the hold")
-    assert ears.listen(rtp.heard(rtp.packets[before : before + 40]), tone).longest_gap_ms <= 60
+    heard = ears.listen(rtp.heard(rtp.packets[before : before + 40]), tone)
+    assert heard.longest_gap_ms <= 120  # it takes no events and the other does: a room joins them, which listens first
     assert {packet.ssrc for packet in rtp.packets} == {fresh[0].ssrc}, "a new SSRC after the hold"
     numbers = [packet.sequence for packet in rtp.packets]
     assert [(b - a) & 0xFFFF for a, b in itertools.pairwise(numbers)] == [1] * (len(numbers) - 1)
