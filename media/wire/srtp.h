@@ -1,5 +1,8 @@
 /* SRTP and SRTCP (RFC 3711) at the edge of a leg, by libsrtp2: what comes is opened before anything reads it, what goes
- * is sealed last. Each direction of a leg works under one master key; a new key takes over between two packets. */
+ * is sealed last. Each direction of a leg works under one master key; a new key takes over between two packets.
+ *
+ * In the wire thread no memory is taken here but what the library itself takes: a little for each new source, and for
+ * each packet where it is built upon NSS, as Debian's is. */
 #ifndef PBXD_WIRE_SRTP_H
 #define PBXD_WIRE_SRTP_H
 
