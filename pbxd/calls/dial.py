@@ -13,13 +13,13 @@ from media.plan import Codec
 from media.session import OutOfPorts
 from pbxd.calls.causes import COMPLETED_ELSEWHERE
 from pbxd.calls.facilities import Facilities
-from pbxd.calls.leg import Headers, Leg, LegOwner
+from pbxd.calls.leg import Headers, Leg, LegOwner, all_secure
 from pbxd.calls.policy import OfferedAudio
 from pbxd.calls.record import CallRecord, LegRecord, Role
 from pbxd.directory.binding import read_q
 from pbxd.ids import new_id
 from pbxd.sip.errors import ParseError
-from pbxd.sip.flow import Destination, Transport, place
+from pbxd.sip.flow import Destination, place
 from pbxd.sip.headers import NameAddr
 from pbxd.sip.message import Request, Response
 from pbxd.sip.session import EndCause, Ending, SessionSettings
@@ -114,7 +114,7 @@ class Dial:
             log.info("no codec in common with %s", target.party, extra={"call": self._record.id})
             self._refuse(Refused(488, None), now)
             return
-        if not policy.protection.over(secure=destinations[0].transport is Transport.TLS).possible:
+        if not policy.protection.over(secure=all_secure(destinations)).possible:
             log.warning("%s requires SRTP, and its keys may not travel without TLS", target.party)
             self._refuse(Refused(488, None), now)
             return

@@ -115,7 +115,7 @@ class Leg:
         """A leg for an INVITE. None: it broke a rule and has been answered. Raises `media.OutOfPorts`."""
         request, flow = transaction.request, transaction.flow
         peer = destination_of(flow)
-        leg = cls._with_media(facilities, owner, record, peer, policy)
+        leg = cls._with_media(facilities, owner, record, peer, policy, secure=peer.transport is Transport.TLS)
         session = Session.incoming(
             facilities.stack,
             transaction,
@@ -150,7 +150,7 @@ class Leg:
     ) -> Leg:
         """Calls `uri` at the first of `destinations` that answers. Raises `media.OutOfPorts`."""
         first = destinations[0]
-        leg = cls._with_media(facilities, owner, record, first, policy)
+        leg = cls._with_media(facilities, owner, record, first, policy, secure=all_secure(destinations))
         leg.session = Session.outgoing(
             facilities.stack,
             table=facilities.sessions,
@@ -176,11 +176,13 @@ class Leg:
         record: LegRecord,
         peer: Destination,
         policy: Policy,
+        *,
+        secure: bool,
     ) -> Leg:
         media = facilities.open_media(peer)
         endpoint = Endpoint(facilities.network.told(media.local[0], peer.host), media.local[1], media.rtcp_port)
         number = _session_ids.getrandbits(31)
-        policy = replace(policy, protection=policy.protection.over(secure=peer.transport is Transport.TLS))
+        policy = replace(policy, protection=policy.protection.over(secure=secure))
         leg = cls(facilities, owner, record, media, Negotiation(endpoint, policy, number, frozenset({peer.host})))
         facilities.hearers[media.key] = leg
         return leg
@@ -421,6 +423,11 @@ class Leg:
         self._told = True
         self.silence(now)
         self.owner.leg_ended(self, ending, now)
+
+
+def all_secure(destinations: Sequence[Destination]) -> bool:
+    """Whether every next hop that may be tried is TLS: only then nobody on the way reads the keys in SDP."""
+    return all(destination.transport is Transport.TLS for destination in destinations)
 
 
 def _quality(media: MediaSession) -> LegQuality:
