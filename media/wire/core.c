@@ -2,16 +2,14 @@
 
 #include <stdlib.h>
 
+#include "edge.h"
 #include "g711.h"
 #include "line.h"
 #include "mode.h"
 #include "room.h"
 #include "tone.h"
 
-enum { PLAIN_SAMPLES = 80 };
-
 static const uint64_t NS_PER_MS = 1000000;
-static const uint64_t KEY_GRACE = 1000000000; /* how long packets under the key before are still opened */
 
 bool core_init(struct core *core, struct leg *legs, uint32_t capacity) {
     *core = (struct core){.legs = legs, .capacity = capacity};
@@ -65,26 +63,10 @@ static void report_dtmf(struct core *core, const struct leg *leg, struct heard_e
 
 /* ---- where it sends */
 
-/* What others may hold as well is sealed in a copy. */
-static void emit(struct core *core, uint32_t index, enum channel channel, bool control, const uint8_t *data,
-                 size_t length, const struct addr *to) {
-    _Alignas(8) uint8_t sealed[RTP_LENGTH_MAX + SRTP_TRAILER_MAX];
-    if (core->srtp[index].send) {
-        memcpy(sealed, data, length);
-        enum drop why = srtp_seal(&core->srtp[index], control, sealed, &length);
-        if (why != DROP_COUNT) {
-            core_drop(core, &core->legs[index], why);
-            return;
-        }
-        data = sealed;
-    }
-    core->emit(core->shell, index, channel, data, length, to);
-}
-
 void core_send(struct core *core, uint32_t index, const uint8_t *data, size_t length) {
     struct leg *leg = &core->legs[index];
     tally(&core->sent);
-    emit(core, index, CHANNEL_RTP, false, data, length, latch_target(&leg->latch, &leg->plan));
+    edge_emit(core, index, CHANNEL_RTP, false, data, length, latch_target(&leg->latch, &leg->plan));
 }
 
 /* RTCP goes where RTCP came from, else where SDP said, else to the port above the media's (RFC 3550 §11). */
@@ -112,51 +94,7 @@ static void send_rtcp(struct core *core, uint32_t index, uint64_t now, bool good
     if (!leg->planned || !active || !rtcp_target(leg, &to))
         return;
     size_t length = rtcp_write(&leg->rtcp, compound, &leg->sender, &leg->receiver, now, core->wall, goodbye);
-    emit(core, index, leg->plan.rtcp_mux ? CHANNEL_RTP : CHANNEL_RTCP, true, compound, length, &to);
-}
-
-/* ---- keys */
-
-static void retire_way(struct core *core, struct srtp_way **way) {
-    if (*way)
-        core->retire(core->shell, &(*way)->retired);
-    *way = NULL;
-}
-
-static void forget_before(struct core *core, struct srtp *srtp) {
-    retire_way(core, &srtp->before);
-    srtp->before_until = 0;
-}
-
-static void unsecure(struct core *core, struct srtp *srtp) {
-    retire_way(core, &srtp->send);
-    retire_way(core, &srtp->receive);
-    forget_before(core, srtp);
-    *srtp = (struct srtp){0};
-}
-
-static void take_key(struct core *core, struct srtp *srtp, struct srtp_way *receive, uint64_t now) {
-    srtp_way_follow(receive, srtp->receive);
-    forget_before(core, srtp);
-    srtp->before = srtp->receive;
-    srtp->before_until = srtp->before ? now + KEY_GRACE : 0;
-    srtp->receive = receive;
-    srtp->failures = 0;
-    srtp->told = false;
-}
-
-void core_secure(struct core *core, uint32_t index, const struct srtp_change *change, uint64_t now) {
-    struct srtp *srtp = &core->srtp[index];
-    if (!change->secured)
-        unsecure(core, srtp);
-    if (change->receive)
-        take_key(core, srtp, change->receive, now);
-    if (change->send) {
-        srtp_way_follow(change->send, srtp->send);
-        retire_way(core, &srtp->send);
-        srtp->send = change->send;
-    }
-    core_schedule(core, index);
+    edge_emit(core, index, leg->plan.rtcp_mux ? CHANNEL_RTP : CHANNEL_RTCP, true, compound, length, &to);
 }
 
 /* ---- time */
@@ -197,8 +135,7 @@ static void step_leg(struct core *core, uint32_t index, uint64_t now) {
         send_rtcp(core, index, now, false);
         leg->rtcp.due = rtcp_next_due(&leg->rtcp, now, false);
     }
-    if (core->srtp[index].before && now >= core->srtp[index].before_until)
-        forget_before(core, &core->srtp[index]);
+    edge_step(core, index, now);
     if (now >= silence_due(leg)) {
         leg->silent = true;
         core_report(core, leg, EVENT_SILENT, 0, 0, now);
@@ -296,7 +233,7 @@ void core_close(struct core *core, uint32_t index, uint64_t now) {
         room_leave(core, index, now);
     relay_release(core, leg, now);
     send_rtcp(core, index, now, true);
-    unsecure(core, &core->srtp[index]);
+    edge_clear(core, index);
     heap_set(&core->timers, index, 0);
     leg->generation = 0;
 }
@@ -400,42 +337,6 @@ static void receive_rtp(struct core *core, struct leg *leg, uint8_t *data, size_
     }
 }
 
-/* Sample-based sound of whole 10 ms is what SRTP, with its tag, never looks like. */
-static bool looks_plain(const struct leg *leg, uint8_t *data, size_t length) {
-    struct rtp rtp;
-    return codec_cuttable((enum codec)leg->plan.codec) && rtp_parse(&rtp, data, length) &&
-           rtp.payload_type == leg->plan.receive_payload_type && rtp.length && rtp.length % PLAIN_SAMPLES == 0;
-}
-
-/* Whether an address has anything to do with this leg: of others nothing is worth a cipher. */
-static bool may_come(const struct leg *leg, bool control, const struct addr *from) {
-    bool known = leg->latch.lock != LOCK_NONE && addr_same_ip(&leg->latch.source, from);
-    bool named = control && leg->plan.remote_rtcp.set && addr_same(&leg->plan.remote_rtcp, from);
-    return known || named || latch_allows(&leg->plan, from);
-}
-
-/* Takes the protection off. False: it is of no use, and counted. */
-static bool open_sealed(struct core *core, struct leg *leg, bool control, uint8_t *data, size_t *length,
-                        const struct addr *from, uint64_t now) {
-    struct srtp *srtp = &core->srtp[core_index(core, leg)];
-    if (!srtp->receive)
-        return true;
-    if (!may_come(leg, control, from)) {
-        core_drop(core, leg, control ? DROP_rtcp_elsewhere : DROP_elsewhere);
-        return false;
-    }
-    enum drop why = srtp_open(srtp, control, data, length, now);
-    if (why == DROP_COUNT)
-        return true;
-    bool plain = why == DROP_srtp_auth && !control && looks_plain(leg, data, *length);
-    core_drop(core, leg, plain ? DROP_srtp_missing : why);
-    if (srtp->failures >= SRTP_FAILURES_TOLD && !srtp->told) {
-        srtp->told = true;
-        core_report(core, leg, EVENT_SRTP_FAILED, srtp->failures, plain, now);
-    }
-    return false;
-}
-
 void core_receive(struct core *core, uint32_t index, enum channel channel, uint8_t *data, size_t length,
                   const struct addr *from, uint64_t now) {
     struct leg *leg = &core->legs[index];
@@ -458,7 +359,7 @@ void core_receive(struct core *core, uint32_t index, enum channel channel, uint8
         core_drop(core, leg, DROP_no_plan);
     else if (protocol == PROTOCOL_RTP && channel == CHANNEL_RTCP)
         core_drop(core, leg, DROP_rtp_on_rtcp);
-    else if (!open_sealed(core, leg, protocol == PROTOCOL_RTCP, data, &length, from, now))
+    else if (!edge_open(core, leg, protocol == PROTOCOL_RTCP, data, &length, from, now))
         return;
     else if (protocol == PROTOCOL_RTCP)
         receive_rtcp(core, leg, channel, data, length, from, now);
