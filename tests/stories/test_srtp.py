@@ -81,7 +81,7 @@ def test_a_phone_without_srtp_answers_a_secured_caller_as_ever(lab: Lab) -> None
 
 
 def test_hold_and_resume_keep_the_keys(lab: Lab) -> None:
-    """Judged by the other phone's ears and by the loss that the house saw: pjsua2 at times plays nothing after a hold."""
+    """Judged by the other phone's ears and by the loss the house saw: pjsua2 at times plays nothing after a hold."""
     outgoing, incoming = converse(lab.phone(PJSUA2, "1011", srtp=Srtp.REQUIRED), lab.phone(BARESIP, "1001"))
     outgoing.hold()
     outgoing.resume()
