@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from media.keys import Srtp
+
 
 class Codec(Enum):
     """A codec of wire, in wire's order. The value is its name for people: that in SDP, with the clock where one name
@@ -93,7 +95,8 @@ class MediaPlan:
     `other_payload_type` that of the other G.711 law where the far side may send that too (RFC 3264 §7); `dtmf_*` are
     those of RFC 4733, None when not agreed, and `dtmf_clock` what their durations count in (0: the codec's clock).
     `ptime_ms` is the packet time the far end wants: 10 to 120, or 0 for packets as they come. `sends` and `receives`
-    are from our side. After `silence_s` without a packet while `receives`, wire reports SILENT; 0 never does.
+    are from our side. After `silence_s` without a packet while `receives`, wire reports SILENT; 0 never does. `srtp` is
+    None for plain RTP.
     """
 
     remote: tuple[str, int] | None
@@ -114,6 +117,7 @@ class MediaPlan:
     silence_s: float = 60.0
     jitter: Jitter = Jitter()
     codec_settings: CodecSettings = CodecSettings()
+    srtp: Srtp | None = None
 
 
 def relayable(one: MediaPlan, other: MediaPlan) -> bool:

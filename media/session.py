@@ -217,7 +217,8 @@ class MediaSession:
 @dataclass(frozen=True, slots=True)
 class MediaEvent:
     """Something wire noticed. `address` is the session's source; `digit` (0-9*#A-D) and `duration_ms` are DTMF's,
-    `talking` is TALKING's: whether it began to."""
+    `talking` is TALKING's: whether it began to; `packets` and `plain` are SRTP_FAILED's: how many in a row could not be
+    opened, and whether they look like RTP without protection."""
 
     session: MediaSession
     kind: MediaEventKind
@@ -226,6 +227,8 @@ class MediaEvent:
     digit: str = ""
     duration_ms: int = 0
     talking: bool = False
+    packets: int = 0
+    plain: bool = False
 
 
 class Media:
@@ -282,8 +285,7 @@ class Media:
                 continue
             session = self._sessions.get(event.leg)
             if session is not None:
-                address, digit, duration = event.address, event.digit, event.duration_ms
-                events.append(MediaEvent(session, event.kind, event.at, address, digit, duration, event.talking))
+                events.append(MediaEvent(session, event.kind, *event[2:]))
         return events
 
     def _tell_room(self, event: RoomEvent) -> None:

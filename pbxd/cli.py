@@ -223,6 +223,7 @@ def _list_calls(arguments: argparse.Namespace) -> None:
         Column("DIRECTION", lambda row: row["direction"]),
         Column("SECONDS", lambda row: f"{row['duration_s']:.0f}"),
         Column("CODECS", lambda row: "/".join(leg["codec"] or "-" for leg in row["legs"])),
+        Column("SRTP", lambda row: "/".join("yes" if leg["srtp"] else "no" for leg in row["legs"]) or "-"),
     )
     show(arguments, "calls", columns, "No call is up.")
 

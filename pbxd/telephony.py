@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 
+from media.keys import SrtpMode
 from media.plan import CodecSettings, Jitter
 from media.ports import PortPool
 from media.pulse import Pulse
@@ -22,6 +23,7 @@ from media.session import Media, MediaEvent, MediaEventKind
 from media.wire import Wire
 from pbxd.acoustics import Workers, reader_of
 from pbxd.calls.admission import Admission
+from pbxd.calls.crypto import Protection
 from pbxd.calls.facilities import CallLimits, Facilities
 from pbxd.calls.policy import Policy
 from pbxd.calls.studio import Studio, clip_of
@@ -29,7 +31,7 @@ from pbxd.calls.switch import MakeAct, Switch
 from pbxd.certificates import Identity, client_context, given, self_signed
 from pbxd.clock import WallClock
 from pbxd.config.schema import Config, Redirects
-from pbxd.config.sound import codecs_named
+from pbxd.config.sound import KeysOverPlain, codecs_named, suites_named
 from pbxd.config.tracing import Permission
 from pbxd.directory.accounts import Directory
 from pbxd.directory.authentication import Authenticator
@@ -268,6 +270,7 @@ class Telephony:
             converts=True,
             silence_s=config.calls.rtp_timeout_s,
             opus=CodecSettings(**config.codecs.opus.model_dump()),
+            protection=_protection(config),
             jitter=Jitter(**config.codecs.jitter.model_dump()),
         )
         self.facilities.session = SessionSettings(
@@ -344,6 +347,8 @@ class Telephony:
                 hearer.fell_silent(now)
             elif event.kind is MediaEventKind.DTMF and event.digit:
                 hearer.pressed(event.digit, event.duration_ms, now)
+            elif event.kind is MediaEventKind.SRTP_FAILED:
+                hearer.unreadable(event.packets, plain=event.plain)
         self.transports.flush()
 
     def _look_at_clocks(self, now: float) -> None:
@@ -371,6 +376,15 @@ class Telephony:
             for binding in self.registrar.all(now):
                 if binding.behind_nat and binding.flow is not None:
                     self.transports.keep_alive(binding.flow)
+
+
+def _protection(config: Config) -> Protection:
+    srtp = config.srtp
+    return Protection(
+        mode=SrtpMode(srtp.policy.value),
+        suites=suites_named(srtp.suites),
+        over_plain=srtp.over_plain_signalling is KeysOverPlain.ALLOW,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -428,6 +442,7 @@ _WORDS = {
     MediaEventKind.SILENT: "fell silent: no packet for the RTP timeout",
     MediaEventKind.RESUMED: "is heard again",
     MediaEventKind.DTMF: "dials a digit",
+    MediaEventKind.SRTP_FAILED: "sends what cannot be opened",
 }
 _PLACED = (MediaEventKind.LATCHED, MediaEventKind.RELATCHED)
 

@@ -24,7 +24,7 @@ CALL = {
     "called": "600",
     "direction": "internal",
     "duration_s": 61.4,
-    "legs": [{"codec": "PCMU"}, {"codec": None}],
+    "legs": [{"codec": "PCMU", "srtp": "AEAD_AES_128_GCM"}, {"codec": None, "srtp": None}],
 }
 PHONE = {"extension": "1001", "name": "Ann", "auth_username": "1001", "registered": 1, "declared": False}
 REGISTRATION = {
@@ -115,7 +115,11 @@ def _run(*arguments: str) -> Exit:
 @pytest.mark.parametrize(
     ("command", "heading", "row"),
     [
-        ("calls", "CALL    STATE     FROM  TO   DIRECTION", "call_1  answered  1001  600  internal   61       PCMU/-"),
+        (
+            "calls",
+            "CALL    STATE     FROM  TO   DIRECTION",
+            "call_1  answered  1001  600  internal   61       PCMU/-  yes/no",
+        ),
         ("phones", "EXTENSION  NAME", "1001       Ann   1001      1           first start"),
         ("registrations", "AOR   CONTACT", "1001  sip:1001@10.0.0.7  udp:10.0.0.7:5060  2026-09-21 14:16:00  -"),
         (

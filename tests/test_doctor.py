@@ -67,6 +67,21 @@ def test_a_healthy_machine_has_no_problem_and_no_warning(tmp_path: Path) -> None
         ("", {"file_limits": (1024, 4096)}, "limits", Level.WARNING, "960 calls fit"),
         ("rtp: {ports: 10000-10399}", {}, "limits", Level.WARNING, "enough for 100 calls, not 1000"),
         ("", {"daemon": Daemon(7, "", 1024)}, "limits", Level.WARNING, "1024 open files allowed"),
+        ("srtp: {policy: required}", {}, "srtp", Level.WARNING, "required of all, and its keys may travel"),
+        (
+            "phones: {'1011': {password: lab-1011, srtp: required}, '1012': {password: lab-1012}}",
+            {},
+            "srtp",
+            Level.WARNING,
+            "SRTP is required of 1011, and",
+        ),
+        (
+            "srtp: {policy: required, over_plain_signalling: refuse}\nsip: {tls: []}",
+            {},
+            "srtp",
+            Level.PROBLEM,
+            "nobody listens for it",
+        ),
         ("", {"daemon": Daemon(7, "store: late")}, "daemon", Level.PROBLEM, "not ready: store: late"),
         (
             "",

@@ -13,6 +13,7 @@ from ipaddress import IPv6Network, ip_network
 from typing import Any, Final, NamedTuple
 
 from media.headers import LegHeaders
+from media.keys import Srtp, SrtpSuite
 from media.plan import Codec, MediaPlan
 from media.wire._wire import ffi, lib
 from media.wire.event import LegEvent, MediaEventKind, Played, RoomEvent, event_of
@@ -37,6 +38,7 @@ __all__ = [
 ]
 
 _CODECS: Final = {codec: number for number, codec in enumerate(Codec)}
+_SUITES: Final = {suite: number for number, suite in enumerate(SrtpSuite, 1)}
 _NO_PAYLOAD_TYPE: Final = 255
 _LATCH_SOURCES_MAX: Final = 4
 DROP_NAMES: Final = tuple(ffi.string(lib.wire_drop_name(drop)).decode() for drop in range(lib.wire_drop_count()))
@@ -145,12 +147,13 @@ class Tapped(NamedTuple):
 class Leg:
     """A leg of wire: its slot, its generation, and the ports it is bound to."""
 
-    __slots__ = ("handle", "rtcp_port", "rtp_port")
+    __slots__ = ("handle", "rtcp_port", "rtp_port", "srtp")
 
     def __init__(self, handle: Any) -> None:
         self.handle = handle
         self.rtp_port: int = handle.rtp_port
         self.rtcp_port: int = handle.rtcp_port
+        self.srtp: Srtp | None = None  # the keys it works with
 
     @property
     def key(self) -> tuple[int, int]:
@@ -197,6 +200,20 @@ def _plan_record(plan: MediaPlan) -> Any:
     record.fec, record.dtx, record.expected_loss = settings.fec, settings.dtx, settings.expected_loss
     record.cn, record.rtcp_mux = plan.cn, plan.rtcp_mux
     record.sends, record.receives = plan.sends, plan.receives
+    return record
+
+
+def _srtp_record(srtp: Srtp, now: Srtp | None) -> Any:
+    """What changes from `now`. A key that stays keeps its context: begun anew it would use its key stream twice."""
+    record = ffi.new("struct wire_srtp *")
+    if not srtp.same_send(now):
+        record.send_suite = _SUITES[srtp.suite]
+        ffi.memmove(record.send, srtp.send.octets, len(srtp.send.octets))
+    if not srtp.same_receive(now):
+        record.receive_suite = _SUITES[srtp.suite]
+        record.mki_length = len(srtp.mki)
+        ffi.memmove(record.receive, srtp.receive.octets, len(srtp.receive.octets))
+        ffi.memmove(record.mki, srtp.mki, len(srtp.mki))
     return record
 
 
@@ -368,7 +385,14 @@ class Wire:
 
     def leg_plan(self, leg: Leg, plan: MediaPlan) -> None:
         """Applies what was negotiated, between two packets. Raises WireError (EINVAL) when the plan makes no sense."""
-        check(lib.wire_leg_plan(self._wire, leg.handle, _plan_record(plan)), f"plan {plan}")
+        if plan.srtp is None:
+            error = lib.wire_leg_plan(self._wire, leg.handle, _plan_record(plan), ffi.NULL)
+        else:
+            keys = _srtp_record(plan.srtp, leg.srtp)
+            error = lib.wire_leg_plan(self._wire, leg.handle, _plan_record(plan), keys)
+            ffi.memmove(keys, bytes(ffi.sizeof(keys[0])), ffi.sizeof(keys[0]))
+        check(error, f"plan {plan}")
+        leg.srtp = plan.srtp
 
     def leg_mode(self, leg: Leg, mode: Mode, peer: Leg | None = None) -> None:
         """Says what becomes of what the leg hears; RELAY gives it to `peer`. Raises WireError (ENOTSUP)."""

@@ -25,5 +25,5 @@ builder.set_source(
     depends=HEADERS,
     include_dirs=[str(HERE)],
     extra_compile_args=["-std=gnu11", "-O2", "-fno-strict-aliasing", "-fvisibility=hidden", "-Wall", "-Wextra"],
-    libraries=["opus", "pthread", "m"],
+    libraries=["opus", "srtp2", "pthread", "m"],
 )

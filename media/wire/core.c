@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "edge.h"
 #include "g711.h"
 #include "line.h"
 #include "mode.h"
@@ -16,8 +17,9 @@ bool core_init(struct core *core, struct leg *legs, uint32_t capacity) {
     tone_tables();
     core->voices = calloc(capacity, sizeof *core->voices);
     core->rooms = calloc(capacity, sizeof *core->rooms);
+    core->srtp = calloc(capacity, sizeof *core->srtp);
     core->mixer = calloc(1, sizeof *core->mixer);
-    return core->voices && core->rooms && core->mixer && heap_init(&core->timers, capacity) &&
+    return core->voices && core->rooms && core->srtp && core->mixer && heap_init(&core->timers, capacity) &&
            heap_init(&core->room_timers, capacity);
 }
 
@@ -26,6 +28,7 @@ void core_free(struct core *core) {
     heap_free(&core->room_timers);
     free(core->voices);
     free(core->rooms);
+    free(core->srtp);
     free(core->mixer);
 }
 
@@ -73,7 +76,7 @@ void core_send(struct core *core, uint32_t index, const uint8_t *data, size_t le
     struct leg *leg = &core->legs[index];
     tally(&core->sent);
     note(core, leg, data, length, length - RTP_HEADER, true, now);
-    core->emit(core->shell, index, CHANNEL_RTP, data, length, latch_target(&leg->latch, &leg->plan));
+    edge_emit(core, index, CHANNEL_RTP, false, data, length, latch_target(&leg->latch, &leg->plan));
 }
 
 /* RTCP goes where RTCP came from, else where SDP said, else to the port above the media's (RFC 3550 §11). */
@@ -101,7 +104,7 @@ static void send_rtcp(struct core *core, uint32_t index, uint64_t now, bool good
     if (!leg->planned || !active || !rtcp_target(leg, &to))
         return;
     size_t length = rtcp_write(&leg->rtcp, compound, &leg->sender, &leg->receiver, now, core->wall, goodbye);
-    core->emit(core->shell, index, leg->plan.rtcp_mux ? CHANNEL_RTP : CHANNEL_RTCP, compound, length, &to);
+    edge_emit(core, index, leg->plan.rtcp_mux ? CHANNEL_RTP : CHANNEL_RTCP, true, compound, length, &to);
 }
 
 /* ---- time */
@@ -123,6 +126,7 @@ void core_schedule(struct core *core, uint32_t index) {
     due = earlier(due, leg->rtcp.due);
     due = earlier(due, leg->repack.due);
     due = earlier(due, leg->event.due);
+    due = earlier(due, core->srtp[index].before_until);
     if (core->voices[index])
         due = earlier(due, core->voices[index]->line.due);
     heap_set(&core->timers, index, due == UINT64_MAX ? 0 : due);
@@ -141,6 +145,7 @@ static void step_leg(struct core *core, uint32_t index, uint64_t now) {
         send_rtcp(core, index, now, false);
         leg->rtcp.due = rtcp_next_due(&leg->rtcp, now, false);
     }
+    edge_step(core, index, now);
     if (now >= silence_due(leg)) {
         leg->silent = true;
         core_report(core, leg, EVENT_SILENT, 0, 0, now);
@@ -242,6 +247,7 @@ void core_close(struct core *core, uint32_t index, uint64_t now) {
         room_leave(core, index, now);
     relay_release(core, leg, now);
     send_rtcp(core, index, now, true);
+    edge_clear(core, index);
     heap_set(&core->timers, index, 0);
     leg->generation = 0;
 }
@@ -366,10 +372,12 @@ void core_receive(struct core *core, uint32_t index, enum channel channel, uint8
         core_drop(core, leg, DROP_not_rtp);
     else if (!leg->planned)
         core_drop(core, leg, DROP_no_plan);
+    else if (protocol == PROTOCOL_RTP && channel == CHANNEL_RTCP)
+        core_drop(core, leg, DROP_rtp_on_rtcp);
+    else if (!edge_open(core, leg, protocol == PROTOCOL_RTCP, data, &length, from, now))
+        return;
     else if (protocol == PROTOCOL_RTCP)
         receive_rtcp(core, leg, channel, data, length, from, now);
-    else if (channel == CHANNEL_RTCP)
-        core_drop(core, leg, DROP_rtp_on_rtcp);
     else
         receive_rtp(core, leg, data, length, from, now);
 }

@@ -7,6 +7,7 @@
 #include "heap.h"
 #include "leg.h"
 #include "retired.h"
+#include "srtp.h"
 
 enum channel { CHANNEL_RTP, CHANNEL_RTCP };
 
@@ -20,6 +21,7 @@ enum event_kind {
     EVENT_TALKING,      /* of a leg in a room: `a` is 1 when it began to talk, 0 when it paused */
     EVENT_PLAYED,       /* of a room: player `a` is gone, because of `b` (enum played), after `c` ms */
     EVENT_STREAM_LOW,   /* of a room: the stream of player `a` holds only `b` samples */
+    EVENT_SRTP_FAILED,  /* `a` packets in a row could not be opened; `b`: 1 when they look like plain RTP. Once a key */
     EVENT_COUNT
 };
 
@@ -46,6 +48,7 @@ struct core {
     void *shell;
     struct voice **voices; /* by leg; NULL: it is in no room */
     struct room **rooms;   /* as many as legs at most */
+    struct srtp *srtp;     /* by leg: keys have no place in the table of legs, which may be a file */
     struct mixer *mixer;
     struct heap timers, room_timers;
     struct header_ring *headers; /* by leg; NULL: none are kept */
@@ -64,6 +67,8 @@ void core_free(struct core *core);
 /* `random` seeds SSRC, sequence and timestamp of the leg. The slot must be free. */
 void core_open(struct core *core, uint32_t leg, uint32_t generation, uint64_t random, uint64_t now);
 void core_plan(struct core *core, uint32_t leg, const struct plan *plan, uint64_t now);
+/* Changes how the leg is protected, between two packets; the ways are the core's from here on. */
+void core_secure(struct core *core, uint32_t leg, const struct srtp_change *change, uint64_t now);
 /* The mode must be one that mode_settable() knows; `peer` counts for MODE_RELAY only. */
 void core_mode(struct core *core, uint32_t leg, enum mode mode, uint32_t peer, uint32_t peer_generation,
                uint64_t now);

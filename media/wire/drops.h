@@ -28,6 +28,12 @@
     X(rtcp_elsewhere)       /* RTCP from an address that has no part in this leg */                                    \
     X(rtcp_not_mux)         /* RTCP on the RTP port without rtcp-mux (RFC 5761) */                                     \
     X(rtp_on_rtcp)          /* RTP on the RTCP port */                                                                 \
+    X(srtp_auth)            /* cannot be opened: another key, or changed on the way */                                 \
+    X(srtp_missing)         /* plain RTP where SRTP was agreed */                                                      \
+    X(srtp_replay)          /* SRTP that came before, or is too old to tell (RFC 3711 §3.3.2) */                       \
+    X(srtp_sources)         /* more synchronisation sources under one key than are kept */                             \
+    X(srtp_expired)         /* the key has been used as often as it may */                                             \
+    X(srtp_unsent)          /* cannot be sealed: its number went out before */                                         \
     X(digit_overflow)       /* a digit for a leg that has too many to say already */                                   \
     X(send_blocked)         /* the socket's send buffer was full */                                                    \
     X(send_failed)          /* the system refused to send */                                                           \

@@ -22,6 +22,7 @@ class MediaEventKind(Enum):
     TALKING = 6
     PLAYED = 7
     STREAM_LOW = 8
+    SRTP_FAILED = 9
 
 
 class Played(Enum):
@@ -35,7 +36,7 @@ class Played(Enum):
 
 class LegEvent(NamedTuple):
     """One event of a leg. `digit` and `duration_ms` belong to DTMF, `talking` to TALKING; `address` is the leg's source
-    if it has one."""
+    if it has one. SRTP_FAILED: `packets` in a row could not be opened, `plain` when they look like RTP unprotected."""
 
     leg: tuple[int, int]
     kind: MediaEventKind
@@ -44,6 +45,8 @@ class LegEvent(NamedTuple):
     digit: str
     duration_ms: int
     talking: bool = False
+    packets: int = 0
+    plain: bool = False
 
 
 class RoomEvent(NamedTuple):
@@ -75,4 +78,6 @@ def event_of(record: Any) -> LegEvent | RoomEvent:
         digit=DTMF[record.a] if is_digit else "",
         duration_ms=record.b,
         talking=kind is MediaEventKind.TALKING and bool(record.a),
+        packets=record.a if kind is MediaEventKind.SRTP_FAILED else 0,
+        plain=kind is MediaEventKind.SRTP_FAILED and bool(record.b),
     )

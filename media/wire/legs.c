@@ -49,6 +49,7 @@ int wire_leg_open(struct wire *wire, const char *ip, uint16_t rtp_port, uint16_t
     while (getrandom(&command.open.random, sizeof command.open.random, 0) != sizeof command.open.random)
         ;
     leg->generation = next_generation(wire);
+    leg->ssrc = (uint32_t)(command.open.random >> 32); /* as sender_init has it */
     command.index = leg->index;
     command.generation = leg->generation;
     command.open.rtp = fds[CHANNEL_RTP];
@@ -115,10 +116,45 @@ static bool plan_from(struct plan *to, const struct wire_plan *from) {
            (from->other_payload_type == PT_NONE || g711_is((enum codec)from->codec));
 }
 
-int wire_leg_plan(struct wire *wire, const struct wire_leg *leg, const struct wire_plan *plan) {
+static struct srtp_way *way_from(uint8_t suite, const uint8_t *octets, uint8_t mki_length, const uint8_t *mki,
+                                 bool sends, uint32_t ssrc) {
+    struct srtp_key key = {.suite = suite, .mki_length = mki_length};
+    memcpy(key.octets, octets, sizeof key.octets);
+    if (mki_length && mki_length <= sizeof key.mki)
+        memcpy(key.mki, mki, mki_length);
+    struct srtp_way *way = srtp_way_new(&key, sends, ssrc);
+    explicit_bzero(&key, sizeof key);
+    return way;
+}
+
+static void free_change(struct srtp_change *change) {
+    srtp_way_free(change->send);
+    srtp_way_free(change->receive);
+}
+
+static bool change_from(struct wire *wire, const struct wire_leg *leg, struct srtp_change *to,
+                        const struct wire_srtp *from) {
+    struct leg copy;
+    uint32_t remote_ssrc = shell_copy_leg(wire, leg, &copy) ? copy.receiver.ssrc : 0;
+    to->secured = true;
+    if (from->send_suite)
+        to->send = way_from(from->send_suite, from->send, 0, NULL, true, leg->ssrc);
+    if (from->receive_suite)
+        to->receive = way_from(from->receive_suite, from->receive, from->mki_length, from->mki, false, remote_ssrc);
+    return (to->send || !from->send_suite) && (to->receive || !from->receive_suite);
+}
+
+int wire_leg_plan(struct wire *wire, const struct wire_leg *leg, const struct wire_plan *plan,
+                  const struct wire_srtp *srtp) {
     struct command command = command_for(COMMAND_LEG_PLAN, leg);
     memset(&command.plan, 0, sizeof command.plan); /* padding, too: plans are compared as bytes */
-    return leg->index < wire->table.capacity && plan_from(&command.plan, plan) ? shell_submit(wire, &command) : EINVAL;
+    rooms_reap(wire);
+    if (leg->index >= wire->table.capacity || !plan_from(&command.plan, plan))
+        return EINVAL;
+    int error = srtp && !change_from(wire, leg, &command.srtp, srtp) ? ENOMEM : shell_submit(wire, &command);
+    if (error)
+        free_change(&command.srtp);
+    return error;
 }
 
 int wire_leg_mode(struct wire *wire, const struct wire_leg *leg, uint32_t mode, const struct wire_leg *peer) {

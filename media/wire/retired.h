@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-enum retired_kind { RETIRED_ROOM, RETIRED_VOICE, RETIRED_PLAYER, RETIRED_TAP };
+enum retired_kind { RETIRED_ROOM, RETIRED_VOICE, RETIRED_PLAYER, RETIRED_TAP, RETIRED_SRTP };
 
 struct retired {
     struct retired *next;

@@ -30,6 +30,9 @@ static void give_back(struct wire *wire, struct retired *retired) {
     case RETIRED_PLAYER:
         player_free((struct player *)retired);
         break;
+    case RETIRED_SRTP:
+        srtp_way_free((struct srtp_way *)retired);
+        break;
     default:
         tap_release((struct tap *)retired);
     }

@@ -8,7 +8,7 @@ void sender_init(struct sender *s, uint64_t random) {
     *s = (struct sender){
         .ssrc = (uint32_t)(random >> 32),
         .timestamp = (uint32_t)random,
-        .highest = (uint16_t)(random >> 24),
+        .highest = (uint16_t)(random >> 24) & 0x7fff, /* far from its wrap, which a receiver of SRTP must not miss */
         .clock = NARROW_RATE,
         .span = DEFAULT_SPAN_MS * SAMPLES_PER_MS,
     };

@@ -147,13 +147,27 @@ static void close_leg(struct wire *wire, uint32_t index, uint64_t now) {
     atomic_store(&wire->leg_used[index], false);
 }
 
+static void drop_stale(struct wire *wire, const struct command *command) {
+    tally(&wire->core.drops[DROP_stale_command]);
+    if (command->srtp.send)
+        rooms_retire(wire, &command->srtp.send->retired);
+    if (command->srtp.receive)
+        rooms_retire(wire, &command->srtp.receive->retired);
+}
+
+/* First what waits goes out as it was agreed for it, then the keys change. */
+static void apply_plan(struct wire *wire, const struct command *command, uint64_t now) {
+    core_plan(&wire->core, command->index, &command->plan, now);
+    core_secure(&wire->core, command->index, &command->srtp, now);
+}
+
 static void apply_to_leg(struct wire *wire, const struct command *command, uint64_t now) {
     if (command->kind == COMMAND_LEG_OPEN)
         open_leg(wire, command, now);
     else if (wire->core.legs[command->index].generation != command->generation)
-        tally(&wire->core.drops[DROP_stale_command]);
+        drop_stale(wire, command);
     else if (command->kind == COMMAND_LEG_PLAN)
-        core_plan(&wire->core, command->index, &command->plan, now);
+        apply_plan(wire, command, now);
     else if (command->kind == COMMAND_LEG_MODE)
         core_mode(&wire->core, command->index, command->mode.mode, command->mode.peer, command->mode.peer_generation,
                   now);
@@ -230,7 +244,7 @@ static void apply_commands(struct wire *wire, uint32_t limit, uint64_t now) {
 
 /* One packet; false: there was none. */
 static bool read_packet(struct wire *wire, uint32_t index, enum channel channel, uint64_t now) {
-    uint8_t data[PACKET_BUFFER];
+    _Alignas(8) uint8_t data[PACKET_BUFFER];
     struct sockaddr_storage name;
     struct addr from;
     socklen_t name_length = sizeof name;

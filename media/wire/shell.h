@@ -48,6 +48,7 @@ enum command_kind {
 
 struct command {
     uint32_t kind, index, generation;
+    struct srtp_change srtp; /* beside a plan */
     union {
         struct {
             int rtp, rtcp;

@@ -69,8 +69,13 @@ struct wire_plan {
     uint8_t dtmf_send, dtmf_receive, cn, sends, receives, rtcp_mux;
 };
 
+struct wire_srtp { /* suites: enum srtp_suite; 0 keeps that way's key */
+    uint8_t send_suite, receive_suite, mki_length; /* the MKI is of what is received */
+    uint8_t send[46], receive[46], mki[128];
+};
+
 struct wire_leg {
-    uint32_t index, generation;
+    uint32_t index, generation, ssrc;
     uint16_t rtp_port, rtcp_port; /* as bound */
 };
 
@@ -95,7 +100,9 @@ struct wire_statistics {
 };
 
 int wire_leg_open(struct wire *wire, const char *ip, uint16_t rtp_port, uint16_t rtcp_port, struct wire_leg *leg);
-int wire_leg_plan(struct wire *wire, const struct wire_leg *leg, const struct wire_plan *plan);
+/* `srtp`: NULL is plain RTP. The caller overwrites its keys; ENOMEM: no context could be made of them. */
+int wire_leg_plan(struct wire *wire, const struct wire_leg *leg, const struct wire_plan *plan,
+                  const struct wire_srtp *srtp);
 int wire_leg_mode(struct wire *wire, const struct wire_leg *leg, uint32_t mode, const struct wire_leg *peer);
 int wire_leg_close(struct wire *wire, const struct wire_leg *leg);
 int wire_leg_statistics(struct wire *wire, const struct wire_leg *leg, struct wire_statistics *statistics);

@@ -339,9 +339,10 @@ class Call:
                 leg.silence(now)
         if self._dial is not None:
             self._dial.cancel(now)
+        words = end.reason if end.status == 488 else ""  # why, for who must change a setting
         for leg in (self.caller, self.callee):
             if leg is not None:
-                leg.hangup(now, status=end.status, reason=causes.reason_q850(end.q850))
+                leg.hangup(now, status=end.status, reason=causes.reason_q850(end.q850, words))
         self._say(Change.ENDED, now, f" by the {end.by}: {end.reason} ({end.status}, Q.850 {end.q850})")
         self._on_over(self)
         # What the call and its legs know of each other goes, so that they need not wait for the garbage collector

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
+from media.keys import SrtpMode
 from media.plan import Codec
 from media.session import OutOfFiles, OutOfPorts
 from pbxd.calls.admission import Refusal
 from pbxd.calls.causes import COMPLETED_ELSEWHERE
 from pbxd.calls.facilities import Facilities
 from pbxd.calls.info import Pressed
-from pbxd.calls.leg import Headers, Leg, LegOwner, whose_doing
+from pbxd.calls.leg import Headers, Leg, LegOwner, all_secure, whose_doing
 from pbxd.calls.policy import OfferedAudio
 from pbxd.calls.record import CallRecord, LegRecord, Role
 from pbxd.directory.binding import read_q
@@ -35,7 +36,7 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True)
 class Target:
     """One place to ring: the URI to ask for, who it is in the record, and its next hops if they are known already.
-    `codecs` are those of its own policy, empty for the house's."""
+    `codecs` and `srtp` are those of its own policy, empty and None for the house's."""
 
     party: str
     uri: Uri
@@ -46,6 +47,7 @@ class Target:
     destinations: tuple[Destination, ...] = ()
     resolve: Uri | None = None
     codecs: tuple[Codec, ...] = ()
+    srtp: SrtpMode | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +122,13 @@ class Dial:
         if not destinations:
             self._refuse(Refused(503, None), now)
             return
-        policy = self._facilities.policy_for(target.codecs).like(self._offered)
+        policy = self._facilities.policy_for(target.codecs, target.srtp).like(self._offered)
         if not policy.codecs:
             log.info("no codec in common with %s", target.party, extra={"call": self._record.id})
+            self._refuse(Refused(488, None), now)
+            return
+        if not policy.protection.over(secure=all_secure(destinations)).possible:
+            log.warning("%s requires SRTP, and its keys may not travel without TLS", target.party)
             self._refuse(Refused(488, None), now)
             return
         wall = self._owner.wall(now)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import logging
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from media.keys import SrtpMode
 from media.plan import Codec
 from media.session import Media, MediaSession
 from media.wire import WireError
@@ -22,6 +24,10 @@ from pbxd.sip.session import SessionSettings, SessionTable
 from pbxd.sip.stack import Stack
 from pbxd.sip.uri import Uri
 from pbxd.trace import Sound, Topic
+
+log = logging.getLogger(__name__)
+
+WARNED_MAX = 1000  # parties
 
 
 class Network(Protocol):
@@ -64,6 +70,9 @@ class Hearer(Protocol):
 
     def sound_of(self, sip_call_ids: Container[str]) -> Sound | None:
         """Its RTP so far, if it belongs to one of these dialogs."""
+
+    def unreadable(self, packets: int, *, plain: bool) -> None:
+        """So many packets in a row could not be opened, by their looks because they are `plain` RTP."""
 
 
 class Tracer(Protocol):
@@ -148,6 +157,8 @@ class Facilities:
         self.refused[refusal] += 1
         self.bus.publish(CallRefused(refusal, source))
 
+    _warned: set[str] = field(default_factory=set)
+
     def contact(self, user: str | None, peer: Destination) -> Uri:
         """Our Contact toward `peer`."""
         host, port = self.network.advertised(peer)
@@ -155,9 +166,16 @@ class Facilities:
             return Uri.sip(user, host, port)
         return Uri.sip(user, host, port, transport=peer.transport.value.lower())
 
-    def policy_for(self, codecs: tuple[Codec, ...]) -> Policy:
-        """The policy for a phone or trunk with codecs of its own; the house's when it has none."""
-        return replace(self.policy, codecs=codecs) if codecs else self.policy
+    def policy_for(self, codecs: tuple[Codec, ...], srtp: SrtpMode | None = None) -> Policy:
+        """The policy for a phone or trunk with codecs and SRTP of its own; the house's where it has none."""
+        policy = replace(self.policy, codecs=codecs) if codecs else self.policy
+        return policy if srtp is None else replace(policy, protection=replace(policy.protection, mode=srtp))
+
+    def warn_of_bare_keys(self, party: str) -> None:
+        """Says once of each that its keys travel where others can read them."""
+        if party not in self._warned and len(self._warned) < WARNED_MAX:
+            self._warned.add(party)
+            log.warning("the SRTP keys of %s travel over signalling without TLS: who reads it can listen", party)
 
     def open_media(self, peer: Destination) -> MediaSession:
         """Ports for a stream with `peer`. Raises `media.OutOfPorts`."""

@@ -15,6 +15,7 @@ from media.headers import LegHeaders
 from media.plan import Codec, MediaPlan
 from media.session import MediaSession, MediaStatistics
 from media.wire import WireError
+from pbxd.calls.crypto import refusal_of
 from pbxd.calls.facilities import Facilities
 from pbxd.calls.info import Pressed
 from pbxd.calls.negotiate import Endpoint, Negotiation, offered_audio
@@ -22,7 +23,7 @@ from pbxd.calls.policy import OfferedAudio, Policy
 from pbxd.calls.record import LegQuality, LegRecord
 from pbxd.sip.dialog import destination_of
 from pbxd.sip.errors import SdpError
-from pbxd.sip.flow import Destination
+from pbxd.sip.flow import Destination, Transport
 from pbxd.sip.headers import NameAddr
 from pbxd.sip.message import Request, Response
 from pbxd.sip.sdp import Direction, SessionDescription
@@ -87,6 +88,7 @@ class Leg:
         "plan",
         "prefer",
         "record",
+        "refusal",
         "session",
         "within",
     )
@@ -106,6 +108,7 @@ class Leg:
         self.prefer: Codec | None = None
         self.within: frozenset[Codec] | None = None
         self.plan: MediaPlan | None = None
+        self.refusal = ""
         self._first_offer: SessionDescription | None = None
         self._answered_sdp = False
         self._asked: Codec | None = None
@@ -124,7 +127,7 @@ class Leg:
         """A leg for an INVITE. None: it broke a rule and has been answered. Raises `media.OutOfPorts`."""
         request, flow = transaction.request, transaction.flow
         peer = destination_of(flow)
-        leg = cls._with_media(facilities, owner, record, peer, policy)
+        leg = cls._with_media(facilities, owner, record, peer, policy, secure=peer.transport is Transport.TLS)
         session = Session.incoming(
             facilities.stack,
             transaction,
@@ -159,7 +162,7 @@ class Leg:
     ) -> Leg:
         """Calls `uri` at the first of `destinations` that answers. Raises `media.OutOfPorts`."""
         first = destinations[0]
-        leg = cls._with_media(facilities, owner, record, first, policy)
+        leg = cls._with_media(facilities, owner, record, first, policy, secure=all_secure(destinations))
         leg.session = Session.outgoing(
             facilities.stack,
             table=facilities.sessions,
@@ -185,10 +188,13 @@ class Leg:
         record: LegRecord,
         peer: Destination,
         policy: Policy,
+        *,
+        secure: bool,
     ) -> Leg:
         media = facilities.open_media(peer)
         endpoint = Endpoint(facilities.network.told(media.local[0], peer.host), media.local[1], media.rtcp_port)
         number = _session_ids.getrandbits(31)
+        policy = replace(policy, protection=policy.protection.over(secure=secure))
         leg = cls(facilities, owner, record, media, Negotiation(endpoint, policy, number, frozenset({peer.host})))
         facilities.hearers[media.key] = leg
         return leg
@@ -229,14 +235,18 @@ class Leg:
     # ---- a calling leg, before its answer
 
     def read_offer(self) -> bool:
-        """Reads the INVITE's offer, if there is one. False: it cannot be served, and the leg was refused (488)."""
+        """Reads the INVITE's offer, if there is one. False: it cannot be served (488), and `refusal` says why."""
         if self.session.remote_sdp is None:
             return True
         try:
             self._first_offer = SessionDescription.parse(self.session.remote_sdp)
             self.offered = offered_audio(self._first_offer, self.negotiation.policy)
-        except SdpError:
+        except SdpError as error:
+            self.refusal = error.reason
             return False
+        protection = self.negotiation.policy.protection
+        if self.offered is None:
+            self.refusal = refusal_of(self._first_offer.media, protection) or "no codec in common"
         return self.offered is not None
 
     def ring(self, status: int, now: float, headers: Headers = ()) -> None:
@@ -313,6 +323,7 @@ class Leg:
         self.record.ended_at = self.owner.wall(now)
         self._facilities.hearers.pop(self.media.key, None)
         self.media.close()
+        self.negotiation.keys.wipe()
         if self.plan is None:
             return
         seen, headers = self.media.statistics(), self.media.headers()
@@ -353,6 +364,13 @@ class Leg:
     def talks(self, talking: bool) -> None:
         """Wire heard it begin or stop to speak."""
         self.owner.leg_talks(self, talking)
+
+    def unreadable(self, packets: int, *, plain: bool) -> None:
+        """Wire could not open so many packets in a row: they are dropped, and nobody hears noise."""
+        why = "they are not protected" if plain else "they are under another key"
+        log.warning(
+            "no sound from %s: %d packets, and %s", self.record.party, packets, why, extra={"leg": self.record.id}
+        )
 
     # ---- SessionUser
 
@@ -446,6 +464,9 @@ class Leg:
         remote = "nowhere yet" if plan.remote is None else f"{plan.remote[0]} port {plan.remote[1]}"
         ways = " and ".join(word for word, on in (("send", plan.sends), ("receive", plan.receives)) if on) or "hold"
         self.noticed(f"agreed: {plan.codec.value}, {plan.ptime_ms} ms, with {remote}; we {ways}", now)
+        self.record.srtp = plan.srtp.suite.value if plan.srtp is not None else None
+        if plan.srtp is not None and not self.record.remote.startswith("tls:"):
+            self._facilities.warn_of_bare_keys(self.record.party)
 
     def _end(self, ending: Ending, now: float) -> None:
         """Tells the owner, once. A far side that must be hung up because it makes no sense is not waited for."""
@@ -454,6 +475,11 @@ class Leg:
         self._told = True
         self.silence(now)
         self.owner.leg_ended(self, ending, now)
+
+
+def all_secure(destinations: Sequence[Destination]) -> bool:
+    """Whether every next hop that may be tried is TLS: only then nobody on the way reads the keys in SDP."""
+    return all(destination.transport is Transport.TLS for destination in destinations)
 
 
 def _quality(seen: MediaStatistics) -> LegQuality:

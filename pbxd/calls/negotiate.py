@@ -12,6 +12,7 @@ from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 
 from media.plan import Codec, MediaPlan
+from pbxd.calls.crypto import PLAIN_PROTOCOLS, SECURE_PROTOCOLS, KeyRing, refusal_of, why_unprotected
 from pbxd.calls.numbers import PayloadTypes
 from pbxd.calls.opus import OpusParameters
 from pbxd.calls.policy import COMFORT_NOISE, EVENT_CLOCK, EVENT_NAME, OfferedAudio, Policy, codec_of, understood
@@ -19,7 +20,7 @@ from pbxd.sip.errors import SdpError
 from pbxd.sip.sdp import Direction, Format, MediaLine, Origin, SessionDescription
 
 MAX_PORT = 65535
-SERVED_PROTOCOLS = frozenset({"RTP/AVP", "RTP/AVPF"})
+SERVED_PROTOCOLS = PLAIN_PROTOCOLS | SECURE_PROTOCOLS
 EVENTS_TAKEN = "0-15"
 WANTED_TYPES = {Codec.OPUS: 111, Codec.L16: 118, Codec.L16_WIDE: 119}
 WANTED_EVENT_TYPES = {8000: 101, 16000: 103, 48000: 102}
@@ -38,26 +39,32 @@ class Endpoint:
 class Negotiation:
     """One leg's offers and answers. `endpoint` is ours; `sources` are the IPs the far side may send from besides
     the one its SDP names (where its signalling comes from: NAT). `understood` are the codecs of ours that the far side
-    ever named, `theirs` what it said last of the Opus it wants."""
+    ever named, `theirs` what it said last of the Opus it wants; `keys` are those of SRTP."""
 
     endpoint: Endpoint
     policy: Policy
     session_id: int
     sources: frozenset[str] = frozenset()
     version: int = 0
-    lines: tuple[MediaLine, ...] = ()
+    lines: tuple[MediaLine, ...] = field(default=(), repr=False)  # there are keys in it
     audio: int = 0
     remote_direction: Direction = Direction.SENDRECV
     understood: frozenset[Codec] = frozenset()
     theirs: OpusParameters = field(default_factory=OpusParameters)
+    keys: KeyRing = field(init=False)
     _types: PayloadTypes = field(default_factory=PayloadTypes, repr=False)
     _last: SessionDescription | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        self.keys = KeyRing(self.policy.protection)
 
     def offer(self, direction: Direction = Direction.SENDRECV, joined: Codec | None = None) -> bytes:
         """Our offer: first of the session, or a new one with the m-lines it has so far. `joined` is the codec that the
         stream is to be joined with: only what can be is offered, that one first."""
         codecs = self.policy.codecs if joined is None else self.policy.joining(joined)
         ours = self._audio_line(self._formats(codecs or self.policy.codecs), direction)
+        proto, keys = self.keys.offer()
+        ours = replace(ours, proto=proto, attributes=keys)
         lines = list(self.lines) or [ours]
         lines[self.audio] = ours
         return self._write(tuple(lines))
@@ -74,9 +81,10 @@ class Negotiation:
         `SdpError` (488) when no line of it can be served."""
         served = _served(offer, self.policy)
         if served is None:
-            raise SdpError("no audio line with a codec of ours", 488)
+            raise SdpError(refusal_of(offer.media, self.policy.protection) or "no audio line with a codec of ours", 488)
         index, line, offered = served
         codec = _best(offered, prefer, within)
+        keys = self.keys.answer(line)
         self._types.learn(line)
         self._learn(offered)
         self.remote_direction = _wish(line)
@@ -89,6 +97,7 @@ class Negotiation:
         if offered.noise_beside(codec):
             chosen.append(Format(pt=COMFORT_NOISE, name="CN", rate=8000))
         mine = replace(self._audio_line(chosen, direction), rtcp_mux=line.rtcp_mux, proto=line.proto)
+        mine = replace(mine, attributes=keys)
         lines = tuple(mine if at == index else other.refusal() for at, other in enumerate(offer.media))
         self.audio = index
         return self._write(lines), self._plan(line, offer, offered, codec, payload_type, direction)
@@ -101,6 +110,7 @@ class Negotiation:
         offered = understood(line, self.policy, offer)
         if not _usable(line) or not offered.codecs:
             raise SdpError("the answer took none of our codecs", 488)
+        self.keys.accept(line)
         self._learn(offered)
         self._learn_direction(offer.direction, _wish(line))
         ours = {codec: int(form.pt) for form in offer.formats if (codec := codec_of(form)) is not None}
@@ -153,6 +163,7 @@ class Negotiation:
             silence_s=self.policy.silence_s,
             jitter=self.policy.jitter,
             codec_settings=self.policy.settings(codec, offered.opus),
+            srtp=self.keys.agreed,
         )
 
     def _event_we_named(self, clock: int) -> int | None:
@@ -212,7 +223,7 @@ def offered_audio(session: SessionDescription, policy: Policy) -> OfferedAudio |
 def _served(offer: SessionDescription, policy: Policy) -> tuple[int, MediaLine, OfferedAudio] | None:
     """The first audio line with a codec of ours, and its place."""
     for index, line in enumerate(offer.media):
-        if _usable(line):
+        if _usable(line) and why_unprotected(line, policy.protection) is None:
             offered = understood(line, policy)
             if offered.codecs:
                 return index, line, offered

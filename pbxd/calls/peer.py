@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from media.keys import SrtpMode
 from media.plan import Codec
 from pbxd.calls.identity import Caller, caller_of, claims_nobody
 from pbxd.directory.accounts import Directory
@@ -32,6 +33,11 @@ class Peer:
     def codecs(self) -> tuple[Codec, ...]:
         """The codecs of its own policy; empty for the house's."""
         return self.device.codecs if self.device else self.trunk.codecs if self.trunk else ()
+
+    @property
+    def srtp(self) -> SrtpMode | None:
+        """The SRTP of its own policy; None for the house's."""
+        return self.device.srtp if self.device else self.trunk.srtp if self.trunk else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from media.plan import Codec, CodecSettings, Jitter
+from pbxd.calls.crypto import Protection, acceptable
 from pbxd.calls.opus import OpusParameters
 from pbxd.sip.sdp import Format, MediaLine
 
@@ -16,13 +17,14 @@ EVENT_CLOCK = 8000  # of those that say no other: many phones give it beside Opu
 @dataclass(frozen=True, slots=True)
 class OfferedAudio:
     """What a far side's audio line says. `events` are its telephone-events by clock (RFC 4733 §2.4.1); `opus` what it
-    wants to hear of Opus."""
+    wants to hear of Opus; `secured`: with a key that we can use."""
 
     codecs: tuple[Codec, ...]
     payload_types: dict[Codec, int]
     events: dict[int, Format]
     comfort_noise: bool
     opus: OpusParameters
+    secured: bool = False
 
     def event_for(self, codec: Codec) -> Format | None:
         """The telephone-event beside `codec`: that of its clock (RFC 4733 §2.1), else the common one.
@@ -51,14 +53,18 @@ class Policy:
     opus: CodecSettings = field(default_factory=CodecSettings)
     converts: bool = False
     hears: OpusParameters = field(default_factory=OpusParameters)
+    protection: Protection = field(default_factory=Protection)
 
     def like(self, offered: OfferedAudio | None) -> Policy:
         """This policy for a callee of who offered that: in the caller's order, first what needs no conversion at all.
-        It has no codecs when there is nothing in common."""
+        It has no codecs when there is nothing in common. Who calls under SRTP
+        has the callee asked for it, too."""
         if offered is None:
             return self
         codecs = self._joining(offered.codecs)
-        return replace(self, codecs=codecs, comfort_noise=offered.comfort_noise, hears=offered.opus)
+        protection = replace(self.protection, offers=self.protection.offers or offered.secured)
+        noise, hears = offered.comfort_noise, offered.opus
+        return replace(self, codecs=codecs, comfort_noise=noise, hears=hears, protection=protection)
 
     def joining(self, codec: Codec) -> tuple[Codec, ...]:
         """What may be offered to a side that is to be joined with `codec`, that one first."""
@@ -110,7 +116,8 @@ def understood(line: MediaLine, policy: Policy, ours: MediaLine | None = None) -
             events.setdefault(form.rate, form)
         elif form.pt == COMFORT_NOISE or form.name == "CN":
             comfort_noise = form.pt == COMFORT_NOISE
-    return OfferedAudio(tuple(payload_types), payload_types, events, comfort_noise, opus)
+    secured = ours is None and acceptable(line, policy.protection) is not None
+    return OfferedAudio(tuple(payload_types), payload_types, events, comfort_noise, opus, secured)
 
 
 def codec_of(form: Format) -> Codec | None:

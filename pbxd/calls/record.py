@@ -56,6 +56,7 @@ class LegRecord:
     ended_at: float | None = None
     sip_status: int | None = None
     codec: str | None = None
+    srtp: str | None = None  # the crypto suite; None: plain RTP
     quality: LegQuality | None = None
 
 

@@ -146,6 +146,7 @@ class Switch:
         record = CallRecord(new_id("call", wall), account.id, Direction.INTERNAL, "", name, number, wall)
         call = OutCall(self._facilities, record, reroute=lambda _uri: [], on_over=self._forget)
         self.calls[record.id] = call
+        self._facilities.tracer.began(record.id, record.id, account.id, now)  # its dialogs join when they ring
         try:
             call.call_out(targets, act, self._clock)
         except Exception:
@@ -329,7 +330,7 @@ class Switch:
 
     def _caller_leg(self, call: Call, peer: Peer, transaction: ServerTransaction, now: float) -> Leg | None:
         flow, wall = transaction.flow, call.wall(now)
-        policy = self._facilities.policy_for(peer.codecs)
+        policy = self._facilities.policy_for(peer.codecs, peer.srtp)
         record = LegRecord(
             id=new_id("leg", wall),
             role=Role.CALLER,
@@ -351,7 +352,7 @@ class Switch:
         if isinstance(found, Reject):
             call.refuse(End(Result.CLIENT, found.status, causes.q850_of(found.status), found.reason, "house"), now)
         elif not leg.read_offer():
-            call.refuse(End(Result.CLIENT, 488, causes.q850_of(488), "no codec in common", "house"), now)
+            call.refuse(End(Result.CLIENT, 488, causes.q850_of(488), leg.refusal, "house"), now)
         elif isinstance(found, ToEcho):
             call.echo(now)
         elif isinstance(found, ToHouse):

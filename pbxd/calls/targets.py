@@ -57,6 +57,7 @@ def targets_of_user(
             settings=facilities.session,
             destinations=(destination,) if (destination := binding.destination()) else (),
             codecs=device.codecs if device is not None else (),
+            srtp=device.srtp if device is not None else None,
         )
         for binding in facilities.registrar.bindings(Aor(account.id, user), now)
     ]
@@ -77,6 +78,7 @@ def _to_trunk(
         settings=_settings_for(facilities.session, route.trunk),
         resolve=uri,
         codecs=route.trunk.codecs,
+        srtp=route.trunk.srtp,
     )
 
 

@@ -32,7 +32,7 @@ from pbxd.config.section import (
     Switch,
 )
 from pbxd.config.security import Security
-from pbxd.config.sound import Codecs, OwnCodecs
+from pbxd.config.sound import Codecs, OwnCodecs, OwnSrtp, Srtp
 from pbxd.config.tracing import Trace
 from pbxd.config.values import (
     Address,
@@ -344,6 +344,7 @@ class Phone(Section):
     password: Secret = Field(description="its digest password, 8 characters at least")
     name: Label = Field(default="", description="the caller name it shows")
     codecs: OwnCodecs = Field(default=None, description="its own codecs in order of preference; null is the house's")
+    srtp: OwnSrtp = Field(default=None, description="off, optional or required; null is the house's")
 
 
 class TrunkRegister(Section):
@@ -361,6 +362,7 @@ class Trunk(Section):
     max_calls: Count | None = Field(default=None, description="calls at a time over this trunk; null is no limit")
     transit: Switch = Field(default=False, description="whether calls that come from it may leave again by a route")
     codecs: OwnCodecs = Field(default=None, description="its own codecs in order of preference; null is the house's")
+    srtp: OwnSrtp = Field(default=None, description="off, optional or required; null is the house's")
 
     @model_validator(mode="after")
     def _reachable(self) -> Self:
@@ -456,6 +458,7 @@ class Config(Section):
     security: Security = Field(default=Security(), description="who is slowed, and who is banned")
     rtp: Rtp = Field(default=Rtp(), description="sound on the network")
     codecs: Codecs = Field(default=Codecs(), description="sound in the packet")
+    srtp: Srtp = Field(default=Srtp(), description="sound that nobody on the way can hear")
     sound: Sound = Field(default=Sound(), description="what the house sounds like")
     calls: Calls = Field(default=Calls(), description="limits of calls")
     recordings: Recordings = Field(default=Recordings(), description="what is recorded, and for how long it is kept")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Annotated, Self
+from typing import Annotated, Self, TypeVar
 
 from pydantic import AfterValidator, Field, model_validator
 
+from media.keys import SrtpMode, SrtpSuite
 from media.plan import Codec
 from pbxd.config.section import Count, Section, Switch
+
+Named = TypeVar("Named", bound=StrEnum)
 
 
 class CodecName(StrEnum):
@@ -21,7 +24,25 @@ class CodecName(StrEnum):
     L16_WIDE = "L16/16000"
 
 
-def _once(names: tuple[CodecName, ...]) -> tuple[CodecName, ...]:
+class SrtpPolicy(StrEnum):
+    OFF = "off"
+    OPTIONAL = "optional"
+    REQUIRED = "required"
+
+
+class SuiteName(StrEnum):
+    AES_CM_128_HMAC_SHA1_80 = "AES_CM_128_HMAC_SHA1_80"
+    AES_CM_128_HMAC_SHA1_32 = "AES_CM_128_HMAC_SHA1_32"
+    AES_256_CM_HMAC_SHA1_80 = "AES_256_CM_HMAC_SHA1_80"
+    AEAD_AES_128_GCM = "AEAD_AES_128_GCM"
+
+
+class KeysOverPlain(StrEnum):
+    ALLOW = "allow"
+    REFUSE = "refuse"
+
+
+def _once(names: tuple[Named, ...]) -> tuple[Named, ...]:
     for index, name in enumerate(names):
         if name in names[:index]:
             raise ValueError(f"{name.value} is named twice")
@@ -33,6 +54,17 @@ def codecs_named(names: Sequence[CodecName] | None) -> tuple[Codec, ...]:
     return tuple(Codec(name.value) for name in names or ())
 
 
+def srtp_mode(policy: SrtpPolicy | None) -> SrtpMode | None:
+    """What a word of the file means; None for null."""
+    return None if policy is None else SrtpMode(policy.value)
+
+
+def suites_named(names: Sequence[SuiteName]) -> tuple[SrtpSuite, ...]:
+    """The crypto suites of a list of the file."""
+    return tuple(SrtpSuite(name.value) for name in names)
+
+
+OwnSrtp = SrtpPolicy | None
 Millis = Annotated[int, Field(strict=True, ge=20, le=1000)]
 OwnCodecs = Annotated[tuple[CodecName, ...], Field(min_length=1, max_length=8), AfterValidator(_once)] | None
 
@@ -74,3 +106,23 @@ class Codecs(Section):
     )
     opus: Opus = Field(default=Opus(), description="how our Opus works")
     jitter: Delay = Field(default=Delay(), description="how long sound in a room waits for packets that are late")
+
+
+class Srtp(Section):
+    policy: SrtpPolicy = Field(
+        default=SrtpPolicy.OPTIONAL, description="off, optional (who offers it gets it) or required"
+    )
+    suites: Annotated[tuple[SuiteName, ...], AfterValidator(_once)] = Field(
+        default=(
+            SuiteName.AES_CM_128_HMAC_SHA1_80,
+            SuiteName.AEAD_AES_128_GCM,
+            SuiteName.AES_256_CM_HMAC_SHA1_80,
+            SuiteName.AES_CM_128_HMAC_SHA1_32,
+        ),
+        min_length=1,
+        max_length=4,
+        description="crypto suites in the order they are offered",
+    )
+    over_plain_signalling: KeysOverPlain = Field(
+        default=KeysOverPlain.ALLOW, description="whether keys may be told where signalling is not TLS"
+    )

@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from pbxd.config.schema import Config
 from pbxd.directory.binding import is_ip, same_host
-from pbxd.directory.declared import TABLES, codecs, declare, registers
+from pbxd.directory.declared import TABLES, declare, registers, sound
 from pbxd.directory.model import (
     Account,
     Aor,
@@ -62,7 +62,7 @@ class Directory:
                 rows = await self._rows()
             self._config = config
             self._default_id = account_id
-            self._snapshot = Snapshot.of(rows, registers(config, account_id), codecs(config, account_id))
+            self._snapshot = Snapshot.of(rows, registers(config, account_id), sound(config, account_id))
             self._trust()
 
     async def _rows(self) -> Rows:

@@ -15,10 +15,10 @@ from typing import Any
 from sqlalchemy import Table
 
 from pbxd.config.destinations import Extension as DeclaredExtension
-from pbxd.config.schema import Config
-from pbxd.config.sound import codecs_named
+from pbxd.config.schema import Config, Phone, Trunk
+from pbxd.config.sound import codecs_named, srtp_mode
 from pbxd.config.values import NumberRange
-from pbxd.directory.model import DeclaredCodecs, ExtensionKind, TrunkRegister
+from pbxd.directory.model import DeclaredSound, ExtensionKind, OwnSound, TrunkRegister
 from pbxd.directory.passwords import Hashes
 from pbxd.directory.snapshot import Row, Rows
 from pbxd.ids import new_id
@@ -172,15 +172,15 @@ def _providers(config: Config, account_id: str, own: dict[str, list[Row]], chang
     changes.match("routes", own["routes"], "position", routes)
 
 
-def codecs(config: Config, account_id: str) -> DeclaredCodecs:
-    """The codec lists of declared phones and trunks: they go with the file."""
-    return DeclaredCodecs(
-        phones={
-            (account_id, number): own for number, phone in config.phones.items() if (own := codecs_named(phone.codecs))
-        },
-        trunks={
-            (account_id, name): own for name, trunk in config.trunks.items() if (own := codecs_named(trunk.codecs))
-        },
+def _own_sound(said: Phone | Trunk) -> OwnSound:
+    return OwnSound(codecs_named(said.codecs), srtp_mode(said.srtp))
+
+
+def sound(config: Config, account_id: str) -> DeclaredSound:
+    """The codecs and the SRTP of declared phones and trunks: they go with the file."""
+    return DeclaredSound(
+        phones={(account_id, number): _own_sound(phone) for number, phone in config.phones.items()},
+        trunks={(account_id, name): _own_sound(trunk) for name, trunk in config.trunks.items()},
     )
 
 

@@ -9,6 +9,7 @@ from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
+from media.keys import SrtpMode
 from media.plan import Codec
 
 Network = IPv4Network | IPv6Network
@@ -39,7 +40,7 @@ class User:
 class Device:
     """The SIP credentials of a phone. HA1 is hex of H(username:realm:password) (RFC 7616 §3.4.2); the password itself
     is known to nobody but the phone. `user` is the name of the user it belongs to. `codecs` is its own list in order of
-    preference, empty for the house's."""
+    preference, empty for the house's; `srtp` its own policy, None for the house's."""
 
     id: str
     account_id: str
@@ -50,6 +51,7 @@ class Device:
     user: str
     declared: bool = False
     codecs: tuple[Codec, ...] = ()
+    srtp: SrtpMode | None = None
 
     def __repr__(self) -> str:
         return f"Device({self.auth_username!r} of {self.user!r})"
@@ -94,7 +96,8 @@ class TrunkRegister:
 @dataclass(frozen=True, slots=True)
 class Trunk:
     """A provider: called at `proxy` (text of a SIP URI), trusted by `sources` and, where set, `from_user`.
-    Its calls may leave again by a route only with `transit`. `codecs` is its own list, empty for the house's."""
+    Its calls may leave again by a route only with `transit`. `codecs` is its own list, empty for the house's;
+    `srtp` its own policy, None for the house's."""
 
     id: str
     account_id: str
@@ -107,6 +110,7 @@ class Trunk:
     transit: bool = False
     declared: bool = False
     codecs: tuple[Codec, ...] = ()
+    srtp: SrtpMode | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,11 +125,19 @@ class OutboundRoute:
 
 
 @dataclass(frozen=True, slots=True)
-class DeclaredCodecs:
-    """The codec lists of declared phones (by their log-in) and trunks (by name), where they have one of their own."""
+class OwnSound:
+    """What one phone or trunk has of its own: codecs (empty: none) and SRTP (None: none)."""
 
-    phones: Mapping[tuple[str, str], tuple[Codec, ...]] = field(default_factory=dict)
-    trunks: Mapping[tuple[str, str], tuple[Codec, ...]] = field(default_factory=dict)
+    codecs: tuple[Codec, ...] = ()
+    srtp: SrtpMode | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredSound:
+    """The sound of declared phones (by their log-in) and trunks (by name)."""
+
+    phones: Mapping[tuple[str, str], OwnSound] = field(default_factory=dict)
+    trunks: Mapping[tuple[str, str], OwnSound] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

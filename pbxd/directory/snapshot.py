@@ -11,11 +11,12 @@ from typing import Any, Self
 
 from pbxd.directory.model import (
     Account,
-    DeclaredCodecs,
+    DeclaredSound,
     Device,
     Extension,
     ExtensionKind,
     OutboundRoute,
+    OwnSound,
     Trunk,
     TrunkRegister,
     User,
@@ -24,6 +25,7 @@ from pbxd.directory.sources import TrustedSources
 
 Row = Mapping[str, Any]
 Rows = Mapping[str, Sequence[Row]]  # by table name
+_NOTHING = OwnSound()
 _DIGITS = {"X": "[0-9]", "Z": "[1-9]", "N": "[2-9]", ".": ".+"}
 
 
@@ -47,9 +49,9 @@ class Snapshot:
     sources: TrustedSources = field(default_factory=lambda: TrustedSources(()))
 
     @classmethod
-    def of(cls, rows: Rows, registers: Mapping[tuple[str, str], TrunkRegister], codecs: DeclaredCodecs) -> Self:
+    def of(cls, rows: Rows, registers: Mapping[tuple[str, str], TrunkRegister], sound: DeclaredSound) -> Self:
         """Build from the rows of the store. `registers` are the credentials of trunks, which the store never sees, and
-        `codecs` the lists that stand in the file alone."""
+        `sound` what stands in the file alone."""
         made = cls()
         domains = _grouped(rows["domains"], "account_id")
         for row in rows["accounts"]:
@@ -57,17 +59,18 @@ class Snapshot:
             account = Account(row["id"], row["slug"], row["name"], row["realm"], hosts)
             made.accounts[account.id] = account
             made.hosts.update(dict.fromkeys(hosts, account))
-        made._people(rows, codecs)
-        made._providers(rows, registers, codecs)
+        made._people(rows, sound)
+        made._providers(rows, registers, sound)
         return made
 
-    def _people(self, rows: Rows, codecs: DeclaredCodecs) -> None:
+    def _people(self, rows: Rows, sound: DeclaredSound) -> None:
         names = {row["id"]: str(row["name"]) for row in rows["users"]}
         for row in rows["users"]:
             self.users[row["account_id"], row["name"]] = User(
                 row["id"], row["account_id"], row["name"], row["display_name"]
             )
         for row in rows["devices"]:
+            own = sound.phones.get((row["account_id"], row["auth_username"]), _NOTHING)
             self.devices[row["account_id"], row["auth_username"]] = Device(
                 id=row["id"],
                 account_id=row["account_id"],
@@ -77,7 +80,8 @@ class Snapshot:
                 ha1_sha256=row["ha1_sha256"],
                 user=names[row["user_id"]],
                 declared=row["declared"],
-                codecs=codecs.phones.get((row["account_id"], row["auth_username"]), ()),
+                codecs=own.codecs,
+                srtp=own.srtp,
             )
         numbers: dict[tuple[str, str], set[str]] = {}
         for row in rows["extensions"]:
@@ -90,11 +94,10 @@ class Snapshot:
                 numbers.setdefault((extension.account_id, user), set()).add(extension.number)
         self.numbers_of = {user: frozenset(own) for user, own in numbers.items()}
 
-    def _providers(
-        self, rows: Rows, registers: Mapping[tuple[str, str], TrunkRegister], codecs: DeclaredCodecs
-    ) -> None:
+    def _providers(self, rows: Rows, registers: Mapping[tuple[str, str], TrunkRegister], sound: DeclaredSound) -> None:
         for row in rows["trunks"]:
             key = row["account_id"], row["name"]
+            own = sound.trunks.get(key, _NOTHING)
             self.trunks[key] = Trunk(
                 id=row["id"],
                 account_id=row["account_id"],
@@ -106,13 +109,14 @@ class Snapshot:
                 max_calls=row["max_calls"],
                 transit=row["transit"],
                 declared=row["declared"],
-                codecs=codecs.trunks.get(key, ()),
+                codecs=own.codecs,
+                srtp=own.srtp,
             )
         self.sources = TrustedSources(self.trunks.values())
-        for account_id, own in _grouped(rows["routes"], "account_id").items():
+        for account_id, routes in _grouped(rows["routes"], "account_id").items():
             self.routes[account_id] = tuple(
                 OutboundRoute(account_id, compile_pattern(row["pattern"]), row["trunk"], row["strip"], row["prepend"])
-                for row in sorted(own, key=lambda row: int(row["position"]))
+                for row in sorted(routes, key=lambda row: int(row["position"]))
             )
 
 

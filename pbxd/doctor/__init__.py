@@ -1,7 +1,7 @@
 """What `pbxd doctor` looks at: everything outside the house that makes calls fail, each finding with its cure.
 
 finding    what was found          network   ports, firewall, addresses, names, what the far side sees
-machine    disk, clock, limits     papers    certificates and their expiry
+machine    disk, clock, limits     papers    certificates, their expiry, keys of SRTP
 post       whether the mail server takes mail
 around     the machine itself, as values and functions: the checks take it as an argument
 stun       one question to a STUN server (RFC 8489)
@@ -27,6 +27,7 @@ _CHECKS = (
     network.names,
     network.control_plane,
     papers.certificates,
+    papers.keys,
     machine.disk,
     machine.clock,
     machine.limits,

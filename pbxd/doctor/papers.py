@@ -1,4 +1,4 @@
-"""Certificates: readable, fitting, not expired, for the right names."""
+"""Certificates: readable, fitting, not expired, for the right names. Keys of sound: told where nobody reads them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from pathlib import Path
 
 from pbxd.certificates import CertificateError, given, names_of
 from pbxd.config import Config
+from pbxd.config.sound import KeysOverPlain, SrtpPolicy
 from pbxd.doctor.around import Surroundings
 from pbxd.doctor.finding import Finding, Level
 
 SOON = datetime.timedelta(days=21)
+SHOWN = 5
 
 
 def certificates(config: Config, around: Surroundings) -> Iterator[Finding]:
@@ -32,6 +34,26 @@ def certificates(config: Config, around: Surroundings) -> Iterator[Finding]:
                       "certbot certonly; then name its files in sip.certificate and sip.private_key")  # fmt: skip
     for one in sip.certificates:
         yield from _one(one.certificate, one.private_key, one.names, around)
+
+
+def keys(config: Config, _around: Surroundings) -> Iterator[Finding]:
+    """Who is to be secured, and whether signalling keeps the keys secret."""
+    house = config.srtp.policy
+    said = [(number, phone.srtp) for number, phone in config.phones.items()]
+    said += [(name, trunk.srtp) for name, trunk in config.trunks.items()]
+    names = [name for name, own in said if (own or house) is SrtpPolicy.REQUIRED]
+    if not names and config.srtp.policy is not SrtpPolicy.REQUIRED:
+        return
+    whom = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+    whom = whom or "all"
+    if config.srtp.over_plain_signalling is KeysOverPlain.ALLOW:
+        yield Finding("srtp", Level.WARNING, f"SRTP is required of {whom}, and its keys may travel unprotected",
+                      "have the phones use TLS, and say srtp.over_plain_signalling: refuse")  # fmt: skip
+    elif not config.sip.tls:
+        yield Finding("srtp", Level.PROBLEM, f"SRTP is required of {whom} over TLS, and nobody listens for it",
+                      'sip.tls: ["0.0.0.0:5061"]')  # fmt: skip
+    else:
+        yield Finding("srtp", Level.GOOD, f"SRTP is required of {whom}, its keys over TLS alone")
 
 
 def _one(certificate: Path, private_key: Path, names: tuple[str, ...], around: Surroundings) -> Iterator[Finding]:

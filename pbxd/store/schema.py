@@ -26,7 +26,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISION = "0006"  # the newest migration; a test proves it
+REVISION = "0007"  # the newest migration; a test proves it
 METADATA = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -234,6 +234,7 @@ call_legs = Table(
     Column("ended_at", Float),
     Column("sip_status", Integer),
     Column("codec", Text),
+    Column("srtp", Text),  # the crypto suite; NULL: plain RTP
     Column("quality", Text),  # JSON of LegQuality
 )
 

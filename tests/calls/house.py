@@ -44,6 +44,7 @@ account: {slug: lab, realm: lab.test, domains: [lab.test]}
 phones:
   "1001": {password: lab-1001, name: Alice}
   "1002": {password: lab-1002, name: Bob}
+  "1011": {password: lab-1011, name: Nadia, srtp: required}
   "1012": {password: lab-1012, name: Olga, codecs: [opus]}
 extensions:
   "600": {echo: true}
@@ -223,17 +224,19 @@ class Talk(Call):
         return (
             f"v=0\r\no=- 1 {self._said} IN IP4 {address}\r\ns=-\r\nc=IN IP4 {address}\r\nt=0 0\r\n"
             f"m={handset.line} {handset.codecs}\r\na={handset.direction}\r\n"
+            + "".join(f"{line}\r\n" for line in handset.more)
         ).encode()
 
 
 class Handset(Party):
-    """A party that dials `number`; `line`, `codecs` and `direction` stand in its next description."""
+    """A party that dials `number`; `line`, `codecs`, `direction` and `more` stand in its next description."""
 
     call_type = Talk
     number = "1002"
     line = "audio 4000 RTP/AVP"
     direction = "sendrecv"
     codecs = "0 8"
+    more: tuple[str, ...] = ()
     display: str | None = "Bench"
 
     def invite(self, *peers: Host, destinations: list[Destination] | None = None) -> Call:

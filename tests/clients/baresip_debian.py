@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from tests.clients.agent import Agent, Command
-from tests.clients.line import Kind, Transport, Verb
+from tests.clients.line import Kind, Srtp, Transport, Verb
 from tests.clients.sound import RATE, tone_wav
 
 PROGRAM = "baresip"
@@ -34,6 +34,7 @@ POLL_S = 0.02
 WAV_HEADER_BYTES = 44
 CODECS = {"opus": "opus/48000/2", "G722": "G722/16000/1", "L16/16000": "L16/16000/1"}
 """As baresip spells those that do not sound at 8000 Hz in one channel."""
+ENCRYPTION = {Srtp.OFF: "", Srtp.OPTIONAL: ";mediaenc=srtp", Srtp.REQUIRED: ";mediaenc=srtp-mand"}
 EVENTS = {
     "REGISTER_OK": Kind.REGISTERED,
     "REGISTER_FAIL": Kind.REGISTRATION_FAILED,
@@ -69,6 +70,7 @@ ctrl_tcp_listen {address}:{control_port}
 module opus.so
 module g722.so
 module l16.so
+module srtp.so
 module g711.so
 module aufile.so
 module aubridge.so
@@ -173,7 +175,7 @@ class DebianPhone:
         transport = "" if line.transport is Transport.UDP else f";transport={line.transport}"
         return (
             f'<sip:{line.extension}@{line.domain}{transport}>;auth_pass={line.password};outbound="{line.server_uri}"'
-            f";regint={line.expires_s};answermode=manual;audio_codecs={codecs}"
+            f";regint={line.expires_s};answermode=manual;audio_codecs={codecs}{ENCRYPTION[line.srtp]}"
         )
 
     def _obey(self, command: Command) -> None:

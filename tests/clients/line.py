@@ -14,6 +14,14 @@ class Transport(StrEnum):
     TLS = "tls"
 
 
+class Srtp(StrEnum):
+    """Whether the phone protects its sound."""
+
+    OFF = "off"
+    OPTIONAL = "optional"
+    REQUIRED = "required"
+
+
 class Verb(StrEnum):
     """Commands to a phone."""
 
@@ -75,6 +83,9 @@ class Line:
     """Insist on RFC 4028 session timers with this interval."""
     reliable_provisional: bool = False
     """Insist on 100rel (RFC 3262)."""
+    srtp: Srtp = Srtp.OFF
+    suite: str = ""
+    """The one crypto suite it knows; empty for all that it has."""
     registers: bool = True
     log_level: int = 0
 
@@ -85,6 +96,7 @@ class Line:
     def from_json(cls, text: str) -> "Line":
         fields: dict[str, Any] = json.loads(text)
         fields["transport"] = Transport(fields["transport"])
+        fields["srtp"] = Srtp(fields["srtp"])
         fields["codecs"] = tuple(fields["codecs"])
         return cls(**fields)
 

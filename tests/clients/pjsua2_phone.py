@@ -13,7 +13,7 @@ from typing import Any
 import pjsua2 as pj
 
 from tests.clients.agent import Agent, Command
-from tests.clients.line import Kind, Transport, Verb
+from tests.clients.line import Kind, Srtp, Transport, Verb
 from tests.clients.sound import RATE, tone_wav
 
 POLL_MS = 10
@@ -190,7 +190,16 @@ class PjPhone:
         media = settings.mediaConfig
         media.transportConfig.boundAddress = media.transportConfig.publicAddress = line.address
         media.transportConfig.port, media.transportConfig.portRange = RTP_PORTS
-        media.srtpUse = pj.PJMEDIA_SRTP_DISABLED
+        media.srtpUse = {
+            Srtp.OFF: pj.PJMEDIA_SRTP_DISABLED,
+            Srtp.OPTIONAL: pj.PJMEDIA_SRTP_OPTIONAL,
+            Srtp.REQUIRED: pj.PJMEDIA_SRTP_MANDATORY,
+        }[line.srtp]
+        media.srtpSecureSignaling = 0
+        if line.suite:
+            crypto = pj.SrtpCrypto()
+            crypto.name = line.suite
+            media.srtpOpt.cryptos.append(crypto)
         if line.session_expires_s:
             settings.callConfig.timerUse = pj.PJSUA_SIP_TIMER_REQUIRED
             settings.callConfig.timerSessExpiresSec = line.session_expires_s

@@ -117,8 +117,9 @@ def test_the_lab_is_what_outside_checks_rely_on() -> None:
     assert str(lab.data_dir) == "var/lab"
     assert (lab.account.realm, lab.first_start.phones.numbers, lab.first_start.admin_key) == ("127.0.0.1", (), False)
     passwords = {number: phone.password.get_secret_value() for number, phone in lab.phones.items()}
-    assert passwords == {str(number): f"lab-{number}" for number in (*range(1001, 1011), 1012)}
+    assert passwords == {str(number): f"lab-{number}" for number in range(1001, 1013)}
     assert {number: phone.codecs for number, phone in lab.phones.items() if phone.codecs} == {"1012": ("opus",)}
+    assert {number: phone.srtp for number, phone in lab.phones.items() if phone.srtp} == {"1011": "required"}
     assert lab.extensions["600"].echo
     assert [(route.match, route.trunk) for route in lab.routes] == [("8XXX", "lab-uas")]
     assert lab.trunks["lab-uas"].proxy == "sip:127.0.0.1:5099"

@@ -66,6 +66,7 @@ ASK_FOR_THE_TIME = {
     "pbxd/box.py": "names of back-ups; the command line",
     "pbxd/clock.py": "the house's clock",
     "pbxd/doctor/around.py": "whether the clock is right",
+    "pbxd/flow_tools.py": "the moment of a simulated call",
     "pbxd/logs.py": "stamps of lines",
     "pbxd/outbox/outbox.py": "stamps of deliveries; their schedule is monotonic",
     "pbxd/outbox/web.py": "Retry-After with a date, which has an upper bound",

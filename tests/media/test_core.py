@@ -53,7 +53,7 @@ def test_the_thread_beside_the_interpreter(name: str, sanitizers: list[str]) -> 
 def _libfuzzer(target: str) -> Path | None:
     if shutil.which("clang") is None:
         return None
-    sources = [toolchain.HERE / f"{target}.c", toolchain.HERE / "stage.c"]
+    sources = [toolchain.HERE / name for name in (f"{target}.c", "far.c", "stage.c")]
     flags = ["-g", "-O1", "-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all"]
     return toolchain.build(f"{target}-clang", sources, "clang", flags)
 
@@ -77,7 +77,7 @@ def test_fuzz_with_coverage(target: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("target", "runs"), FUZZ_TARGETS.items())
 def test_fuzz_without_coverage(target: str, runs: int) -> None:
-    sources = [toolchain.HERE / f"{target}.c", toolchain.HERE / "stage.c"]
+    sources = [toolchain.HERE / name for name in (f"{target}.c", "far.c", "stage.c")]
     program = toolchain.build(f"{target}-gcc", sources, flags=[*toolchain.SANITIZE, "-DFUZZ_MAIN"])
     outcome = toolchain.run(program, str(runs), FUZZ_SEED, timeout=60)
     assert outcome.returncode == 0, outcome.stderr[-4000:]

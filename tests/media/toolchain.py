@@ -47,6 +47,7 @@ def build(name: str, sources: list[Path], compiler: str = "gcc", flags: list[str
         f'-DVECTORS="{VECTORS}"',
         *inputs,
         "-lopus",
+        "-lsrtp2",
         "-lpthread",
         "-lm",
     ]

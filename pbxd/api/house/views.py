@@ -56,6 +56,7 @@ class LegView(View):
     ended_at: datetime | None
     sip_status: int | None
     codec: str | None
+    srtp: str | None = Field(description="the crypto suite that protects the sound; null is plain RTP")
     quality: LegQuality | None = Field(description="of the sound received, once the leg has ended")
 
     @classmethod
@@ -72,6 +73,7 @@ class LegView(View):
             ended_at=moment_or_none(leg.ended_at),
             sip_status=leg.sip_status,
             codec=leg.codec,
+            srtp=leg.srtp,
             quality=leg.quality,
         )
 

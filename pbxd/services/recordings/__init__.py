@@ -391,8 +391,10 @@ class Recordings:
             seconds=round(recording.seconds, 3),
             octets=recording.octets,
         )
-        write = log.info if stopped else log.warning
-        write("recording ended: %s", reason, extra={"call": ended.call_id, "recording": ended.id})
+        if stopped:
+            log.info("recording ended: %s", reason, extra={"call": ended.call_id, "recording": ended.id})
+        else:
+            log.warning("recording ended: %s", reason, extra={"call": ended.call_id, "recording": ended.id})
         self._shelf.note(ended)
         take.on_end(ended)
         self.keeper.finish(ended)

@@ -181,7 +181,7 @@ class Keeper:
                     await self.delete(recorded, "quota")
                     self.octets -= recorded.octets
         except Unavailable as error:
-            log.warning("%s", error.message)
+            log.warning("recordings cannot be looked after: %s", error.message)
 
     async def _in(self, pool: ThreadPoolExecutor, work: Callable[[], Result]) -> Result:
         return await asyncio.get_running_loop().run_in_executor(pool, work)

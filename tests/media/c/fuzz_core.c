@@ -4,6 +4,7 @@
  * libFuzzer drives it where clang has it; else main() below does, with bytes and mutations of its own. */
 #include <stdlib.h>
 
+#include "far.h"
 #include "guard.h"
 #include "stage.h"
 
@@ -32,7 +33,8 @@ static void emit(void *shell, uint32_t leg, enum channel channel, const uint8_t 
                  const struct addr *to) {
     (void)shell;
     volatile uint8_t sum = 0;
-    CHECK(leg < LEGS && channel <= CHANNEL_RTCP && length >= 8 && length <= RTP_LENGTH_MAX && to && to->set);
+    CHECK(leg < LEGS && channel <= CHANNEL_RTCP && length >= 8 && to && to->set);
+    CHECK(length <= RTP_LENGTH_MAX + (core.srtp[leg].send ? SRTP_TRAILER_MAX : 0));
     for (size_t i = 0; i < length; i++) /* touches every byte, for the sanitizer */
         sum = (uint8_t)(sum + data[i]);
     CHECK_IS(data[0] >> 6, 2);
@@ -58,8 +60,37 @@ static void retire(void *shell, struct retired *retired) {
         voice_free((struct voice *)retired);
     else if (retired->kind == RETIRED_PLAYER)
         player_free((struct player *)retired);
+    else if (retired->kind == RETIRED_SRTP)
+        srtp_way_free((struct srtp_way *)retired);
     else
         tap_release((struct tap *)retired);
+}
+
+/* Of each leg: what the phone there seals with, once its leg is secured. */
+static struct srtp far[LEGS];
+
+static void secure(struct script *s, uint32_t leg) {
+    uint8_t how = next(s);
+    struct srtp_change change = {.secured = how & 1};
+    struct srtp_key key = far_key((enum srtp_suite)(1 + (how >> 1 & 3)), how >> 3 & 3);
+    if (change.secured && (how & 0x20 || !core.srtp[leg].send))
+        change.send = srtp_way_new(&key, true, legs[leg].sender.ssrc);
+    if (change.secured && (how & 0x40 || !core.srtp[leg].receive)) {
+        change.receive = srtp_way_new(&key, false, legs[leg].receiver.ssrc);
+        srtp_way_free(far[leg].send);
+        far[leg].send = srtp_way_new(&key, true, 0);
+    }
+    core_secure(&core, leg, &change, now);
+}
+
+/* Mostly as the phone would seal it, and sometimes changed then. */
+static size_t seal(struct script *s, uint32_t leg, uint8_t *data, size_t length) {
+    uint8_t how = next(s);
+    if (core.srtp[leg].receive && far[leg].send && how & 7)
+        srtp_seal(&far[leg], false, data, &length);
+    if ((how & 0xf8) == 8)
+        data[next(s) % length] ^= 1;
+    return (how & 0xf8) == 16 ? length - length / 4 : length;
 }
 
 static struct addr next_addr(struct script *s) {
@@ -111,14 +142,15 @@ static void datagram(struct script *s, uint32_t leg) {
 /* A packet that is nearly right, so that the script gets past the first checks. */
 static void speech(struct script *s, uint32_t leg) {
     static const uint8_t types[] = {0, 8, 96, 13};
-    uint8_t data[RTP_HEADER + 640];
+    _Alignas(8) uint8_t data[RTP_HEADER + 640 + SRTP_TRAILER_MAX];
     struct addr from = next_addr(s);
     uint8_t kind = next(s);
     uint16_t seq = (uint16_t)(legs[leg].receiver.highest + (int8_t)next(s));
     uint32_t timestamp = legs[leg].sender.in_audio_ts + 80u * next(s) - 160;
     memset(data, next(s), sizeof data);
     rtp_write_header(data, types[kind & 3], kind >> 2 & 1, seq, timestamp, kind >> 3 & 1);
-    core_receive(&core, leg, CHANNEL_RTP, data, RTP_HEADER + 80u * (kind >> 4 & 7) + (kind >> 7) * 4u, &from, now);
+    size_t length = seal(s, leg, data, RTP_HEADER + 80u * (kind >> 4 & 7) + (kind >> 7) * 4u);
+    core_receive(&core, leg, CHANNEL_RTP, data, length, &from, now);
 }
 
 static void advance(uint64_t by) {
@@ -243,6 +275,10 @@ static void turn(struct script *s) {
     case 7:
         guard_turn(s);
         break;
+    case 11:
+        if (open)
+            secure(s, leg);
+        break;
     case 8:
         if (open)
             datagram(s, leg);
@@ -257,6 +293,14 @@ static void turn(struct script *s) {
     }
 }
 
+static void clear_keys(void) {
+    for (uint32_t leg = 0; leg < LEGS && core.srtp; leg++) {
+        core_secure(&core, leg, &(struct srtp_change){.secured = false}, now);
+        srtp_way_free(far[leg].send);
+        far[leg].send = NULL;
+    }
+}
+
 static void clear_stage(void) {
     for (uint32_t place = 0; place < LEGS; place++) {
         if (core.rooms && core.rooms[place])
@@ -265,6 +309,7 @@ static void clear_stage(void) {
             tap_release(taps[place]);
         taps[place] = NULL;
     }
+    clear_keys();
     core_free(&core);
 }
 

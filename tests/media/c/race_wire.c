@@ -17,6 +17,7 @@ static struct wire_room rooms[ROOMS];
 static struct tap *taps[ROOMS];
 static int phone;
 static uint16_t phone_port;
+static uint32_t turns;
 
 static struct sockaddr_in loopback(uint16_t port) {
     return (struct sockaddr_in){
@@ -46,8 +47,9 @@ static void open_leg(int number) {
     struct wire_plan plan = {.remote_ip = "127.0.0.1", .remote_port = phone_port, .ptime_ms = 20, .silence_ms = 1};
     plan.other_payload_type = plan.dtmf_send = plan.dtmf_receive = PT_NONE;
     plan.sends = plan.receives = true;
+    struct wire_srtp keys = {.send_suite = (uint8_t)(1 + turns++ % 4), .receive_suite = 1};
     CHECK_IS(wire_leg_open(wire, "127.0.0.1", 0, 0, &legs[number]), 0);
-    CHECK_IS(wire_leg_plan(wire, &legs[number], &plan), 0);
+    CHECK_IS(wire_leg_plan(wire, &legs[number], &plan, number % 3 ? NULL : &keys), 0);
     CHECK_IS(wire_leg_mode(wire, &legs[number], number % 2 ? MODE_RELAY : MODE_ECHO, &legs[number ^ 1]), 0);
 }
 

@@ -29,6 +29,8 @@ static void free_retired(void *shell, struct retired *retired) {
         voice_free((struct voice *)retired);
     else if (retired->kind == RETIRED_PLAYER)
         player_free((struct player *)retired);
+    else if (retired->kind == RETIRED_SRTP)
+        srtp_way_free((struct srtp_way *)retired);
     else
         tap_release((struct tap *)retired);
 }
@@ -49,6 +51,8 @@ void stage_free(struct stage *stage) {
     for (uint32_t room = 0; room < STAGE_LEGS; room++)
         if (stage->core.rooms[room])
             room_close(&stage->core, stage->core.rooms[room], stage->now);
+    for (uint32_t leg = 0; leg < STAGE_LEGS; leg++)
+        core_secure(&stage->core, leg, &(struct srtp_change){.secured = false}, stage->now);
     core_free(&stage->core);
     free(stage);
 }

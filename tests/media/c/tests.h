@@ -61,6 +61,24 @@
     X(test_malformed_reports) \
     X(test_a_report_of_another_source_is_not_answered) \
     X(test_silence_is_told_once_and_not_on_hold) \
+    X(test_known_packets_of_every_suite) \
+    X(test_both_ways_under_every_suite) \
+    X(test_a_secured_leg_and_a_plain_one) \
+    X(test_reports_are_sealed) \
+    X(test_loss_disorder_and_repetition_under_srtp) \
+    X(test_what_was_recorded_and_played_again) \
+    X(test_what_was_changed_on_the_way) \
+    X(test_the_wrong_key_is_silence) \
+    X(test_plain_sound_where_srtp_was_agreed) \
+    X(test_the_counter_over_two_wraps) \
+    X(test_the_counter_from_mode_to_mode) \
+    X(test_a_new_key_takes_over_between_two_packets) \
+    X(test_a_new_key_after_a_wrap) \
+    X(test_a_key_that_stays_keeps_its_context) \
+    X(test_sources_under_one_key_are_bounded) \
+    X(test_a_key_identifier) \
+    X(test_shared_sound_is_sealed_in_a_copy) \
+    X(test_keys_that_make_no_sense) \
     X(test_loss_over_the_wrap) \
     X(test_jitter_as_in_rfc_3550) \
     X(test_a_room_mixes_all_but_oneself) \
