@@ -14,6 +14,7 @@ from urllib.parse import quote
 from pbxd.cli import Column, CommandError, Commands, Exit, Row, ask, clock, daemon_options, fetch, table
 from pbxd.trace import read_target
 from pbxd.trace.ladder import Ladder, Step
+from pbxd.trace.score import for_people
 
 FOLLOW_S = 5  # a question for news waits so long
 WATCH_S = 0.5  # how often we look whether a capture has ended
@@ -96,7 +97,7 @@ def _draw(ladder: Ladder, entries: Sequence[Row], *, verbose: bool) -> None:
 
 
 def _step(entry: Row) -> Step:
-    text = entry["text"] if entry["kind"] == "sip" else f"{entry['kind']}: {entry['text']}"
+    text = entry["text"] if entry["kind"] == "sip" else f"{entry['kind']}: {for_people(entry['text'])}"
     return Step(
         entry["clock"], "".join(letter for letter in text if letter.isprintable()), entry["remote"], entry["outward"]
     )

@@ -62,6 +62,7 @@
     X(test_a_report_of_another_source_is_not_answered) \
     X(test_silence_is_told_once_and_not_on_hold) \
     X(test_loss_over_the_wrap) \
+    X(test_bursts_of_loss) \
     X(test_jitter_as_in_rfc_3550) \
     X(test_a_room_mixes_all_but_oneself) \
     X(test_masks_of_a_room) \
