@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench import calls, codecs, hearing, junk, memory, packets, registrations, rooms, soak, starts
+from tests.bench import calls, codecs, hearing, junk, memory, packets, pesq, registrations, rooms, soak, starts
 from tests.bench.figures import Figure, Readings, missed, table
 from tests.bench.generators import Programs
 
@@ -31,6 +31,7 @@ PARTS = {
     "memory": Part(memory.FIGURES, memory.run),
     "starts": Part(starts.FIGURES, starts.run),
     "codecs": Part(codecs.FIGURES, codecs.run),
+    "pesq": Part(pesq.FIGURES, pesq.run),
     "hearing": Part(hearing.FIGURES, hearing.run),
     "registrations": Part(registrations.FIGURES, registrations.run),
     "junk": Part(junk.FIGURES, junk.run),

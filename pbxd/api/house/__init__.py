@@ -2,10 +2,10 @@
 
 collaborators  what it works with      views  what it says and takes      operations  what it does
 deliveries     what it does with the outbox      door  what it does with bans
-tracing        what it lets see of itself
+tracing        what it lets see of itself      pictures  a call drawn
 """
 
-from pbxd.api.house import tracing
+from pbxd.api.house import pictures, tracing
 from pbxd.api.house.collaborators import (
     Door,
     House,
@@ -28,5 +28,6 @@ __all__ = [
     "Registrations",
     "Tracing",
     "TrunkRow",
+    "pictures",
     "tracing",
 ]

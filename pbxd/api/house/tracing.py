@@ -19,6 +19,8 @@ from pbxd.trace.capture import pcap
 from pbxd.trace.ladder import step_of
 from pbxd.trace.tape import Tape
 
+__all__ = ["HOUSE", "TracePath"]
+
 MAX_WAIT_S = 20.0
 MAX_DEBUG_S = 86400.0
 
