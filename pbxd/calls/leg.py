@@ -359,9 +359,9 @@ class Leg:
         answered = self.record.answered_at is not None
         for news in self._watch.look(self.media.numbers, self.plan, now, answered=answered):
             self.noticed(news, now)
-            if not self._warned:
+            if not self._warned and news.startswith(score.ONE_WAY):
                 self._warned = True
-                log.warning("the %s %s", self.record.role, news, extra={"leg": self.record.id})
+                log.warning("the %s is not heard", self.record.role, extra={"leg": self.record.id})
 
     def fell_silent(self, now: float) -> None:
         """Wire waited in vain."""

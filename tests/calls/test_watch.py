@@ -10,7 +10,9 @@ from media.history import Sample
 from media.plan import Codec, MediaPlan
 from media.wire import LegStatistics
 from pbxd.calls.watch import Scores, Watch, Watchers
-from pbxd.trace import score
+from pbxd.trace import Note, Topic, score
+from tests.calls.house import House
+from tests.calls.test_call import phones, talk
 
 PLAN = MediaPlan(("192.0.2.1", 4000), Codec.PCMU, 0, 0)
 HELD = replace(PLAN, receives=False)
@@ -125,3 +127,30 @@ def test_quality_is_told_and_read_again() -> None:
     )
     assert score.read(text, 113.0) == ("callee", samples)
     assert score.read("callee over time: rubbish | 1,2;x;,,,,,,,,;", 0.0) == ("callee", [])
+
+
+async def test_a_call_is_looked_at_and_its_trace_tells(house: House) -> None:
+    """Real legs that nobody sends to: nothing is heard, and nobody is missed."""
+    alice, bob = phones(house, "alice", "bob")
+    house.register("1002", bob)
+    talk(alice, house, bob)
+    for _ in range(12):
+        house.wire.after(1)
+        for hearer in house.facilities.hearers.values():
+            hearer.look(house.wire.now)
+    (call,) = house.switch.calls.values()
+    histories = [leg.history for leg in call.record.legs]
+    assert [history and len(history.samples()) for history in histories] == [2, 2]
+    alice >> "BYE" >> house >> 200 >> alice
+    house >> "BYE" >> bob >> 200 >> house
+    track = house.trace.find(call.record.id)
+    assert track is not None
+    told = [entry for entry in track.entries if isinstance(entry, Note) and entry.topic is Topic.QUALITY]
+    assert [score.for_people(note.text) for note in told] == [
+        "caller over time: nothing was heard",
+        "callee over time: nothing was heard",
+    ]
+    assert [len(score.read(note.text, note.at)[1]) for note in told] == [3, 3]
+    for leg in house.record.legs:
+        assert leg.quality is not None
+        assert (leg.quality.least_mos, leg.quality.loss_bursts, leg.quality.silent_s) == (None, 0, 0)
