@@ -106,7 +106,7 @@ class Door(Protocol):
 
 
 RecordingsOf = Callable[[str], Awaitable[Sequence[tuple[float, Path]]]]
-"""The WAV files of a call, each with when it began in seconds since the epoch."""
+"""The sound files of a call, each with when it began in seconds since the epoch."""
 
 
 async def no_recordings(_call_id: str) -> Sequence[tuple[float, Path]]:
