@@ -167,6 +167,10 @@ class MediaSession:
             self._leave_room()
             self._media.wire.leg_mode(self.leg, mode)
 
+    def numbers(self) -> LegStatistics:
+        """Those of its `statistics` that are wire's."""
+        return self._media.wire.leg_statistics(self.leg) if self._final is None else self._final.numbers
+
     def statistics(self) -> MediaStatistics:
         """Its numbers as they are now; after `close`, as they were then."""
         if self._final is not None:

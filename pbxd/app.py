@@ -245,7 +245,14 @@ class App:
             reset_admin=self._reset_admin,
             wall=time.time,
             now=time.monotonic,
-            tracing=Tracing(self.traces, self.telephony.trace, self.telephony.drops, time.time(), time.monotonic),
+            tracing=Tracing(
+                self.traces,
+                self.telephony.trace,
+                self.telephony.drops,
+                time.time(),
+                time.monotonic,
+                self.recordings.sounds_of,
+            ),
         )
         health = Health(
             __version__,
@@ -309,6 +316,10 @@ def _measure_telephony(metrics: Metrics, telephony: Telephony) -> None:
     metrics.gauges("certificate_expires_timestamp_seconds", "When the first certificate expires", [], lambda:
         {(): telephony.tls.expires.timestamp()} if telephony.tls else {})  # fmt: skip
     metrics.gauge("calls", "Calls that are up", lambda: len(telephony.switch.calls))
+    watchers = telephony.facilities.watchers
+    metrics.histogram("mos_heard", "Mean opinion score of what came, by 5 s of each leg", watchers.heard.reading)
+    metrics.histogram("mos_remote", "The same of what far sides heard, by their reports", watchers.remote.reading)
+    metrics.counter("one_way_audio", "Times a side was not heard for 5 s", lambda: watchers.one_way)
     metrics.counters("calls_refused", "Calls not let in", ["reason"], lambda: telephony.switch.refused)
     metrics.counters("sip_auth_failures", "Credentials that proved nothing", ["reason"], lambda:
         telephony.authenticator.failures)  # fmt: skip

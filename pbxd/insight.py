@@ -1,10 +1,12 @@
-"""Commands that look into calls: `trace`, `pcap`, `drops`, `debug`. All of them ask the running daemon."""
+"""Commands that look into calls: `trace`, `pcap`, `picture`, `drops`, `debug`. All of them ask the running daemon."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import os
+import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -14,9 +16,12 @@ from urllib.parse import quote
 from pbxd.cli import Column, CommandError, Commands, Exit, Row, ask, clock, daemon_options, fetch, table
 from pbxd.trace import read_target
 from pbxd.trace.ladder import Ladder, Step
+from pbxd.trace.score import for_people
 
 FOLLOW_S = 5  # a question for news waits so long
 WATCH_S = 0.5  # how often we look whether a capture has ended
+RASTERISER = "rsvg-convert"
+RASTERISE_S = 60.0
 LAST_WORDS_S = 1.0  # for the BYEs and their answers, once a call has ended
 
 
@@ -37,6 +42,11 @@ def add_commands(commands: Commands) -> None:
         "--for", dest="seconds", type=_duration, default=900.0, metavar="TIME", help="with --audio: 15m, unless Ctrl-C"
     )
     pcap.set_defaults(action=_pcap)
+    picture = commands.add_parser("picture", parents=[daemon], help="draw a call: its sound, its quality, its events")
+    picture.add_argument("call", metavar="CALL", help=name)
+    text = f"an SVG file, or a PNG where {RASTERISER} is installed; CALL.svg if none is named, - for the terminal"
+    picture.add_argument("-o", "--output", type=Path, metavar="FILE", help=text)
+    picture.set_defaults(action=_picture)
     drops = commands.add_parser("drops", parents=[daemon], help="list what was dropped, and why")
     drops.add_argument("--all", action="store_true", help="also what never happened")
     drops.set_defaults(action=_drops)
@@ -96,7 +106,7 @@ def _draw(ladder: Ladder, entries: Sequence[Row], *, verbose: bool) -> None:
 
 
 def _step(entry: Row) -> Step:
-    text = entry["text"] if entry["kind"] == "sip" else f"{entry['kind']}: {entry['text']}"
+    text = entry["text"] if entry["kind"] == "sip" else f"{entry['kind']}: {for_people(entry['text'])}"
     return Step(
         entry["clock"], "".join(letter for letter in text if letter.isprintable()), entry["remote"], entry["outward"]
     )
@@ -109,16 +119,42 @@ def _pcap(arguments: argparse.Namespace) -> None:
         data = fetch(arguments, "GET", f"/house/v1/debug/{name}/pcap")
     else:
         data = fetch(arguments, "GET", f"/house/v1/calls/{name}/pcap")
-    if str(arguments.output) == "-":
+    _write(arguments.output, data, f"`tshark -r {arguments.output}` or Wireshark shows them")
+
+
+def _picture(arguments: argparse.Namespace) -> None:
+    name = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in arguments.call)
+    output = arguments.output or Path(f"{name}.svg")
+    if output.suffix not in {".svg", ".png", ""}:
+        raise CommandError(f"{output.name}: a picture is .svg or .png", Exit.MISTAKE)
+    data = fetch(arguments, "GET", f"/house/v1/calls/{quote(arguments.call, safe='')}/picture")
+    _write(output, _png(data) if output.suffix == ".png" else data, "a browser shows it")
+
+
+def _png(svg: bytes) -> bytes:
+    """Rasterised by librsvg's program, where it is installed: pbxd itself draws SVG only."""
+    program = shutil.which(RASTERISER)
+    if program is None:
+        raise CommandError(f"PNG needs {RASTERISER} (Debian: librsvg2-bin); SVG needs nothing", Exit.REFUSED)
+    command = [program, "--format", "png", "--zoom", "2"]
+    done = subprocess.run(command, input=svg, capture_output=True, check=False, timeout=RASTERISE_S)  # noqa: S603
+    if done.returncode:
+        raise CommandError(f"{RASTERISER} failed: {done.stderr.decode(errors='replace').strip()}", Exit.REFUSED)
+    return done.stdout
+
+
+def _write(output: Path, data: bytes, hint: str) -> None:
+    """For its owner alone; a call is nobody else's business."""
+    if str(output) == "-":
         sys.stdout.buffer.write(data)
         return
     try:
-        descriptor = os.open(arguments.output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
     except OSError as error:
-        raise CommandError(f"{arguments.output} cannot be written: {error.strerror}", Exit.REFUSED) from None
-    print(f"{arguments.output}: {len(data)} bytes; `tshark -r {arguments.output}` or Wireshark shows them")
+        raise CommandError(f"{output} cannot be written: {error.strerror}", Exit.REFUSED) from None
+    print(f"{output}: {len(data)} bytes; {hint}")
 
 
 def _listen(arguments: argparse.Namespace, path: str) -> None:

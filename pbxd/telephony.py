@@ -367,6 +367,8 @@ class Telephony:
         self.registrar.expire(now)
         self.entrance.tick(now)
         self._look_at_clocks(now)
+        for hearer in list(self.facilities.hearers.values()):
+            hearer.look(now)
         if self.tls and now - self._looked_at >= CERTIFICATES_S:
             self._looked_at = now
             self.tls.watch()

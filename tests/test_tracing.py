@@ -110,6 +110,21 @@ async def test_a_capture_of_a_call_that_is_up_has_its_sound(
     assert sum("SSRC=0x" in line for line in lines) == 2 * SAID, listing.stdout
 
 
+async def test_a_picture_of_a_call(
+    app: App, caller: Caller, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await _speak(app)
+    file = tmp_path / "call.svg"
+    code, text = await command(app, capsys, "picture", "by-hand", "-o", str(file))
+    assert (code, file.stat().st_mode & 0o777) == (Exit.DONE, 0o600), text
+    assert "What the caller said" in file.read_text()
+    assert (await command(app, capsys, "picture", "by-hand", "-o", "call.gif"))[0] == Exit.MISTAKE
+    monkeypatch.setattr(insight, "RASTERISER", "no-such-program")
+    code, text = await command(app, capsys, "picture", "by-hand", "-o", str(tmp_path / "call.png"))
+    assert (code, "PNG needs no-such-program" in text) == (Exit.REFUSED, True)
+    assert not (tmp_path / "call.png").exists()
+
+
 async def _listening(app: App) -> None:
     """Return when the sound of something is wanted."""
     trace, changed = app.telephony.trace, asyncio.Event()

@@ -110,6 +110,7 @@ class HearingStatistics:
 @dataclass(frozen=True, slots=True)
 class LegStatistics:
     """The numbers of one leg. `expected` and `lost` count packets to us, `remote_*` what the far end reported of ours.
+    `bursts` is how often one packet or more in a row were lost, `longest_burst` the most that were.
 
     Times are in milliseconds; None where nothing was measured.
     """
@@ -120,6 +121,8 @@ class LegStatistics:
     sent_octets: int = 0
     expected: int = 0
     lost: int = 0
+    bursts: int = 0
+    longest_burst: int = 0
     jitter_ms: float = 0.0
     jitter_max_ms: float = 0.0
     round_trip_ms: float | None = None
@@ -418,6 +421,8 @@ class Wire:
             sent_octets=numbers.sent_octets,
             expected=numbers.expected,
             lost=numbers.lost,
+            bursts=numbers.bursts,
+            longest_burst=numbers.longest_burst,
             jitter_ms=numbers.jitter / 1000,
             jitter_max_ms=numbers.jitter_max / 1000,
             round_trip_ms=numbers.round_trip / 65.536 if numbers.round_trip else None,

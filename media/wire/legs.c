@@ -223,6 +223,8 @@ int wire_leg_statistics(struct wire *wire, const struct wire_leg *leg, struct wi
         .sent_octets = copy.sender.octets,
         .expected = receiver_expected(&copy.receiver),
         .lost = receiver_lost(&copy.receiver),
+        .bursts = receiver_bursts(&copy.receiver),
+        .longest_burst = receiver_longest_burst(&copy.receiver),
         .jitter = microseconds(copy.receiver.jitter, 16 * copy.receiver.clock),
         .jitter_max = microseconds(copy.receiver.jitter_max, 16 * copy.receiver.clock),
         .round_trip = copy.rtcp.round_trip,

@@ -11,7 +11,23 @@ static uint32_t source_expected(const struct receiver *r) {
     return r->started ? extended(r) - r->base + 1 : 0;
 }
 
+uint32_t receiver_bursts(const struct receiver *r) {
+    return r->bursts + (r->missing > 0);
+}
+
+uint32_t receiver_longest_burst(const struct receiver *r) {
+    return r->missing > r->longest ? r->missing : r->longest;
+}
+
+static void open_gap(struct receiver *r, uint16_t end, uint16_t width) {
+    r->longest = receiver_longest_burst(r);
+    r->bursts = receiver_bursts(r);
+    r->gap_end = end;
+    r->gap = r->missing = width;
+}
+
 static void begin(struct receiver *r, uint16_t seq) {
+    open_gap(r, seq, 0);
     r->expected += source_expected(r);
     r->arrived += r->received;
     r->base = r->highest = seq;
@@ -31,6 +47,8 @@ static enum arrival follow(struct receiver *r, uint16_t seq) {
         if (seq < r->highest)
             r->cycles += SEQ_MOD;
         r->highest = seq;
+        if (ahead > 1)
+            open_gap(r, seq, (uint16_t)(ahead - 1));
     } else if (ahead <= SEQ_MOD - MAX_MISORDER) {
         if (seq != r->bad) {
             r->bad = (uint16_t)(seq + 1);
@@ -38,6 +56,8 @@ static enum arrival follow(struct receiver *r, uint16_t seq) {
         }
         begin(r, seq); /* two in a row: the source restarted without saying so */
         return ARRIVAL_RESTARTED;
+    } else if (r->missing && (uint16_t)(r->gap_end - 1 - seq) < r->gap) {
+        r->missing--; /* late, not lost */
     }
     return ARRIVAL_NEXT;
 }

@@ -21,6 +21,10 @@ struct receiver {
     uint32_t transit, jitter;   /* ticks; jitter scaled by 16 */
     uint32_t jitter_max;
     uint32_t expected_before, received_before; /* at the last report */
+    uint32_t bursts;            /* gaps that stayed, the newest one apart, */
+    uint32_t longest;           /* and the most packets that one of them cost */
+    uint16_t gap, missing;      /* the newest: how wide it was, and what of it has not come late */
+    uint16_t gap_end;           /* the packet behind it */
     uint16_t highest;
     bool started, timed;
 };
@@ -40,5 +44,7 @@ struct loss {
 void receiver_report(struct receiver *r, struct loss *loss);   /* RFC 3550 §A.3; starts the next interval */
 uint64_t receiver_expected(const struct receiver *r);          /* of all sources */
 uint64_t receiver_lost(const struct receiver *r);              /* of all sources; duplicates never make it negative */
+uint32_t receiver_bursts(const struct receiver *r);            /* how often one packet or more in a row were lost */
+uint32_t receiver_longest_burst(const struct receiver *r);     /* in packets */
 
 #endif

@@ -81,6 +81,7 @@ struct wire_leg {
 
 struct wire_statistics {
     uint64_t received, received_octets, sent, sent_octets, expected, lost;
+    uint32_t bursts, longest_burst;           /* of lost packets in a row; the longest in packets */
     uint32_t jitter, jitter_max;              /* µs */
     uint32_t round_trip, round_trip_max;      /* 1/65536 s, 0: unknown */
     uint32_t remote_jitter, remote_reports;   /* µs; how many */

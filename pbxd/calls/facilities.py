@@ -15,6 +15,7 @@ from media.wire import WireError
 from pbxd.calls.admission import CallRefused, Refusal
 from pbxd.calls.policy import Policy
 from pbxd.calls.studio import Studio
+from pbxd.calls.watch import Watchers
 from pbxd.directory.accounts import Directory
 from pbxd.directory.registrar import Registrar
 from pbxd.events import Bus
@@ -64,6 +65,9 @@ class Hearer(Protocol):
 
     def noticed(self, what: str, now: float) -> None:
         """Anything that wire saw, in words."""
+
+    def look(self, now: float) -> None:
+        """A second has gone by: how is its sound?"""
 
     def listen(self) -> None:
         """What is to be captured has changed."""
@@ -150,6 +154,7 @@ class Facilities:
     language: str = "en-us"
     hearers: dict[tuple[int, int], Hearer] = field(default_factory=dict)
     tracer: Tracer = field(default_factory=Untraced)
+    watchers: Watchers = field(default_factory=Watchers)
     refused: dict[Refusal, int] = field(default_factory=lambda: dict.fromkeys(Refusal, 0))
 
     def refuse(self, refusal: Refusal, source: str) -> None:

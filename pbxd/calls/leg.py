@@ -21,6 +21,7 @@ from pbxd.calls.info import Pressed
 from pbxd.calls.negotiate import Endpoint, Negotiation, offered_audio
 from pbxd.calls.policy import OfferedAudio, Policy
 from pbxd.calls.record import LegQuality, LegRecord
+from pbxd.calls.watch import Watch
 from pbxd.sip.dialog import destination_of
 from pbxd.sip.errors import SdpError
 from pbxd.sip.flow import Destination, Transport
@@ -30,7 +31,7 @@ from pbxd.sip.sdp import Direction, SessionDescription
 from pbxd.sip.session import EndCause, Ending, Session, SessionSettings
 from pbxd.sip.transaction import ServerTransaction
 from pbxd.sip.uri import Uri
-from pbxd.trace import Sound, Topic
+from pbxd.trace import Sound, Topic, score
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +81,8 @@ class Leg:
         "_facilities",
         "_first_offer",
         "_told",
+        "_warned",
+        "_watch",
         "allowed",
         "media",
         "negotiation",
@@ -113,6 +116,9 @@ class Leg:
         self._answered_sdp = False
         self._asked: Codec | None = None
         self._told = False
+        self._warned = False
+        self._watch = Watch(facilities.watchers)
+        record.history = self._watch.history
 
     @classmethod
     def incoming(
@@ -327,9 +333,13 @@ class Leg:
         if self.plan is None:
             return
         seen, headers = self.media.statistics(), self.media.headers()
-        self.record.quality = _quality(seen)
+        self._watch.end(seen.numbers, self.plan, now)
+        self.record.quality = _quality(seen, self._watch)
         name, tracer = self.record.sip_call_id, self._facilities.tracer
         tracer.note(name, Topic.MEDIA, f"{self.record.role} over: {_heard(seen)}", now)
+        if samples := self._watch.history.samples(score.MAX_ROWS):
+            told = score.told(self.record.role, samples, now, seen.numbers.longest_burst)
+            tracer.note(name, Topic.QUALITY, told, now)
         if headers.records and (sound := self._sound(headers, seen)) is not None:
             tracer.sounded(name, sound)
 
@@ -352,6 +362,17 @@ class Leg:
     def noticed(self, what: str, now: float) -> None:
         """Wire saw something of its media."""
         self._facilities.tracer.note(self.record.sip_call_id, Topic.MEDIA, f"{self.record.role} {what}", now)
+
+    def look(self, now: float) -> None:
+        """A second has gone by: writes down how it sounds, when it is time to, and says when it is not heard."""
+        if self.plan is None or self.media.closed:
+            return
+        answered = self.record.answered_at is not None
+        for news in self._watch.look(self.media.numbers, self.plan, now, answered=answered):
+            self.noticed(news, now)
+            if not self._warned and news.startswith(score.ONE_WAY):
+                self._warned = True
+                log.warning("the %s is not heard", self.record.role, extra={"leg": self.record.id})
 
     def fell_silent(self, now: float) -> None:
         """Wire waited in vain."""
@@ -482,8 +503,9 @@ def all_secure(destinations: Sequence[Destination]) -> bool:
     return all(destination.transport is Transport.TLS for destination in destinations)
 
 
-def _quality(seen: MediaStatistics) -> LegQuality:
+def _quality(seen: MediaStatistics, watch: Watch) -> LegQuality:
     numbers = seen.numbers
+    scores = [sample.mos for sample in watch.history.samples() if sample.mos is not None]
     return LegQuality(
         packets_received=numbers.received,
         packets_sent=numbers.sent,
@@ -493,6 +515,10 @@ def _quality(seen: MediaStatistics) -> LegQuality:
         round_trip_ms=None if numbers.round_trip_ms is None else round(numbers.round_trip_ms, 1),
         remote_loss_percent=None if seen.remote_loss is None else round(100 * seen.remote_loss, 2),
         mos=None if seen.mos is None else round(seen.mos, 2),
+        loss_bursts=numbers.bursts,
+        longest_burst=numbers.longest_burst,
+        least_mos=round(min(scores), 2) if scores else None,
+        silent_s=round(watch.silent_s, 1),
     )
 
 

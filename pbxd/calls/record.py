@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from media.history import History
+
 
 class Result(StrEnum):
     """Whose doing the end of a call was."""
@@ -29,7 +31,9 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LegQuality:
-    """How one leg's incoming sound was. Loss in per cent of expected packets, jitter and round trip in ms."""
+    """How one leg's incoming sound was. Loss in per cent of expected packets, jitter and round trip in ms; bursts are
+    of packets lost in a row. `least_mos` is that of the worst few seconds, `silent_s` how long nothing came at all
+    though it should have."""
 
     packets_received: int
     packets_sent: int
@@ -39,6 +43,10 @@ class LegQuality:
     round_trip_ms: float | None
     remote_loss_percent: float | None
     mos: float | None
+    loss_bursts: int = 0
+    longest_burst: int = 0
+    least_mos: float | None = None
+    silent_s: float = 0.0
 
 
 @dataclass(slots=True)
@@ -58,6 +66,7 @@ class LegRecord:
     codec: str | None = None
     srtp: str | None = None  # the crypto suite; None: plain RTP
     quality: LegQuality | None = None
+    history: History | None = field(default=None, repr=False, compare=False)  # of a leg that lives here
 
 
 @dataclass(frozen=True, slots=True)

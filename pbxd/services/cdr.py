@@ -27,7 +27,7 @@ MAX_PAGE = 500
 ORPHAN_REASON = "the daemon was restarted under this call"
 
 _QUALITY_FIELDS = tuple(LegQuality.__dataclass_fields__)
-_LEG_FIELDS = tuple(name for name in LegRecord.__dataclass_fields__ if name not in {"role", "quality"})
+_LEG_FIELDS = tuple(name for name in LegRecord.__dataclass_fields__ if name not in {"role", "quality", "history"})
 
 _INSERT_CALL = insert(calls)
 _INSERT_LEG = insert(call_legs)

@@ -32,6 +32,7 @@ class Topic(IntEnum):
     STATE = 2
     DECISION = 3
     MEDIA = 4
+    QUALITY = 5
 
     @property
     def word(self) -> str:

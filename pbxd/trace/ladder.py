@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, tzinfo
 
 from pbxd.trace.entries import Entry, SipMessage
+from pbxd.trace.score import for_people
 
 HOUSE = "pbxd"
 MAX_REMOTES = 6
@@ -36,7 +37,7 @@ def step_of(entry: Entry) -> Step:
         host, port = entry.remote
         where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         return Step(entry.at, title(entry.data), f"{entry.transport}:{where}", entry.outward)
-    return Step(entry.at, f"{entry.topic.word}: {entry.text}")
+    return Step(entry.at, f"{entry.topic.word}: {for_people(entry.text)}")
 
 
 def title(data: bytes) -> str:

@@ -455,8 +455,17 @@ async def test_a_capture_is_a_file(client: Client) -> None:
     assert answer.body[:4] == bytes.fromhex("4d3cb2a1")
 
 
+async def test_a_picture_is_a_file(client: Client) -> None:
+    answer = await client.get("/house/v1/calls/call_1/picture", key="admin-key")
+    assert answer.headers["Content-Type"] == "image/svg+xml"
+    assert answer.headers["Content-Disposition"] == 'attachment; filename="call_1.svg"'
+    assert answer.body.startswith(b"<svg ")
+    assert "1001 → 600".encode() in answer.body
+    assert _refusal(await client.get("/house/v1/calls/nothing/picture", key="admin-key")) == (404, "not_found")
+
+
 async def test_who_may_only_read_calls_sees_no_trace(client: Client) -> None:
-    for path in ("/calls/call_1/trace", "/calls/call_1/pcap", "/drops", "/debug"):
+    for path in ("/calls/call_1/trace", "/calls/call_1/pcap", "/calls/call_1/picture", "/drops", "/debug"):
         assert (await client.get("/house/v1" + path, key="reader-key")).status == 403
     assert _refusal(await client.get("/house/v1/calls/nothing/trace", key="admin-key")) == (404, "not_found")
 

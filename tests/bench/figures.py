@@ -12,8 +12,9 @@ Readings = Mapping[str, float]
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One line of the table: `name` as the part reports it, `bar` the most it may be (None: for information),
-    `reference` the figure of the same run it is held against, `remark` anything fixed worth knowing beside it."""
+    """One line of the table: `name` as the part reports it, `bar` the most it may be, or the least where it is
+    `at_least` (None: for information), `reference` the figure of the same run it is held against, `remark` anything
+    fixed worth knowing beside it."""
 
     name: str
     unit: str
@@ -21,6 +22,11 @@ class Figure:
     digits: int = 2
     reference: str | None = None
     remark: str = ""
+    at_least: bool = False
+
+    def meets(self, value: float) -> bool:
+        """Whether the bar is kept, if there is one."""
+        return self.bar is None or (value >= self.bar if self.at_least else value <= self.bar)
 
 
 def median(runs: Sequence[Readings], name: str) -> float:
@@ -34,9 +40,9 @@ def table(figures: Sequence[Figure], runs: Sequence[Readings]) -> list[str]:
         values = [run[figure.name] for run in runs]
         value = statistics.median(values)
         span = " ".join(_number(each, figure.digits) for each in values)
-        bar = "" if figure.bar is None else "≤ " + _number(figure.bar, figure.digits)
+        bar = "" if figure.bar is None else "≤≥"[figure.at_least] + " " + _number(figure.bar, figure.digits)
         reference = _number(median(runs, figure.reference), figure.digits) if figure.reference else ""
-        verdict = "" if figure.bar is None else "ok" if value <= figure.bar else "MISSED"
+        verdict = "" if figure.bar is None else "ok" if figure.meets(value) else "MISSED"
         lines.append(
             f"{figure.name + ', ' + figure.unit:44}{_number(value, figure.digits):>10}  {span:22}{bar:>10}"
             f"{reference:>11}  {verdict:7} {figure.remark}".rstrip()
@@ -45,8 +51,8 @@ def table(figures: Sequence[Figure], runs: Sequence[Readings]) -> list[str]:
 
 
 def missed(figures: Sequence[Figure], runs: Sequence[Readings]) -> list[str]:
-    """The names of the figures above their bars."""
-    return [figure.name for figure in figures if figure.bar is not None and median(runs, figure.name) > figure.bar]
+    """The names of the figures beyond their bars."""
+    return [figure.name for figure in figures if not figure.meets(median(runs, figure.name))]
 
 
 def _number(value: float, digits: int) -> str:

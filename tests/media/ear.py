@@ -193,3 +193,14 @@ def lose(sent: Iterable[Packet], fraction: float, random: np.random.Generator) -
 def jitter(sent: Iterable[Packet], milliseconds: float, random: np.random.Generator) -> list[Packet]:
     """Each later by up to so much."""
     return [replace(packet, at=packet.at + int(random.uniform(0, milliseconds) * MS)) for packet in sent]
+
+
+def zero_filled(mouth: Mouth, payloads: list[bytes], got: list[Packet], codec: int) -> Pcm:
+    """What one would hear without concealment: a decoder that is given what came, and silence for the rest."""
+    numbers = {number_of(packet) for packet in got}
+    size = mouth.rate // 50
+    came = Mouth(codec).hear(payloads[number] for number in sorted(numbers))
+    sound = np.zeros(size * len(payloads), np.int16)
+    for place, number in enumerate(sorted(numbers)):
+        sound[number * size : (number + 1) * size] = came[place * size : (place + 1) * size]
+    return sound

@@ -14,17 +14,6 @@ LOSS = 0.05
 SEEDS = range(3)
 
 
-def zero_filled(mouth: ear.Mouth, payloads: list[bytes], got: list[ear.Packet], codec: int) -> ear.Pcm:
-    """What one would hear without concealment: a decoder that is given what came, and silence for the rest."""
-    numbers = {ear.number_of(packet) for packet in got}
-    size = mouth.rate // 50
-    came = ear.Mouth(codec).hear(payloads[number] for number in sorted(numbers))
-    sound = np.zeros(size * len(payloads), np.int16)
-    for place, number in enumerate(sorted(numbers)):
-        sound[number * size : (number + 1) * size] = came[place * size : (place + 1) * size]
-    return sound
-
-
 @pytest.mark.parametrize("codec", [ear.PCMU, ear.PCMA], ids=["pcmu", "pcma"])
 def test_without_loss_it_is_the_codec(codec: int) -> None:
     """Within 0.1 of the codec alone for each voice, while the delay is learnt; 4.2 and better in the mean."""
@@ -54,7 +43,7 @@ def test_loss_is_concealed_half_a_mos_better_than_by_silence() -> None:
         concealed: list[float] = []
         for seed in SEEDS:
             got = ear.lose(mouth.packets(payloads), LOSS, np.random.default_rng(seed))
-            silent.append(voices.mos(reference, zero_filled(mouth, payloads, got, codec)))
+            silent.append(voices.mos(reference, ear.zero_filled(mouth, payloads, got, codec)))
             concealed.append(voices.mos(reference, ear.Ear().listen(got, SECONDS + 0.1).pcm))
         gains[voice] = mean(concealed) - mean(silent)
         print(f"{voice}: {mean(silent):.3f} silent, {mean(concealed):.3f} concealed, {gains[voice]:+.3f}")
@@ -79,7 +68,7 @@ def test_wide_sound(codec: int, least: float) -> None:
         alone = voices.mos(reference, mouth.hear(payloads), 16000)
         clean = voices.mos(reference, ear.Ear(codec, rate=16000).listen(sent, 8.1).pcm, 16000)
         got = ear.lose(sent, LOSS, np.random.default_rng(7))
-        silent = voices.mos(reference, zero_filled(mouth, payloads, got, codec), 16000)
+        silent = voices.mos(reference, ear.zero_filled(mouth, payloads, got, codec), 16000)
         concealed = voices.mos(reference, ear.Ear(codec, rate=16000).listen(got, 8.1).pcm, 16000)
         gains.append(concealed - silent)
         print(f"{voice}: {alone:.3f} alone, {clean:.3f} heard, {silent:.3f} silent, {concealed:.3f} concealed")

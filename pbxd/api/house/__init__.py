@@ -4,9 +4,10 @@ collaborators  what it works with      views  what it says and takes      operat
 deliveries     what it does with the outbox          recordings  what it does with them
 live           what it does to calls that are up        conferences what it does to those
 tracing        what it lets see of itself               door        what it does with bans
+pictures       a call drawn
 """
 
-from pbxd.api.house import conferences, tracing
+from pbxd.api.house import conferences, pictures, tracing
 from pbxd.api.house.collaborators import (
     Door,
     House,
@@ -30,5 +31,6 @@ __all__ = [
     "Tracing",
     "TrunkRow",
     "conferences",
+    "pictures",
     "tracing",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from pbxd.calls.record import CallRecord
@@ -107,6 +108,15 @@ class Door(Protocol):
     def misconfigured(self) -> list[Misconfigured]: ...
 
 
+RecordingsOf = Callable[[str], Awaitable[Sequence[tuple[float, Path]]]]
+"""The sound files of a call, each with when it began in seconds since the epoch."""
+
+
+async def no_recordings(_call_id: str) -> Sequence[tuple[float, Path]]:
+    """Of a house that keeps none."""
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class Tracing:
     """What these operations work with. `drops` gives counts by layer and reason, `now` is the recorder's clock."""
@@ -116,6 +126,7 @@ class Tracing:
     drops: Callable[[], Mapping[str, Mapping[str, int]]]
     started_at: float
     now: Callable[[], float]
+    recordings: RecordingsOf = no_recordings
 
 
 @dataclass(frozen=True, slots=True)

@@ -224,4 +224,4 @@ def _live(house: House, call_id: str) -> CallView:
     record = house.calls.get(call_id)
     if record is None:
         raise NotFound(_NO_CALL)
-    return CallView.of(record, house.wall())
+    return CallView.of(record, house.wall(), whole=True)

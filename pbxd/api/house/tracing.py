@@ -19,6 +19,8 @@ from pbxd.trace.capture import pcap
 from pbxd.trace.ladder import step_of
 from pbxd.trace.tape import Tape
 
+__all__ = ["HOUSE", "TracePath"]
+
 MAX_WAIT_S = 20.0
 MAX_DEBUG_S = 86400.0
 
@@ -27,7 +29,7 @@ class EntryView(View):
     number: int = Field(description="counted from 0 for each trace")
     at: datetime
     clock: float = Field(description="the same as seconds since the epoch")
-    kind: str = Field(examples=["sip", "state", "decision", "media"])
+    kind: str = Field(examples=["sip", "state", "decision", "media", "quality"])
     text: str = Field(description="the message or the event in few words", examples=["INVITE 1002 +SDP"])
     remote: str = Field(description="the far side of a message, else empty", examples=["UDP:192.0.2.7:5060"])
     local: str = Field(description="our side of a message, else empty")

@@ -44,6 +44,19 @@ class CallState(StrEnum):
     ENDED = "ended"
 
 
+class SampleView(View):
+    """Some seconds of a leg."""
+
+    ago_s: float = Field(description="when they ended")
+    mos: float | None = Field(description="mean opinion score of what came; null where nothing did")
+    remote_mos: float | None = Field(description="the same of what the far side heard, by its reports")
+    loss_percent: float
+    loss_bursts: int = Field(description="how often packets were lost in a row")
+    jitter_ms: float
+    concealed_ms: int = Field(description="of sound that was made up for what was lost; in rooms only")
+    delay_ms: int = Field(description="one way, to the ear, as far as it is known")
+
+
 class LegView(View):
     id: str
     role: Role
@@ -58,9 +71,10 @@ class LegView(View):
     codec: str | None
     srtp: str | None = Field(description="the crypto suite that protects the sound; null is plain RTP")
     quality: LegQuality | None = Field(description="of the sound received, once the leg has ended")
+    over_time: list[SampleView] = Field(description="of a call that is up and asked for alone: its sound every 5 s")
 
     @classmethod
-    def of(cls, leg: LegRecord) -> Self:
+    def of(cls, leg: LegRecord, *, whole: bool = False) -> Self:
         return cls(
             id=leg.id,
             role=leg.role,
@@ -75,6 +89,7 @@ class LegView(View):
             codec=leg.codec,
             srtp=leg.srtp,
             quality=leg.quality,
+            over_time=samples_of(leg) if whole else [],
         )
 
 
@@ -99,8 +114,9 @@ class CallView(View):
     legs: list[LegView]
 
     @classmethod
-    def of(cls, call: CallRecord, wall: float) -> Self:
-        """As it is now: at `wall`, seconds since the epoch, or by the call's own clock where it has one."""
+    def of(cls, call: CallRecord, wall: float, *, whole: bool = False) -> Self:
+        """As it is now: at `wall`, seconds since the epoch, or by the call's own clock where it has one; `whole` with
+        its legs over time."""
         until = call.ended_at
         if until is None:
             until = wall if call.clock is None else call.clock(time.monotonic())
@@ -122,7 +138,7 @@ class CallView(View):
             q850=call.q850,
             reason=call.reason,
             ended_by=call.ended_by,
-            legs=[LegView.of(leg) for leg in call.legs],
+            legs=[LegView.of(leg, whole=whole) for leg in call.legs],
         )
 
 
@@ -296,3 +312,25 @@ def _state(call: CallRecord) -> CallState:
     if call.answered_at is not None:
         return CallState.ANSWERED
     return CallState.SETUP if call.ringing_at is None else CallState.RINGING
+
+
+def samples_of(leg: LegRecord) -> list[SampleView]:
+    """How a leg that is up was until now."""
+    now = time.monotonic()
+    return [
+        SampleView(
+            ago_s=round(now - sample.at, 1),
+            mos=_rounded(sample.mos),
+            remote_mos=_rounded(sample.remote_mos),
+            loss_percent=round(100 * sample.loss, 2),
+            loss_bursts=sample.bursts,
+            jitter_ms=round(sample.jitter_ms, 1),
+            concealed_ms=sample.concealed_ms,
+            delay_ms=sample.delay_ms,
+        )
+        for sample in (leg.history.samples() if leg.history is not None else [])
+    ]
+
+
+def _rounded(score: float | None) -> float | None:
+    return None if score is None else round(score, 2)

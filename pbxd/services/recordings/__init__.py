@@ -201,6 +201,15 @@ class Recordings:
             raise NotFound("there is no such recording")
         return self._now_as(found)
 
+    async def sounds_of(self, call_id: str) -> list[tuple[float, Path]]:
+        """The files of a call's recordings that have ended, and when each began."""
+        ended = [
+            one
+            for one in await self.page(RecordingFilter(call_id=call_id))
+            if one.state not in (*LIVE, RecordingState.FINISHING, RecordingState.LOST)
+        ]
+        return [(one.started_at, self.keeper.files.path(one)) for one in ended]
+
     async def file(self, recording_id: str) -> tuple[Recorded, Path]:
         """A recording that has ended, and its file. Raises NotFound, Conflict."""
         recorded = await self.find(recording_id)

@@ -33,6 +33,7 @@ static uint8_t payload_type_of(enum codec codec) {
 struct phone phone_open(struct stage *stage, uint32_t leg, enum codec codec) {
     struct phone phone = {.stage = stage, .leg = leg, .plan = stage_open(stage, leg), .ms = 20};
     phone.plan.codec = (uint8_t)codec;
+    phone.plan.settings.complexity = 5; /* the house's own */
     phone.plan.payload_type = phone.plan.receive_payload_type = payload_type_of(codec);
     stage_plan(stage, leg, &phone.plan);
     phone.source = source_of(&phone.plan);

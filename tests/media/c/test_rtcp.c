@@ -187,6 +187,31 @@ void test_loss_over_the_wrap(void) {
     CHECK_IS(loss.lost, 2);
 }
 
+void test_bursts_of_loss(void) {
+    static const struct {
+        uint16_t seq, bursts, longest;
+    } steps[] = {
+        {65533, 0, 0}, {65534, 0, 0}, {0, 1, 1}, /* 65535 is lost */
+        {1, 1, 1}, {5, 2, 3},                    /* 2, 3 and 4 */
+        {3, 2, 2}, {6, 2, 2},                    /* but for 3, which was late */
+        {8, 3, 2}, {7, 2, 2},                    /* two changed places: no loss */
+        {9, 2, 2}, {20, 3, 10}, {1, 3, 10},      /* one that is far too late changes nothing */
+    };
+    struct receiver r = {.clock = 8000};
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        struct rtp rtp = {.ssrc = 1, .length = 160, .seq = steps[i].seq, .timestamp = (uint32_t)i * 160};
+        receiver_count(&r, &rtp, true, SECOND + i * 20 * MS);
+        CHECK_IS(receiver_bursts(&r), steps[i].bursts);
+        CHECK_IS(receiver_longest_burst(&r), steps[i].longest);
+    }
+    struct rtp other = {.ssrc = 2, .length = 160, .seq = 900};
+    receiver_count(&r, &other, true, SECOND);
+    CHECK_IS(receiver_bursts(&r), 3); /* the next source counts on */
+    other.seq = 902;
+    receiver_count(&r, &other, true, SECOND);
+    CHECK_IS(receiver_bursts(&r), 4);
+}
+
 void test_jitter_as_in_rfc_3550(void) {
     struct receiver r = {.clock = 8000};
     struct rtp rtp = {.ssrc = 1, .length = 160};

@@ -80,6 +80,7 @@
     X(test_shared_sound_is_sealed_in_a_copy) \
     X(test_keys_that_make_no_sense) \
     X(test_loss_over_the_wrap) \
+    X(test_bursts_of_loss) \
     X(test_jitter_as_in_rfc_3550) \
     X(test_a_room_mixes_all_but_oneself) \
     X(test_masks_of_a_room) \

@@ -1,6 +1,7 @@
-/* Sound from one codec to another: usage: through_room FROM TO room|alone
+/* Sound from one codec to another: usage: through_room FROM TO room|conference|alone
  * Takes 16-bit samples at the rate of FROM (enum codec) on the standard input, and gives those that TO's phone plays at
- * its rate: through a room of two in virtual time, or by the codecs alone, one after the other. */
+ * its rate: through a room of two in virtual time, through a conference with a third who is silent, or by the codecs
+ * alone, one after the other. */
 #include "band.h"
 
 enum { TICK_MAX = 320, STATE_MAX = 1 << 17 };
@@ -13,18 +14,24 @@ static void give(const struct codec_operations *codec, void *decoder, const uint
     CHECK(samples > 0 && fwrite(pcm, sizeof *pcm, (size_t)samples, stdout) == (size_t)samples);
 }
 
-static void by_a_room(enum codec from, enum codec to) {
+static void by_a_room(enum codec from, enum codec to, bool conference) {
     const struct codec_operations *out = codec_operations(to);
     struct stage *stage = stage_new();
-    struct room *room = band_room(stage, 0, ROOM_PASSES_DIGITS);
+    struct room *room = band_room(stage, 0, conference ? ROOM_GATED : ROOM_PASSES_DIGITS);
     struct phone speaker = phone_open(stage, 0, from), listener = phone_open(stage, 1, to);
+    struct phone third = phone_open(stage, 2, CODEC_PCMU);
+    static const int16_t silence[160];
     int16_t pcm[TICK_MAX];
     size_t samples = codec_operations(from)->rate / 50, looked = 0;
     (void)listener;
     band_join(stage, room, 0, member_of(1, 1));
     band_join(stage, room, 1, member_of(1, 1));
+    if (conference)
+        band_join(stage, room, 2, member_of(1, 1));
     while (fread(pcm, sizeof *pcm, samples, stdin) == samples) {
         phone_dial(&speaker, pcm);
+        if (conference)
+            phone_dial(&third, silence);
         stage_run_until(stage, stage->now + 20 * MS);
         for (; looked < stage->emissions; looked++) {
             const struct emitted *emitted = &stage->emitted[looked % KEPT];
@@ -59,7 +66,7 @@ static void alone(enum codec from, enum codec to) {
 int main(int count, char **words) {
     CHECK_IS(count, 4);
     enum codec codecs[] = {(enum codec)atoi(words[1]), (enum codec)atoi(words[2])};
-    struct codec_settings settings = {0};
+    struct codec_settings settings = {.complexity = 5};
     for (int i = 0; i < 2; i++) {
         const struct codec_operations *codec = codec_operations(codecs[i]);
         if (codec->encoder_init)
@@ -67,6 +74,9 @@ int main(int count, char **words) {
         if (codec->decoder_init)
             codec->decoder_init(decoders[1 - i]);
     }
-    (words[3][0] == 'r' ? by_a_room : alone)(codecs[0], codecs[1]);
+    if (words[3][0] == 'a')
+        alone(codecs[0], codecs[1]);
+    else
+        by_a_room(codecs[0], codecs[1], words[3][0] == 'c');
     return 0;
 }

@@ -1,0 +1,122 @@
+"""Who looks at the sound of the calls that are up: how good it is over time, and whether one side is not heard.
+
+A leg is looked at every few seconds, each in its own turn; what is found is kept in its history, counted for the house,
+and told where it is news.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from media.history import PERIOD_S, History, Sample
+from media.plan import MediaPlan
+from media.wire import LegStatistics
+from pbxd.metrics import HistogramReading
+from pbxd.trace.score import HEARD_AGAIN, ONE_WAY
+
+ONE_WAY_S = 5.0  # without a packet
+_AT_ONCE = float("-inf")
+
+
+class Scores:
+    """Mean opinion scores, counted in a histogram."""
+
+    BOUNDS = (1.5, 2.0, 2.5, 3.0, 3.5, 3.75, 4.0, 4.25)
+
+    __slots__ = ("_counts", "_total")
+
+    def __init__(self) -> None:
+        self._counts = [0] * (len(self.BOUNDS) + 1)
+        self._total = 0.0
+
+    def count(self, score: float | None) -> None:
+        """One more; None is none."""
+        if score is not None:
+            self._counts[sum(score > bound for bound in self.BOUNDS)] += 1
+            self._total += score
+
+    def reading(self) -> HistogramReading:
+        return HistogramReading(self.BOUNDS, tuple(self._counts), self._total)
+
+
+class Watchers:
+    """What all watches have seen: the scores of what we heard, those of what far sides heard, and how often a side was
+    not heard."""
+
+    __slots__ = ("heard", "one_way", "remote")
+
+    def __init__(self) -> None:
+        self.heard = Scores()
+        self.remote = Scores()
+        self.one_way = 0
+
+
+class Watch:
+    """Of one leg. `history` is how it was, `silent_s` how long nothing came in all when something should have."""
+
+    __slots__ = ("_due", "_expecting", "_next_row", "_sent", "_silent_since", "_watchers", "history", "silent_s")
+
+    def __init__(self, watchers: Watchers) -> None:
+        self._watchers = watchers
+        self._due = self._next_row = _AT_ONCE
+        self._expecting: float | None = None  # since when something should come
+        self._silent_since: float | None = None
+        self._sent = 0
+        self.history = History()
+        self.silent_s = 0.0
+
+    def look(self, read: Callable[[], LegStatistics], plan: MediaPlan, now: float, *, answered: bool) -> Sequence[str]:
+        """What is news, in words. To be called every second; reads only when it is time to."""
+        if now < self._due:
+            return ()
+        numbers = read()
+        if now >= self._next_row:
+            self._next_row = now + PERIOD_S
+            self._count(self.history.take(numbers, plan, now))
+        news = self._listen(numbers, now, expected=answered and plan.receives)
+        self._sent = numbers.sent
+        return news
+
+    def end(self, numbers: LegStatistics, plan: MediaPlan, now: float) -> None:
+        """The leg is over."""
+        if self._silent_since is not None:
+            self.silent_s += now - self._silent_since
+            self._silent_since = None
+        if len(self.history):
+            self.history.take(numbers, plan, now, last=True)
+
+    def _count(self, sample: Sample | None) -> None:
+        if sample is not None:
+            self._watchers.heard.count(sample.mos)
+            self._watchers.remote.count(sample.remote_mos)
+
+    def _listen(self, numbers: LegStatistics, now: float, *, expected: bool) -> Sequence[str]:
+        """One side is not heard when nothing comes of it while something is sent to it."""
+        self._due = self._next_row
+        since, self._silent_since = self._silent_since, None
+        if not expected:
+            self._expecting = None
+            self._due = min(self._due, now + 1.0)  # that may change
+            self._over(since, now)
+            return ()
+        self._expecting = now if self._expecting is None else self._expecting
+        heard = self._expecting
+        if numbers.since_heard_s is not None:
+            heard = max(heard, now - numbers.since_heard_s)
+        if since is not None and heard > since:
+            return self._over(since, heard)
+        if since is None and now - heard >= ONE_WAY_S and numbers.sent > self._sent:
+            self._silent_since = heard
+            self._watchers.one_way += 1
+            self._due = now + 1.0
+            ever = "" if numbers.received else "ever "
+            return (f"{ONE_WAY} {ever}came for {now - heard:.0f} s, while packets go to it",)
+        self._silent_since = since
+        self._due = now + 1.0 if since is not None else min(self._due, max(heard + ONE_WAY_S, now + 1.0))
+        return ()
+
+    def _over(self, since: float | None, until: float) -> Sequence[str]:
+        if since is None:
+            return ()
+        self.silent_s += until - since
+        return (f"{HEARD_AGAIN} after {until - since:.0f} s",)
