@@ -23,6 +23,7 @@ _CHUNK = struct.Struct("<4sI")
 _PCM = 1
 _EXTENSIBLE = 0xFFFE
 _SAMPLE = 2  # octets
+HEADER_OCTETS = _HEADER.size
 MAX_OCTETS = 0xFFFFFFFF - _HEADER.size
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-from pbxd import banning, box, insight
+from pbxd import answering, banning, box, insight
 from pbxd.cli import act, build_parser
 
 DAEMON = "pbxd.daemon"
@@ -13,7 +13,9 @@ DAEMON = "pbxd.daemon"
 
 def main() -> int:
     """Run the command line; gives the exit code."""
-    arguments = build_parser(box.add_commands, banning.add_commands, insight.add_commands).parse_args()
+    arguments = build_parser(
+        box.add_commands, banning.add_commands, insight.add_commands, answering.add_commands
+    ).parse_args()
     if arguments.action is not None:
         return act(arguments)
     # Loaded by name: a command that only asks the daemon something must not load it (0.5 s).

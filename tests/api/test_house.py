@@ -25,6 +25,7 @@ from pbxd.metrics import Metrics
 from pbxd.outbox import Outbox, Request, Rules
 from pbxd.services.cdr import CallRecords
 from pbxd.services.traces import Keeping, Network, Traces
+from pbxd.services.voicemail import Voicemail
 from pbxd.store import Store, sqlite_url
 from pbxd.trace import Recorder, Topic, TraceLimits
 from pbxd.trace.tape import Packet
@@ -181,6 +182,7 @@ async def client(
         now=lambda: NOW,
         door=cast(Door, None),  # has tests of its own
         tracing=Tracing(traces, recorder, lambda: DROPS, WALL, lambda: 100.0),
+        voicemail=cast(Voicemail, None),  # so has this
     )
     async with serving(Server([Surface(HOUSE, house, Access(KEYS.get).identify)])) as (client, _):
         yield client

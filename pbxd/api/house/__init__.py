@@ -3,6 +3,7 @@
 collaborators  what it works with      views  what it says and takes      operations  what it does
 deliveries     what it does with the outbox      door  what it does with bans
 tracing        what it lets see of itself
+voicemail      what it does with messages      sound  their sound
 """
 
 from pbxd.api.house import tracing
@@ -16,7 +17,8 @@ from pbxd.api.house.collaborators import (
     Tracing,
     TrunkRow,
 )
-from pbxd.api.house.door import HOUSE
+from pbxd.api.house.sound import sound_routes
+from pbxd.api.house.voicemail import HOUSE
 
 __all__ = [
     "HOUSE",
@@ -28,5 +30,6 @@ __all__ = [
     "Registrations",
     "Tracing",
     "TrunkRow",
+    "sound_routes",
     "tracing",
 ]

@@ -16,6 +16,7 @@ from pbxd.directory.model import PhoneEntry
 from pbxd.outbox import Outbox
 from pbxd.services.cdr import CallRecords
 from pbxd.services.traces import Traces
+from pbxd.services.voicemail import Voicemail
 from pbxd.trace import Recorder
 
 
@@ -131,3 +132,4 @@ class House:
     outbox: Outbox
     door: Door
     tracing: Tracing
+    voicemail: Voicemail
