@@ -46,6 +46,7 @@ class Kind(StrEnum):
     ENDED = "ended"
     DIGIT = "digit"
     MESSAGE = "message"
+    LAMP = "lamp"
     MESSAGE_STATUS = "message_status"
     REFER_STATUS = "refer_status"
     TRANSACTION = "transaction"
@@ -76,6 +77,8 @@ class Line:
     reliable_provisional: bool = False
     """Insist on 100rel (RFC 3262)."""
     registers: bool = True
+    lamp: bool = False
+    """Subscribe to message-summary (RFC 3842)."""
     log_level: int = 0
 
     def to_json(self) -> str:

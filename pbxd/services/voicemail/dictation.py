@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -9,17 +10,19 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from media import wav
 from media.recorder import Channel, RecordingEnd
 from media.rooms import Tap
-from media.sound import Sound
+from media.sound import Samples, Sound
 from pbxd.calls.stage import Stage
 from pbxd.sip.timers import TimerHandle
 
 AUDIBLE_DBFS = -45.0
 FRAME_S = 0.02
 TAIL_S = 0.5  # of the silence at the end that stays
+WRITTEN_S = 0.5  # of the newest sound that need not be in the file yet
 TAP_S = 10  # how long a slow disk may keep us waiting
 
 Found = TypeVar("Found")
@@ -134,7 +137,20 @@ class Dictation:
 
     def _await_silence(self) -> None:
         if not self._stage.closed:
-            self._silence = self._stage.later(self._limits.silence_s, lambda _now: self.stop(Stop.SILENCE))
+            self._silence = self._stage.later(self._limits.silence_s, lambda _now: self._doubt())
+
+    def _doubt(self) -> None:
+        """Nobody spoke for a while. What is no speech, music or a whistle, may be meant all the same: the file says."""
+        rate, seconds = self._stage.rate, self._limits.silence_s - WRITTEN_S
+
+        def judged(quiet: bool | Exception) -> None:
+            if self._why is None and quiet is False:
+                self._cancel_silence()
+                self._await_silence()
+            else:
+                self.stop(Stop.SILENCE)
+
+        self._desk.aside(lambda: quiet_end(self._path, rate, seconds), judged)
 
     def _cancel_silence(self) -> None:
         if self._silence is not None:
@@ -178,13 +194,28 @@ def judge(path: Path) -> Judgement:
     wav.repair(path)
     sound = wav.read(path)
     frame = round(sound.rate * FRAME_S)
-    count = len(sound.samples) // frame
-    power = np.mean(np.square(sound.samples[: count * frame].reshape(count, frame), dtype=np.float64), axis=1)
-    audible = np.flatnonzero(power > 32768**2 * 10 ** (AUDIBLE_DBFS / 10))
+    audible = _audible(sound.samples, frame)
     end = min(len(sound.samples), (int(audible[-1]) + 1) * frame + round(TAIL_S * sound.rate)) if len(audible) else 0
     if end < len(sound.samples):
         _cut(path, end)
     return Judgement(end / sound.rate, len(audible) * FRAME_S)
+
+
+def quiet_end(path: Path, rate: int, seconds: float) -> bool:
+    """Whether the newest `seconds` of a file that is being written are silence. May block; raises OSError."""
+    with path.open("rb") as file:
+        size = (file.seek(0, os.SEEK_END) - wav.HEADER_OCTETS) // 2 * 2
+        wanted = min(max(0, size), 2 * round(seconds * rate))
+        file.seek(wav.HEADER_OCTETS + size - wanted)
+        samples = np.frombuffer(file.read(wanted), "<i2").astype(np.int16)
+    return not len(_audible(samples, round(rate * FRAME_S)))
+
+
+def _audible(samples: Samples, frame: int) -> npt.NDArray[np.intp]:
+    """The frames that are more than silence."""
+    count = len(samples) // frame
+    power = np.mean(np.square(samples[: count * frame].reshape(count, frame), dtype=np.float64), axis=1)
+    return np.flatnonzero(power > 32768**2 * 10 ** (AUDIBLE_DBFS / 10))
 
 
 def _cut(path: Path, samples: int) -> None:

@@ -1,0 +1,233 @@
+"""Voicemail with real phones: what one leaves, another hears; the lamp; hang-ups, crashes, full disks, wrong PINs."""
+
+from __future__ import annotations
+
+import io
+import time
+import urllib.error
+import urllib.request
+import wave
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from media.library import phrases
+from tests.clients import ears
+from tests.clients.house import ADMIN_KEY, House, Json
+from tests.clients.lab import Lab
+from tests.clients.line import Kind
+from tests.clients.phone import Call, Phone
+from tests.clients.phones import Make
+from tests.clients.sound import Samples
+from tests.clients.until import until
+from tests.stories.test_house_numbers import hears_said
+
+SAY = phrases("en")
+BEEP_HZ = 1000.0
+LEAVE = "999"
+SILENT: dict[str, Any] = {"tone_dbfs": -80.0}
+
+
+@pytest.fixture
+def box(new_lab: Callable[..., Lab]) -> Lab:
+    """A house in which 999 takes messages for 1002, whose calls its mailbox takes soon."""
+    settings: dict[str, Any] = {
+        f"extensions.{LEAVE}": {"mailbox": "1002"},
+        "mailboxes.1002": {"pin": "1002", "answers": True, "answers_after_s": 2},
+        "voicemail.silence_s": 2,
+        "voicemail.pin_tries": 3,
+    }
+    return new_lab(**settings)
+
+
+def messages(house: House, number: str = "1002") -> list[Json]:
+    return list(house.get(f"/house/v1/voicemail/{number}/messages")["messages"])
+
+
+def the_message(house: House, *, timeout: float = 8.0) -> Json:
+    """The only message, once it is there."""
+    until(lambda: len(messages(house)) == 1, "a message", timeout=timeout, every=0.1)
+    return messages(house)[0]
+
+
+def sound_of(house: House, message: Json) -> Samples:
+    """Its WAV file, as the API gives it."""
+    path = f"/house/v1/voicemail/{message['mailbox']}/messages/{message['id']}/sound"
+    request = urllib.request.Request(house.http + path, headers={"X-API-Key": ADMIN_KEY})
+    with urllib.request.urlopen(request, timeout=5) as answer, wave.open(io.BytesIO(answer.read())) as file:
+        assert (file.getnchannels(), file.getframerate(), file.getsampwidth()) == (1, 8000, 2)
+        return np.frombuffer(file.readframes(file.getnframes()), "<i2")
+
+
+def after_the_beep(call: Call, *, seconds: float = 0.0) -> None:
+    """Waits for the beep that follows the greeting, then speaks for so long."""
+    start = len(call.recorded())
+    until(
+        lambda: ears.listen(call.recorded()[start:], BEEP_HZ).present * len(call.recorded()[start:]) > 800,
+        "the beep",
+        timeout=15,
+        every=0.1,
+    )
+    time.sleep(0.4 + seconds)  # the beep ends, and the phone's tone is what is said
+
+
+def leave(phone: Phone, number: str = LEAVE, *, seconds: float = 2.0) -> Call:
+    """Calls, and speaks for so long after the beep."""
+    call = phone.dial(number).established()
+    after_the_beep(call, seconds=seconds)
+    return call
+
+
+def test_what_one_phone_leaves_another_hears_through_98(box: Lab) -> None:
+    caller = box.phone(Make.BARESIP_PY, "1001")
+    call = leave(caller, seconds=2.5)
+    call.send_digits("#")
+    hears_said(call, SAY["vm-review"])
+    call.send_digits("1")
+    hears_said(call, SAY["vm-saved"])
+    call.ended()
+    message = the_message(box.house)
+    assert (message["caller"], message["folder"], message["urgent"]) == ("1001", "new", False)
+    assert 2.0 < message["seconds"] < 5
+    kept = ears.listen(sound_of(box.house, message), 450.0)
+    assert kept.dbfs == pytest.approx(-15, abs=1)
+    assert kept.present > 0.8
+    owner = box.phone(Make.PJSUA2, "1003", **SILENT)
+    listening = owner.dial("*98").established()
+    hears_said(listening, SAY["vm-mailbox"])
+    listening.send_digits("1002#")
+    hears_said(listening, SAY["enter-pin"])
+    listening.send_digits("1002#")
+    hears_said(listening, "New messages: one. Saved messages: zero.")
+    listening.send_digits("1")
+    hears_said(listening, "From one zero zero one.")
+    heard = listening.hears(450.0, seconds=1.2)
+    assert heard.purity > 0.9
+    listening.hang_up()
+
+
+def test_a_call_that_is_not_answered_is_taken_and_the_owner_keeps_and_deletes(box: Lab) -> None:
+    box.phone(Make.BARESIP_PY, "1002", **SILENT).line  # noqa: B018 - it rings, and nobody is there
+    call = leave(box.phone(Make.BARESIP_PY, "1001"), "1002", seconds=1.5)
+    call.hang_up()
+    message = the_message(box.house)
+    assert message["seconds"] > 1.0
+    assert box.record()["result"] == "success"
+
+
+def test_who_is_busy_has_a_mailbox_that_says_so(box: Lab) -> None:
+    owner = box.phone(Make.BARESIP_PY, "1002", **SILENT)
+    caller = box.phone(Make.BARESIP_PY, "1001")
+    call = caller.dial("1002")
+    owner.incoming().answer(486)
+    hears_said(call.established(), SAY["vm-busy"])
+    call.hang_up()
+    time.sleep(0.5)
+    assert messages(box.house) == []
+
+
+def test_silence_and_an_instant_hang_up_leave_nothing(box: Lab) -> None:
+    phone = box.phone(Make.BARESIP_PY, "1001", **SILENT)
+    call = leave(phone, seconds=0)
+    hears_said(call, SAY["vm-too-short"])
+    call.ended()
+    phone.dial(LEAVE).established().hang_up()
+    until(lambda: box.house.metrics().get('pbxd_voicemail_calls_total{left="nothing"}') == 2, "both to be counted")
+    assert messages(box.house) == []
+    assert list((box.house.data / "voicemail").rglob("*.wav")) == []
+
+
+def test_the_lamp_goes_on_and_off(box: Lab) -> None:
+    owner = box.phone(Make.PJSUA2, "1002", lamp=True, **SILENT)
+
+    def lamp(said: str) -> None:
+        until(lambda: said in owner.wait(Kind.LAMP, timeout=8).fields["body"], said, timeout=10)
+
+    lamp("Messages-Waiting: no")
+    leave(box.phone(Make.BARESIP_PY, "1001"), seconds=1.0).hang_up()
+    lamp("Voice-Message: 1/0 (0/0)")
+    listening = owner.dial("*97").established()
+    hears_said(listening, "New messages: one. Saved messages: zero.")
+    listening.send_digits("1")
+    listening.hears(450.0, seconds=0.3)
+    listening.send_digits("7")
+    lamp("Messages-Waiting: no\r\n")
+    hears_said(listening, SAY["vm-deleted"])
+    listening.hang_up()
+    assert [one["folder"] for one in messages(box.house)] == ["deleted"]
+    assert box.house.metrics()["pbxd_sip_subscriptions"] == 1
+
+
+def test_what_was_said_before_kill_9_is_delivered_at_the_next_start(box: Lab) -> None:
+    leave(box.phone(Make.BARESIP_PY, "1001"), seconds=3.0)
+    box.house.kill()
+    box.house.start()
+    message = the_message(box.house)
+    assert message["caller"] == "1001"
+    assert 2.0 < message["seconds"] < 5.0
+    assert ears.listen(sound_of(box.house, message), 450.0).present > 0.8
+    box.house.kill()
+    box.house.start()  # and only once
+    assert [one["id"] for one in messages(box.house)] == [message["id"]]
+
+
+def test_wrong_pins_lock_the_mailbox(box: Lab) -> None:
+    phone = box.phone(Make.PJSUA2, "1003", **SILENT)
+    call = phone.dial("*98").established()
+    hears_said(call, SAY["vm-mailbox"])
+    call.send_digits("1002#")
+    hears_said(call, SAY["enter-pin"])
+    call.send_digits("9991#")
+    hears_said(call, SAY["wrong-pin"])
+    call.send_digits("9992#9993#")
+    hears_said(call, SAY["vm-locked"])
+    call.ended()
+    assert box.house.get("/house/v1/voicemail/1002")["locked_until"] is not None
+    again = phone.dial("*98").established()
+    hears_said(again, SAY["vm-mailbox"])
+    again.send_digits("1002#1002#")  # the right one
+    hears_said(again, SAY["vm-locked"])
+    again.ended()
+    box.house.order("POST", "/house/v1/voicemail/1002/pin", {"pin": "4711"})
+    third = phone.dial("*98").established()
+    third.send_digits("1002#4711#")
+    hears_said(third, SAY["vm-none"])
+    third.hang_up()
+    assert b"4711" not in (box.house.data / "pbxd.db").read_bytes()
+
+
+def test_a_message_is_downloaded_in_parts_and_removed_for_good(box: Lab) -> None:
+    leave(box.phone(Make.BARESIP_PY, "1001"), seconds=1.0).hang_up()
+    message = the_message(box.house)
+    path = f"{box.house.http}/house/v1/voicemail/1002/messages/{message['id']}"
+    part = urllib.request.Request(f"{path}/sound", headers={"X-API-Key": ADMIN_KEY, "Range": "bytes=0-3"})
+    with urllib.request.urlopen(part, timeout=5) as answer:
+        assert (answer.status, answer.read(), answer.headers["Content-Type"]) == (206, b"RIFF", "audio/wav")
+    with pytest.raises(urllib.error.HTTPError, match="401"):
+        urllib.request.urlopen(f"{path}/sound", timeout=5)
+    box.house.order("DELETE", f"/house/v1/voicemail/1002/messages/{message['id']}")
+    until(lambda: list((box.house.data / "voicemail").rglob("*.wav")) == [], "the file to go")
+    assert messages(box.house) == []
+
+
+def test_an_uploaded_greeting_is_played(box: Lab, tmp_path: Any) -> None:
+    seconds = np.arange(8000 * 2) / 8000
+    tone = (8000 * np.sin(2 * np.pi * 700 * seconds)).astype("<i2")
+    body = io.BytesIO()
+    with wave.open(body, "wb") as file:
+        file.setparams((1, 2, 8000, len(tone), "NONE", ""))
+        file.writeframes(tone.tobytes())
+    url = f"{box.house.http}/house/v1/voicemail/1002/greetings/unavailable"
+    headers = {"X-API-Key": ADMIN_KEY, "Content-Type": "audio/wav"}
+    with urllib.request.urlopen(
+        urllib.request.Request(url, body.getvalue(), headers, method="PUT"), timeout=20
+    ) as done:
+        assert done.status == 204
+    bad = urllib.request.Request(url, b"no sound at all", headers, method="PUT")
+    with pytest.raises(urllib.error.HTTPError, match="400"):
+        urllib.request.urlopen(bad, timeout=20)
+    call = box.phone(Make.BARESIP_PY, "1001", **SILENT).dial(LEAVE).established()
+    call.awaits(700.0, timeout=8)
+    call.hang_up()
