@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import subprocess
 import time
 import urllib.error
 import urllib.request
@@ -15,7 +17,7 @@ import pytest
 
 from media.library import phrases
 from tests.clients import ears
-from tests.clients.house import ADMIN_KEY, House, Json
+from tests.clients.house import ADMIN_KEY, PBXD, House, Json
 from tests.clients.lab import Lab
 from tests.clients.line import Kind
 from tests.clients.phone import Call, Phone
@@ -238,3 +240,23 @@ def test_an_uploaded_greeting_is_played(box: Lab, tmp_path: Any) -> None:
     call = box.phone(Make.BARESIP_PY, "1001", **SILENT).dial(LEAVE).established()
     call.awaits(700.0, timeout=8)
     call.hang_up()
+
+
+def test_the_command_line(box: Lab) -> None:
+    leave(box.phone(Make.BARESIP_PY, "1001"), seconds=1.0).hang_up()
+    message = the_message(box.house)
+
+    def pbxd(*words: str, typed: str = "") -> str:
+        command = [str(PBXD), "voicemail", *words, "--socket", str(box.house.data / "pbxd.sock")]
+        done = subprocess.run(command, input=typed, capture_output=True, text=True, timeout=20, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert "1002     1    0" in pbxd()
+    assert message["id"] in pbxd("show", "1002")
+    assert pbxd("delete", "1002", message["id"]) == f"{message['id']}: deleted\n"
+    assert pbxd("restore", "1002", message["id"]) == f"{message['id']}: saved\n"
+    assert pbxd("purge", "1002", message["id"]) == f"{message['id']}: removed\n"
+    assert pbxd("show", "1002") == "There are no messages.\n"
+    assert pbxd("pin", "1002", typed="4711\n") == "The mailbox 1002 has a new PIN.\n"
+    assert json.loads(pbxd("--json"))["mailboxes"][1]["pin_changed"] is True
