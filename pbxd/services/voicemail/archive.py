@@ -76,6 +76,7 @@ class Archive:
         self._save_message = store.upsert(messages)
         self._drop_message = store.delete_by_id(messages)
         self._boxes: dict[str, Box] = {}
+        self._loaded: dict[str, Box] = {}  # also those that a reload took away, for who is in the middle of one
         self._by_id: dict[str, Box] = {}
         self._of_user: dict[str, Box] = {}
 
@@ -95,18 +96,19 @@ class Archive:
         fresh = [(self._save_box, _box_row(box)) for number, box in boxes.items() if number not in known]
         if fresh:
             await self._store.commit(fresh)
-        unread = {box.id: box for number, box in boxes.items() if number not in self._boxes}
+        unread = {box.id: box for number, box in boxes.items() if number not in self._loaded}
         if unread:
             for row in await self._store.rows(select(messages).where(messages.c.account_id == account_id)):
                 if row.mailbox_id in unread:
                     unread[row.mailbox_id].messages[row.id] = _message(row._asdict())
         self._boxes = boxes
-        self._by_id = {box.id: box for box in boxes.values()}
+        self._loaded |= boxes
+        self._by_id = {box.id: box for box in self._loaded.values()}
         self._of_user = {user: box for box in reversed(boxes.values()) for user in box.users}
         self._of_user |= {number: box for number, box in boxes.items() if number in box.users}
 
     def _kept(self, number: str, rules: Mailbox) -> Box | None:
-        box = self._boxes.get(number)
+        box = self._loaded.get(number)
         if box is not None:
             box.rules = rules
         return box
@@ -117,7 +119,7 @@ class Archive:
         return self._boxes.get(number)
 
     def box_of(self, message: Message) -> Box:
-        """Raises KeyError for a message whose mailbox is declared no more."""
+        """The mailbox that it is in, also one that is declared no more."""
         return self._by_id[message.mailbox_id]
 
     def of_user(self, user: str) -> Box | None:

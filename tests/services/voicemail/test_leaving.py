@@ -193,6 +193,16 @@ async def test_what_a_dead_process_left_behind_is_delivered(house: House, store:
     assert len(third.messages()) == 2
 
 
+async def test_a_mailbox_may_go_while_a_message_is_left(house: House) -> None:
+    caller = house.leaves()
+    caller.played()
+    await house.load({"1003": MAILBOXES["1003"]})
+    caller.hang_up()
+    await house.load(MAILBOXES)
+    (message,) = house.messages()
+    assert message.seconds == 2.0
+
+
 async def test_a_mailbox_that_is_declared_no_more_keeps_its_messages(house: House, store: Store) -> None:
     message = house.leave_one()
     await house.load({"1003": MAILBOXES["1003"]})
