@@ -9,7 +9,9 @@ import pytest
 
 from media import wav
 from media.recorder import RecordingEnd
-from pbxd.services.voicemail import Folder, GreetingKind, Left, VoicemailChange
+from media.sound import Samples
+from pbxd.calls.stage import Stage
+from pbxd.services.voicemail import Folder, GreetingKind, Left, Reason, VoicemailChange
 from pbxd.store import Store
 from tests.services.voicemail.conftest import MAILBOXES
 from tests.services.voicemail.theatre import House, hush, tone, write
@@ -97,8 +99,8 @@ def test_music_is_no_silence(house: House) -> None:
 
 
 @pytest.mark.parametrize("said", [hush(3.0), tone(0.3), tone(3.0, level=20)], ids=["silence", "a click", "noise"])
-def test_silence_leaves_nothing(house: House, said: object) -> None:
-    house.scribe.said = said  # type: ignore[assignment]
+def test_silence_leaves_nothing(house: House, said: Samples) -> None:
+    house.scribe.said = said
     caller = house.leaves()
     caller.played()
     caller.press("#")
@@ -219,3 +221,34 @@ def test_a_message_that_was_deleted_is_gone_after_a_while(house: House) -> None:
     house.clock.now += 604_801
     house.voicemail.post.purge()
     assert (house.messages(), house.files()) == ([], [])
+
+
+class Flow:
+    """An act of somebody else's that has a message left in the middle of it."""
+
+    def __init__(self, house: House) -> None:
+        self.house = house
+        self.ends: list[Left] = []
+
+    def begin(self, stage: Stage, now: float) -> None:
+        found = self.house.voicemail.leave(stage, "1002", Reason.BUSY, lambda left, _now: self.ends.append(left), now)
+        assert found is not None
+        self.digit, self.talking, self.leave = found.digit, found.talking, found.leave
+
+
+@pytest.mark.parametrize("said", [tone(1.0), hush(1.0)], ids=["sound", "silence"])
+def test_a_flow_goes_on_after_a_message(house: House, said: Samples) -> None:
+    flow = Flow(house)
+    house.scribe.said = said
+    caller = house.caller(flow)
+    caller.hears("vm-busy")
+    caller.press("#")
+    caller.act.digit("1", 0.0)
+    caller.played()
+    assert flow.ends == [Left.DELIVERED if said.any() else Left.NOTHING]
+    assert caller.reason is None
+    assert not caller.stage.closed
+
+
+def test_no_mailbox_no_act(house: House) -> None:
+    assert house.voicemail.leaving("77", Reason.BUSY, lambda _left, _now: None) is None
