@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from media import wav
 from media.library import PromptLibrary
+from media.resampling import resample
 from media.sound import Sound
 from media.tones import Tone, TonePlan
 
@@ -47,7 +49,14 @@ class AudioFile:
     path: Path
 
 
-Line = Prompt | Speech | Signal | Pause | AudioFile
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A WAV file that the house wrote itself, read without a conversion. It must never change under its name."""
+
+    path: Path
+
+
+Line = Prompt | Speech | Signal | Pause | AudioFile | Recorded
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +68,7 @@ class Reader:
     country: str
 
     def read(self, line: Line, language: str, rate: int) -> Sound:
-        """The sound of one line at `rate` Hz. Raises NoSuchPrompt, BadAudio, CannotSpeak, OSError."""
+        """The sound of one line at `rate` Hz. Raises NoSuchPrompt, BadAudio, CannotSpeak, BadWav, OSError."""
         match line:
             case Prompt(name, values):
                 return self.library.prompt(name, language, rate, dict(values))
@@ -71,3 +80,5 @@ class Reader:
                 return Sound.silence(seconds, rate)
             case AudioFile(path):
                 return self.library.sound(path, rate)
+            case Recorded(path):
+                return resample(wav.read(path), rate)

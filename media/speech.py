@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import logging
 import os
 import subprocess
 from collections.abc import Sequence
@@ -20,6 +21,8 @@ import numpy as np
 from media import wav
 from media.resampling import resample
 from media.sound import Sound
+
+log = logging.getLogger(__name__)
 
 LONGEST_TEXT = 4000  # characters: five minutes of speech
 PATIENCE_S = 30.0
@@ -112,7 +115,8 @@ class Speaker:
         self._most_octets = most_octets
 
     def say(self, text: str, language: str, rate: int) -> Sound:
-        """Raises CannotSpeak, OSError. Blocks for as long as the voice needs, or not at all the second time."""
+        """Raises CannotSpeak. Blocks for as long as the voice needs, or not at all the second time; a disk that keeps
+        nothing costs only that."""
         plain = " ".join(text.split())
         if not plain:
             raise CannotSpeak("there is no text")
@@ -122,9 +126,12 @@ class Speaker:
         try:
             sound = wav.read(path)
             os.utime(path)
-        except (FileNotFoundError, wav.BadWav):
+        except (OSError, wav.BadWav):
             sound = resample(_trimmed(self.voice.speak(plain, language)), rate)
-            self._keep(path, sound)
+            try:
+                self._keep(path, sound)
+            except OSError as error:
+                log.warning("what was said cannot be kept: %s", error.strerror or error)
         return sound
 
     def _keep(self, path: Path, sound: Sound) -> None:

@@ -23,6 +23,7 @@ _CHUNK = struct.Struct("<4sI")
 _PCM = 1
 _EXTENSIBLE = 0xFFFE
 _SAMPLE = 2  # octets
+HEADER_OCTETS = _HEADER.size
 MAX_OCTETS = 0xFFFFFFFF - _HEADER.size
 
 
@@ -107,8 +108,12 @@ def write(path: Path, sound: Sound) -> None:
     """Writes a whole file, which is there entirely or not at all. Raises OSError."""
     data = sound.samples.astype("<i2").tobytes()
     part = path.with_name(path.name + ".part")
-    part.write_bytes(header(sound.rate, 1, len(data)) + data)
-    part.replace(path)
+    try:
+        part.write_bytes(header(sound.rate, 1, len(data)) + data)
+        part.replace(path)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
 
 
 class WavWriter:

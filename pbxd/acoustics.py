@@ -6,17 +6,18 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import media
 from media.library import PromptLibrary
 from media.script import Reader
-from media.sound import Sound
 from media.speech import EspeakVoice, PiperVoice, Speaker, Voice
 from media.tones import load_plans
 from pbxd.config.schema import Config
 from pbxd.store import DataDirectory
 
 WORKERS = 2
+Found = TypeVar("Found")
 SHIPPED = Path(media.__file__).with_name("prompts")
 
 
@@ -38,15 +39,16 @@ def _voice(config: Config) -> Voice:
 
 
 class Workers:
-    """Threads for what blocks; results come back in the event loop's."""
+    """Threads for what blocks; results come back in the event loop's, which made it."""
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="reader")
+        self._loop = asyncio.get_running_loop()
 
-    def __call__(self, work: Callable[[], list[Sound]], done: Callable[[list[Sound] | Exception], None]) -> None:
-        loop = asyncio.get_running_loop()
+    def __call__(self, work: Callable[[], Found], done: Callable[[Found | Exception], None]) -> None:
+        loop = self._loop
 
-        def finished(future: Future[list[Sound]]) -> None:
+        def finished(future: Future[Found]) -> None:
             error = future.exception()
             if isinstance(error, Exception):
                 loop.call_soon_threadsafe(done, error)
@@ -54,6 +56,10 @@ class Workers:
                 loop.call_soon_threadsafe(done, future.result())
 
         self._pool.submit(work).add_done_callback(finished)
+
+    def hand_over(self, what: Callable[[], None]) -> None:
+        """Calls `what` in the event loop's thread; from any other."""
+        self._loop.call_soon_threadsafe(what)
 
     def close(self) -> None:
         """Waits for nothing: what is being read is read in vain."""

@@ -24,7 +24,7 @@ from pbxd import __version__, faults
 from pbxd.api.access import Access
 from pbxd.api.contract import Identity
 from pbxd.api.health import Health, health_routes
-from pbxd.api.house import HOUSE, House, RegisteredContact, Tracing, TrunkRow
+from pbxd.api.house import HOUSE, House, RegisteredContact, Tracing, TrunkRow, sound_routes
 from pbxd.api.origin import Origins
 from pbxd.api.server import Server
 from pbxd.api.surface import Surface
@@ -38,6 +38,7 @@ from pbxd.directory.trunks import TrunkState, TrunkStatus
 from pbxd.entrance import measure as measure_entrance
 from pbxd.events import Bus
 from pbxd.logs import Logs, get_logger
+from pbxd.mailroom import Mailroom
 from pbxd.metrics import HistogramReading, LoopLag, Metrics
 from pbxd.outbox import Outbox
 from pbxd.services import journal
@@ -75,6 +76,7 @@ class App:
     traces: Traces
     telephony: Telephony
     recordings: Recordings
+    mailroom: Mailroom
     deliveries: OutboxService
     server: Server
 
@@ -119,12 +121,17 @@ class App:
         self.telephony = Telephony(config, data, self.store, self.directory, self.bus)
         self.traces = self._traces()
         self.recordings = await self._recordings(data, config)
+        self.mailroom = Mailroom(config, data, self.store, self.telephony)
+        self._parts.push_async_callback(self.mailroom.stop)
+        await self.mailroom.open(config)
         await self.telephony.start()
         self._parts.push_async_callback(self._stop_traces)
         self._parts.push_async_callback(self.telephony.stop)
         self.deliveries = OutboxService(self.store, config)
         self._parts.push_async_callback(self.deliveries.stop)
         await self.deliveries.start()
+        self.mailroom.serve(self.deliveries.outbox)
+        self._parts.push_async_callback(self.mailroom.settle)
         self._serving = True
         self._measure()
         self.server = self._server()
@@ -215,6 +222,7 @@ class App:
             await self.keys.reload(config, self.directory.default_account.id, wall)
             self.telephony.reload(config)
             self.recordings.reload(config.recordings)
+            await self.mailroom.reload(config)
             self.server.origins.proxies = config.http.trusted_proxies
             self.traces.keeping = _keeping(config)
             if self._logs:
@@ -242,6 +250,7 @@ class App:
             conferences=self.telephony.conferences,
             account_id=self.directory.default_account.id,
             flush=self.telephony.transports.flush,
+            voicemail=self.mailroom.voicemail,
             reset_admin=self._reset_admin,
             wall=time.time,
             now=time.monotonic,
@@ -263,7 +272,7 @@ class App:
         )
         access = Access(self._find_key)
         surface = Surface(HOUSE, house, access.identify, lambda: self.config.http.public_url)
-        routes = health_routes(health, self.metrics)
+        routes = [*health_routes(health, self.metrics), *sound_routes(house, access.identify)]
         return Server([surface], routes, Origins(self.config.http.trusted_proxies))
 
     async def _reset_admin(self) -> tuple[str, str]:
@@ -283,6 +292,7 @@ class App:
         metrics, store = self.metrics, self.store
         _measure_telephony(metrics, self.telephony)
         measure_entrance(metrics, self.telephony.entrance)
+        self.mailroom.measure(metrics)
         metrics.counters(
             "calls_ended", "Calls that have ended, by whose doing", ["result"], lambda: self.records.results
         )

@@ -116,8 +116,8 @@ class Telephony:
             overloaded=lambda: self.transports.overloaded is not None,
             stalled=lambda: self.pulse.stalled,
         )
-        self._workers = Workers()
-        self.studio = Studio(reader_of(config, data), clip_of, self._workers)
+        self.workers = Workers()
+        self.studio = Studio(reader_of(config, data), clip_of, self.workers)
         self.facilities = Facilities(
             stack=self.stack,
             sessions=SessionTable(self.stack),
@@ -136,7 +136,8 @@ class Telephony:
         self.listening = Listening(self.trace, self.media, self.facilities.hearers.values)
         nonces = NonceBook(data.secret, config.sip.digest.nonce_lifetime_s)
         self.authenticator = Authenticator(directory, nonces, data.secret, _algorithms(config), bus, doorman)
-        self.switch = Switch(self.facilities, self.authenticator, self.admission, self._acts())
+        self.acts = self._acts()
+        self.switch = Switch(self.facilities, self.authenticator, self.admission, self.acts)
         self.stack.core = self.switch
         self.live = LiveSound(self.facilities, self.switch.calls, self.switch.call_out, self.conferences.tunes)
         self.live.listen(bus)
@@ -180,6 +181,7 @@ class Telephony:
         """BYE to every leg of every call; trunks are deregistered."""
         now = self.now()
         self.switch.hangup_all(now, reason)
+        self.switch.watchers.subscriptions.withdraw(now)
         self.trunks.stop(now)
         self.transports.flush()
 
@@ -194,7 +196,7 @@ class Telephony:
             self._housekeeping.cancel()
         self.listening.stop()
         asyncio.get_running_loop().remove_reader(self.wire.media_fd)
-        self._workers.close()
+        self.workers.close()
         await self.resolver.close()
         await self.transports.stop()
         self.entrance.bans.save()

@@ -85,6 +85,15 @@ class End:
     by: str
 
 
+@dataclass(frozen=True, slots=True)
+class Fallback:
+    """What the house does where nobody answers for `after_s`, or all refuse: `act` makes it, from the SIP status that
+    the caller would have been told."""
+
+    after_s: float
+    act: Callable[[int], Act]
+
+
 class Call:
     """One call. `caller` is the leg that began it; `reroute` finds targets for a redirected number (RFC 3261 §8.1.3.4),
     or none; `on_over` is told once."""
@@ -112,6 +121,7 @@ class Call:
         self._early: Bridge | None = None
         self.bridge: Bridge | None = None
         self.stage: Stage | None = None
+        self.fallback: Fallback | None = None
         self._held = False
 
     def wall(self, now: float) -> float:
@@ -161,10 +171,30 @@ class Call:
     def ring(self, targets: Sequence[Target], clock: Callable[[], float]) -> None:
         """Rings all targets at once."""
         assert self.caller is not None  # noqa: S101 - `start` came first
-        self._later(self._facilities.limits.ring_timeout_s, CallEvent.NOBODY_ANSWERED, clock())
+        if self.fallback is None:
+            self._later(self._facilities.limits.ring_timeout_s, CallEvent.NOBODY_ANSWERED, clock())
+        else:
+            due = clock() + min(self.fallback.after_s, self._facilities.limits.ring_timeout_s)
+            self._timers.append(self._facilities.stack.schedule(due, lambda now: self.fall_back(480, now)))
         self._clock = clock
         self._dial = Dial(self._facilities, self, self.record, targets, self.caller.offered)
         self._dial.start(clock)
+
+    def fall_back(self, status: int, now: float) -> bool:
+        """Nobody answered, or will: the house itself does, if it has something to do. False: it has not."""
+        fallback, self.fallback = self.fallback, None
+        if fallback is None or self._next(CallEvent.ANSWERED) is None or self.caller is None:
+            return False
+        if self._dial is not None:
+            self._dial.cancel(now)
+            self._dial = None
+        if self._early is not None:
+            self._early.close()
+            self._early = None
+        self._stop_timers()
+        self._later(self._facilities.limits.max_duration_s, CallEvent.TOO_LONG, now)
+        self.perform(fallback.act(status), now)
+        return True
 
     def refuse(self, end: End, now: float) -> None:
         """The call cannot be: no such number, no room, not allowed."""
@@ -279,6 +309,8 @@ class Call:
                 self._dial = Dial(self._facilities, self, self.record, targets, self.caller.offered)
                 self._dial.start(self._clock)
                 return
+        if self.fall_back(refused.status, now):
+            return
         if refused.why is not None:
             end = End(Result.SERVER, refused.status, causes.q850_of(refused.status), refused.why, "house")
             self._end(CallEvent.REFUSED, end, now)

@@ -100,9 +100,12 @@ class Stage:
         """Answers the caller; again is harmless."""
         self._call.answer_by_house(now)
 
-    def play(self, lines: Sequence[Line], done: PlayDone | None = None, *, loop: bool = False) -> None:
-        """Plays `lines` one after the other, instead of what is being played. `done` hears whether they were heard to
-        their end; a line that cannot be read is logged and counts as heard, so that a caller is never stuck on it."""
+    def play(
+        self, lines: Sequence[Line], done: PlayDone | None = None, *, loop: bool = False, start_ms: int = 0
+    ) -> None:
+        """Plays `lines` one after the other, from `start_ms` on, instead of what is being played. `done` hears whether
+        they were heard to their end; a line that cannot be read is logged and counts as heard, so that a caller is
+        never stuck on it."""
         self.hush()
         self._play += 1
         number = self._play
@@ -117,7 +120,7 @@ class Stage:
                 self._playback = self.room.play(
                     clips,
                     self.leg.media,
-                    how=Play(repeats=FOREVER if loop else 0),
+                    how=Play(repeats=FOREVER if loop else 0, start_ms=start_ms),
                     done=lambda playback: self._played(number, done, whole=playback.ended is Played.WHOLE),
                 )
 

@@ -13,12 +13,13 @@ from media.rooms import Clip
 from media.script import Line, Reader
 from media.sound import Sound
 from media.speech import CannotSpeak
+from media.wav import BadWav
 
 KEPT_SECONDS = 1800.0  # of sound: 58 MB at 16 kHz
 KEPT_LONGEST_S = 120.0  # longer ones are read anew; their samples lie in the cache of files
 
 Key = tuple[Line, str, int]
-FAILURES = (BadAudio, CannotSpeak, NoSuchPrompt, OSError)
+FAILURES = (BadAudio, BadWav, CannotSpeak, NoSuchPrompt, OSError)
 
 
 class Offload(Protocol):

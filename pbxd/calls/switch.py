@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from media.session import OutOfFiles, OutOfPorts
 from pbxd.calls import causes
 from pbxd.calls.admission import Admission, Refusal
-from pbxd.calls.call import Call, End
+from pbxd.calls.call import Call, End, Fallback
 from pbxd.calls.dial import Target
 from pbxd.calls.facilities import Facilities
 from pbxd.calls.identity import Caller
@@ -24,8 +24,9 @@ from pbxd.calls.register import Registration
 from pbxd.calls.routing import Reject, Route, ToEcho, ToHouse, ToTrunk, ToUser, described, route
 from pbxd.calls.stage import Act
 from pbxd.calls.targets import targets_of, targets_of_user
+from pbxd.calls.watchers import Watchers
 from pbxd.directory.authentication import Authenticator
-from pbxd.directory.model import Extension, ExtensionKind
+from pbxd.directory.model import Extension, ExtensionKind, User
 from pbxd.errors import HouseError, NotFound, Overloaded, Unavailable
 from pbxd.ids import new_id
 from pbxd.sip.errors import ParseError
@@ -40,12 +41,14 @@ log = logging.getLogger(__name__)
 
 Headers = Sequence[tuple[str, str]]
 MakeAct = Callable[[Extension, CallRecord], Act]
+FindFallback = Callable[[User, CallRecord], Fallback | None]
 SERVED_SCHEMES = frozenset({"sip", "sips", "tel"})
-_AUTHENTICATED = frozenset({"INVITE", "REGISTER", "MESSAGE"})
+_AUTHENTICATED = frozenset({"INVITE", "REGISTER", "MESSAGE", "SUBSCRIBE"})
 
 
 class Switch:
-    """The house's core: `calls` by id, newest last. `acts` make what the house does at numbers of its own."""
+    """The house's core: `calls` by id, newest last. `acts` make what the house does at numbers of its own; `fallback`
+    says what it does for a user who does not answer, and may be set later."""
 
     def __init__(
         self,
@@ -59,13 +62,15 @@ class Switch:
         self._clock = facilities.clock
         self._acts = acts
         self._registration = Registration(facilities, authenticator)
+        self.watchers = Watchers(facilities, authenticator)
+        self.fallback: FindFallback = lambda _user, _record: None
         self._methods: dict[str, Callable[[ServerTransaction, Request, float], None]] = {
             "INVITE": self._invite,
             "REGISTER": self._register,
             "OPTIONS": self._options,
             "MESSAGE": self._message,
             "REFER": lambda transaction, _request, now: self._reply(transaction, 603, now),
-            "SUBSCRIBE": lambda transaction, _request, now: self._reply(transaction, 489, now),
+            "SUBSCRIBE": self.watchers.serve,
             "PUBLISH": lambda transaction, _request, now: self._reply(transaction, 489, now),
             "NOTIFY": lambda transaction, _request, now: self._reply(transaction, 481, now),
             "BYE": lambda transaction, _request, now: self._reply(transaction, 481, now),
@@ -160,7 +165,9 @@ class Switch:
         if request.uri.scheme not in SERVED_SCHEMES:
             self._reply(transaction, 416, now)
             return
-        if self._facilities.sessions.receive(transaction, request, now):
+        if self.watchers.receive(transaction, request, now) or self._facilities.sessions.receive(
+            transaction, request, now
+        ):
             return
         method = self._methods.get(request.method)
         objection = self._objection(request)
@@ -359,9 +366,10 @@ class Switch:
             call.perform(self._acts[found.extension.kind](found.extension, call.record), now)
         else:
             targets = targets_of(self._facilities, found, request, peer.caller, peer.account, now)
+            call.fallback = self.fallback(found.user, call.record) if isinstance(found, ToUser) else None
             if targets:
                 call.ring(targets, self._clock)
-            else:
+            elif not call.fall_back(480, now):
                 call.refuse(End(Result.UPSTREAM, 480, 20, "no phone is registered", "house"), now)
 
     def _reroute(self, uri: Uri, peer: Peer, request: Request) -> list[Target]:

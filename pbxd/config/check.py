@@ -21,6 +21,7 @@ def cross_check(tree: Tree) -> list[Problem]:
         _routes(root),
         _extensions(root),
         _numbers(root),
+        _mailboxes(root),
         _trunks(root),
         _listeners(root),
         _repeated(root),
@@ -73,6 +74,26 @@ def _extensions(root: dict[str, object]) -> Found:
         user = extension.get("user") if isinstance(extension, dict) else None
         if isinstance(user, str) and user not in users:
             yield ("extensions", number, "user"), f"there is no user {user}" + suggestion(user, sorted(users))
+
+
+def _mailboxes(root: dict[str, object]) -> Found:
+    users = {*_mapping(root, "phones"), *_first_numbers(root)}
+    mailboxes = _mapping(root, "mailboxes")
+    for number, mailbox in mailboxes.items():
+        named = mailbox.get("users") if isinstance(mailbox, dict) else None
+        for index, user in enumerate(_sequence(named)):
+            if isinstance(user, str) and user not in users:
+                yield (
+                    ("mailboxes", number, "users", index),
+                    f"there is no user {user}" + suggestion(user, sorted(users)),
+                )
+        if named is None and number not in users:
+            yield ("mailboxes", number), f"there is no user {number}; a shared mailbox says whose it is: users"
+    for number, extension in _mapping(root, "extensions").items():
+        wanted = extension.get("mailbox") if isinstance(extension, dict) else None
+        if isinstance(wanted, str) and wanted not in mailboxes:
+            said = f"there is no mailbox {wanted}" + suggestion(wanted, sorted(mailboxes))
+            yield ("extensions", number, "mailbox"), said
 
 
 def _numbers(root: dict[str, object]) -> Found:

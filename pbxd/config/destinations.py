@@ -23,6 +23,13 @@ class Announce(StrEnum):
     NAME = "name"
 
 
+class Listening(StrEnum):
+    """Whose messages a number plays."""
+
+    OWN = "own"
+    ANY = "any"
+
+
 class Extension(Section):
     echo: Switch = Field(default=False, description="says back what it hears")
     user: Number | None = Field(default=None, description="rings the phones of this user")
@@ -30,12 +37,19 @@ class Extension(Section):
     play: PromptName | None = Field(default=None, description="plays this prompt and hangs up")
     caller: Switch = Field(default=False, description="says the caller's number and hangs up")
 
+    voicemail: Listening | None = Field(
+        default=None, description="plays messages: of the caller's own mailbox, or of any, with its PIN"
+    )
+    mailbox: Number | None = Field(default=None, description="takes a message for this mailbox")
+
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
-        kinds = (self.echo, self.user is not None, self.digits, self.play is not None, self.caller)
+        words = (self.user, self.play, self.voicemail, self.mailbox)
+        kinds = (self.echo, self.digits, self.caller, *(word is not None for word in words))
         if sum(kinds) != 1:
             raise ValueError(
-                "an extension is one of echo: true, user: NUMBER, digits: true, play: PROMPT, caller: true"
+                "an extension is one of echo: true, user: NUMBER, digits: true, play: PROMPT, caller: true, "
+                "voicemail: own or any, mailbox: NUMBER"
             )
         return self
 

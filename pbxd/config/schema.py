@@ -13,6 +13,7 @@ from pydantic import Field, PrivateAttr, SecretStr, model_validator
 
 from pbxd.config.acoustics import Sound
 from pbxd.config.destinations import Conference, Extension
+from pbxd.config.mailboxes import Lamp, Mailbox, Voicemail
 from pbxd.config.recordings import Recordings
 from pbxd.config.section import (
     RESTART,
@@ -118,6 +119,8 @@ SCOPES = (
     "trace:read",
     "trace:write",
     "trunks:read",
+    "voicemail:read",
+    "voicemail:write",
 )
 
 
@@ -345,6 +348,7 @@ class Phone(Section):
     name: Label = Field(default="", description="the caller name it shows")
     codecs: OwnCodecs = Field(default=None, description="its own codecs in order of preference; null is the house's")
     srtp: OwnSrtp = Field(default=None, description="off, optional or required; null is the house's")
+    mwi: Lamp = Field(default=Lamp.SUBSCRIBED, description="unsolicited: told of messages without asking")
 
 
 class TrunkRegister(Section):
@@ -440,6 +444,7 @@ class Store(Section):
 Phones = Annotated[dict[Number, Phone], Field(max_length=10_000)]
 Extensions = Annotated[dict[Number, Extension], Field(max_length=10_000)]
 Trunks = Annotated[dict[Name, Trunk], Field(max_length=1_000)]
+Mailboxes = Annotated[dict[Number, Mailbox], Field(max_length=10_000)]
 Conferences = Annotated[dict[Numbers, Conference], Field(max_length=1_000)]
 Routes = Annotated[tuple[Route, ...], Field(max_length=1_000)]
 Keys = Annotated[dict[Name, Key], Field(max_length=1_000)]
@@ -467,6 +472,8 @@ class Config(Section):
     phones: Phones = Field(default={}, description="declared phones by number: user, device and extension in one")
     extensions: Extensions = Field(default={"600": Extension(echo=True)}, description="declared extensions by number")
     conferences: Conferences = Field(default={}, description="conference rooms by number or range of numbers")
+    voicemail: Voicemail = Field(default=Voicemail(), description="what holds for all mailboxes")
+    mailboxes: Mailboxes = Field(default={}, description="mailboxes by number: a user's own, or shared")
     trunks: Trunks = Field(default={}, description="providers by name")
     routes: Routes = Field(default=(), description="which trunk takes which dialled number; the first match wins")
     keys: Keys = Field(default={}, description="API keys by name")

@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import Table
 
 from pbxd.config.destinations import Extension as DeclaredExtension
+from pbxd.config.destinations import Listening
 from pbxd.config.schema import Config, Phone, Trunk
 from pbxd.config.sound import codecs_named, srtp_mode
 from pbxd.config.values import NumberRange
@@ -118,7 +119,7 @@ def _phones(config: Config, account_id: str, own: dict[str, list[Row]], changes:
     for number, extension in config.extensions.items():
         kind = _kind(extension)
         if kind is not ExtensionKind.USER:
-            extensions[number] = _extension(account_id, kind, None, {"play": extension.play} if extension.play else {})
+            extensions[number] = _extension(account_id, kind, None, _options(extension))
         elif extension.user in ids:
             extensions[number] = _extension(account_id, ExtensionKind.USER, ids[extension.user])
         else:  # a phone of first_start that was not made
@@ -136,7 +137,17 @@ def _kind(extension: DeclaredExtension) -> ExtensionKind:
         return ExtensionKind.DIGITS
     if extension.play is not None:
         return ExtensionKind.PLAY
+    if extension.mailbox is not None:
+        return ExtensionKind.VOICEMAIL_LEAVE
+    if extension.voicemail is not None:
+        own = extension.voicemail is Listening.OWN
+        return ExtensionKind.VOICEMAIL_OWN if own else ExtensionKind.VOICEMAIL_ANY
     return ExtensionKind.CALLER if extension.caller else ExtensionKind.USER
+
+
+def _options(extension: DeclaredExtension) -> dict[str, str]:
+    said = {"play": extension.play, "mailbox": extension.mailbox}
+    return {name: value for name, value in said.items() if value is not None}
 
 
 def _extension(

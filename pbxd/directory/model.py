@@ -64,6 +64,9 @@ class ExtensionKind(StrEnum):
     PLAY = "play"
     CALLER = "caller"
     CONFERENCE = "conference"
+    VOICEMAIL_OWN = "voicemail_own"
+    VOICEMAIL_ANY = "voicemail_any"
+    VOICEMAIL_LEAVE = "voicemail_leave"
 
 
 @dataclass(frozen=True, slots=True)

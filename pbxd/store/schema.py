@@ -26,7 +26,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISION = "0007"  # the newest migration; a test proves it
+REVISION = "0008"  # the newest migration; a test proves it
 METADATA = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -321,6 +321,38 @@ trace_segments = Table(
     Column("size", Integer, nullable=False),
     Column("names", LargeBinary, nullable=False),  # pbxd.trace.segment.checksums
     Column("data", LargeBinary, nullable=False),  # pbxd.trace.segment.compress
+)
+
+mailboxes = Table(
+    "mailboxes",
+    METADATA,
+    _id(),
+    _account(strict=False),
+    Column("number", Text, nullable=False),
+    Column("pin_hash", Text),  # Argon2id; null: the configuration's PIN is good
+    Column("wrong_pins", Integer, nullable=False),  # in a row
+    Column("locked_until", Float),
+    Column("greetings", Text, nullable=False),  # JSON: file names by GreetingKind
+    Column("created_at", Float, nullable=False),
+    UniqueConstraint("account_id", "number"),
+)
+
+messages = Table(
+    "messages",
+    METADATA,
+    _id(),
+    _account(strict=False),
+    Column("mailbox_id", Text, nullable=False, index=True),
+    Column("caller", Text, nullable=False),
+    Column("caller_name", Text, nullable=False),
+    Column("call_id", Text, nullable=False),
+    Column("received_at", Float, nullable=False),
+    Column("seconds", Float),  # null while it is being left
+    Column("folder", Text, nullable=False),
+    Column("urgent", Boolean, nullable=False),
+    Column("forwarded_by", Text),
+    Column("deleted_at", Float),
+    Column("told_at", Float),  # when mail and webhook were handed to the outbox
 )
 
 meta = Table(

@@ -28,6 +28,7 @@ from pbxd.services.conferences import Conferences
 from pbxd.services.live import LiveSound
 from pbxd.services.recordings import Recordings
 from pbxd.services.traces import Keeping, Network, Traces
+from pbxd.services.voicemail import Voicemail
 from pbxd.store import Store, sqlite_url
 from pbxd.trace import Recorder, Topic, TraceLimits
 from pbxd.trace.tape import Packet
@@ -189,6 +190,7 @@ async def client(
         conferences=cast(Conferences, None),
         account_id="acc_1",
         flush=lambda: None,
+        voicemail=cast(Voicemail, None),  # so has this
     )
     async with serving(Server([Surface(HOUSE, house, Access(KEYS.get).identify)])) as (client, _):
         yield client

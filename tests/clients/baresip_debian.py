@@ -166,6 +166,7 @@ class DebianPhone:
             recordings=self._recordings,
             modules=modules,
         )
+        text += "module_app mwi.so\n" if line.lamp else ""
         (self._home / "config").write_text(text)
         (self._home / "accounts").touch()
 

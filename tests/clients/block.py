@@ -7,7 +7,7 @@ be up beside the tests.
 
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -53,13 +53,28 @@ class Block:
 @contextmanager
 def leased_block() -> Iterator[Block]:
     """Lease a free block; raises RuntimeError when all are taken."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as lease:
-        yield Block(_first_free(lease))
-
-
-def _first_free(lease: socket.socket) -> int:
     for number in range(BLOCKS):
-        with suppress(OSError):
-            lease.bind(f"\0pbxd-test-block-{number}")
-            return number
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as lease:
+            block = Block(number)
+            try:
+                lease.bind(f"\0pbxd-test-block-{number}")
+            except OSError:
+                continue
+            if not _deserted(block):
+                continue
+            yield block
+            return
     raise RuntimeError(f"all {BLOCKS} blocks of test addresses are leased")
+
+
+def _deserted(block: Block) -> bool:
+    """Whether nobody listens there: a house whose session was killed outlives its lease."""
+    for offset in range(3):
+        for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+            with socket.socket(socket.AF_INET, kind) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, kind == socket.SOCK_STREAM)
+                try:
+                    probe.bind(("127.0.0.1", block.port(offset)))
+                except OSError:
+                    return False
+    return True

@@ -54,6 +54,7 @@ class Kind(StrEnum):
     ENDED = "ended"
     DIGIT = "digit"
     MESSAGE = "message"
+    LAMP = "lamp"
     MESSAGE_STATUS = "message_status"
     REFER_STATUS = "refer_status"
     TRANSACTION = "transaction"
@@ -87,6 +88,8 @@ class Line:
     suite: str = ""
     """The one crypto suite it knows; empty for all that it has."""
     registers: bool = True
+    lamp: bool = False
+    """Subscribe to message-summary (RFC 3842)."""
     log_level: int = 0
 
     def to_json(self) -> str:

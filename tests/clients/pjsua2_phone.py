@@ -108,6 +108,9 @@ class PjAccount(pj.Account):
             Kind.MESSAGE, **{"from": message.fromUri}, text=message.msgBody, type=message.contentType
         )
 
+    def onMwiInfo(self, info: Any) -> None:  # noqa: N802
+        self._phone.agent.emit(Kind.LAMP, body=info.rdata.wholeMsg.partition("\r\n\r\n")[2])
+
     def onInstantMessageStatus(self, status: Any) -> None:  # noqa: N802
         self._phone.agent.emit(Kind.MESSAGE_STATUS, code=status.code)
 
@@ -187,6 +190,7 @@ class PjPhone:
         settings.natConfig.contactRewriteUse = 0
         settings.natConfig.sdpNatRewriteUse = 0
         settings.natConfig.viaRewriteUse = 0
+        settings.mwiConfig.enabled = line.lamp
         media = settings.mediaConfig
         media.transportConfig.boundAddress = media.transportConfig.publicAddress = line.address
         media.transportConfig.port, media.transportConfig.portRange = RTP_PORTS

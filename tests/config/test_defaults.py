@@ -16,9 +16,12 @@ from pbxd.config.schema import Key, Phone, Route, Trunk, TrunkRegister
 ETC = Path(__file__).parent.parent.parent / "etc"
 
 
+NAMED = ("phones", "extensions", "conferences", "mailboxes", "trunks", "keys")
+
+
 def stated(value: object, prefix: str = "") -> Iterator[str]:
     """Every dotted key of the file down to values; what is inside `extensions` and the like is data, not a key."""
-    if not isinstance(value, dict) or prefix in ("phones.", "extensions.", "conferences.", "trunks.", "keys."):
+    if not isinstance(value, dict) or prefix.rstrip(".") in NAMED:
         yield prefix.rstrip(".")
         return
     if not value:

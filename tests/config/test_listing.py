@@ -43,7 +43,7 @@ def test_secrets_are_masked(config: Config) -> None:
     text = json.dumps([setting.value for setting in settings(config)])
     for secret in ("correct-horse", "mine", "battery-staple"):
         assert secret not in text
-    assert {"password": "**********", "name": "Reception", "codecs": None, "srtp": None} in [
+    assert {"password": "**********", "name": "Reception", "codecs": None, "srtp": None, "mwi": "subscribed"} in [
         setting.value for setting in settings(config)
     ]
 

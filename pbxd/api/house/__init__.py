@@ -5,6 +5,7 @@ deliveries     what it does with the outbox          recordings  what it does wi
 live           what it does to calls that are up        conferences what it does to those
 tracing        what it lets see of itself               door        what it does with bans
 pictures       a call drawn
+voicemail      what it does with messages               sound       their sound
 """
 
 from pbxd.api.house import conferences, pictures, tracing
@@ -18,7 +19,8 @@ from pbxd.api.house.collaborators import (
     Tracing,
     TrunkRow,
 )
-from pbxd.api.house.door import HOUSE
+from pbxd.api.house.sound import sound_routes
+from pbxd.api.house.voicemail import HOUSE
 
 __all__ = [
     "HOUSE",
@@ -32,5 +34,6 @@ __all__ = [
     "TrunkRow",
     "conferences",
     "pictures",
+    "sound_routes",
     "tracing",
 ]

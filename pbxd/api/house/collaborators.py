@@ -20,6 +20,7 @@ from pbxd.services.conferences import Conferences
 from pbxd.services.live import LiveSound
 from pbxd.services.recordings import Recordings
 from pbxd.services.traces import Traces
+from pbxd.services.voicemail import Voicemail
 from pbxd.trace import Recorder
 
 
@@ -150,3 +151,4 @@ class House:
     conferences: Conferences
     account_id: str  # whose conferences are shown
     flush: Callable[[], None]  # sends what SIP has to say by now
+    voicemail: Voicemail

@@ -41,6 +41,7 @@ class SessionSettings:
 
     allow: tuple[str, ...] = (
         "INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "PRACK", "UPDATE", "INFO", "MESSAGE", "NOTIFY", "REFER",
+        "SUBSCRIBE",
     )  # fmt: skip
     """Methods of our Allow header (RFC 3261 §20.5)."""
     supported: tuple[str, ...] = ("100rel", "timer")
