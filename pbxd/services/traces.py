@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 SEGMENT_CALLS = 256
 SEGMENT_SIZE = 4 << 20  # about, before it is compressed
+STOP_S = 1.0  # how long a stop waits for a write
 PATIENCE_S = 10.0  # few calls wait so long for more
 RETRY_S = 5.0  # after the store failed
 STEP = 8  # calls packed before others get their turn: 0.3 ms
@@ -98,10 +99,11 @@ class Traces:
         """Write all that is held, before the store closes. A store in trouble is not waited for: traces are lost then,
         which no record is."""
         self._take(self._recorder.finish_all(now), now)
-        if self._task is not None and self._store.trouble is None:
-            await asyncio.wait([self._task])
+        if self._task is not None:
+            await asyncio.wait([self._task], timeout=STOP_S)
         if self._store.trouble is None:
-            await self._work(now, write=True, prune=False)
+            self._task = asyncio.create_task(self._work(now, write=True, prune=False), name="traces")
+            await asyncio.wait([self._task], timeout=STOP_S)  # a write that takes longer ends by itself, soon after
         if self.waiting:
             self.lost += self.waiting
             log.warning("%d traces were not written: the house was stopped without a store", self.waiting)

@@ -4,6 +4,7 @@ Its null player stops for good at any re-INVITE, so it is deaf after hold and re
 Run as a program it stands between the test and the baresip process it starts.
 """
 
+import atexit
 import json
 import os
 import queue
@@ -12,6 +13,7 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -132,8 +134,9 @@ class DebianPhone:
         self._agent = agent
         self._line = agent.line
         self._home = Path(self._line.folder) / f"baresip-{os.getpid()}"
-        self._recordings = self._home / "recordings"
-        self._recordings.mkdir(parents=True)
+        self._home.mkdir(parents=True)
+        self._recordings = Path(tempfile.mkdtemp(prefix="ear-", dir="/tmp"))  # in a long path baresip records nothing
+        atexit.register(shutil.rmtree, self._recordings, ignore_errors=True)
         self._call = -1
 
     def run(self) -> None:
@@ -156,7 +159,7 @@ class DebianPhone:
 
     def _configure(self) -> None:
         line = self._line
-        source = tone_wav(Path(line.folder), line.tone_hz, SOUND_S, dbfs=line.tone_dbfs)
+        source = tone_wav(self._recordings, line.tone_hz, SOUND_S, dbfs=line.tone_dbfs)
         modules = Path(str(shutil.which(PROGRAM))).resolve().parents[1] / "lib/baresip/modules"
         text = CONFIG.format(
             address=line.address,
