@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import resource
 import shutil
+from collections import defaultdict
 from pathlib import Path
 
 import av
@@ -162,7 +163,7 @@ def test_what_nobody_knows_is_no_prompt(library: PromptLibrary) -> None:
 
 def test_every_phrase_can_be_said() -> None:
     for name, text in phrases("en").items():
-        assert text.format_map({"queue": "q", "caller": "1", "digits": "1", "name": "n", "count": "2"}), name
+        assert text.format_map(defaultdict(lambda: "some")), name
 
 
 def test_espeak_says_what_it_is_told() -> None:

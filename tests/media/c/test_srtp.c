@@ -310,10 +310,10 @@ void test_shared_sound_is_sealed_in_a_copy(void) {
     memset(exact, 0x55, sizeof before);
     rtp_write_header(exact, 0, false, 1, 160, stage->legs[0].sender.ssrc);
     memcpy(before, exact, sizeof before);
-    core_send(&stage->core, 0, exact, sizeof before);
+    core_send(&stage->core, 0, exact, sizeof before, stage->now);
     CHECK_IS(memcmp(before, exact, sizeof before), 0);
     CHECK(memcmp(stage_newest(stage)->data + RTP_HEADER, before + RTP_HEADER, 160) != 0);
-    core_send(&stage->core, 0, exact, sizeof before); /* its number went out: the key stream is not used twice */
+    core_send(&stage->core, 0, exact, sizeof before, stage->now); /* its number went out: the key stream is not used twice */
     CHECK_IS(stage->core.drops[DROP_srtp_unsent], 1);
     free(exact);
     far_close(&a);
