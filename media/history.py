@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import struct
 from itertools import pairwise
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from media import quality
 from media.plan import Codec, MediaPlan
-from media.wire import LegStatistics
+
+if TYPE_CHECKING:  # who reads samples needs no packet mover
+    from media.wire import LegStatistics
 
 PERIOD_S = 5.0
 MAX_ROWS = 720  # an hour; then every second one goes, again and again

@@ -125,6 +125,7 @@ def test_a_pause_leaves_a_tone_out(lab: Lab) -> None:
     incoming.ended()
 
 
+@pytest.mark.unwitnessed  # what the house had seen of the call died with it
 def test_kill_nine_amid_the_call_leaves_a_whole_recording(new_lab: Labs) -> None:
     lab = new_lab(**{"recordings.calls": "all", "recordings.announce": "none"})
     caller, callee = lab.phone(Make.BARESIP_PY, "1001"), lab.phone(Make.BARESIP_PY, "1002")
