@@ -19,6 +19,7 @@ class Prompt:
 
     name: str
     values: tuple[tuple[str, str], ...] = ()
+    language: str | None = None  # another than that of the rest
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,7 @@ class Speech:
     """Words for the voice."""
 
     text: str
+    language: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +72,10 @@ class Reader:
     def read(self, line: Line, language: str, rate: int) -> Sound:
         """The sound of one line at `rate` Hz. Raises NoSuchPrompt, BadAudio, CannotSpeak, BadWav, OSError."""
         match line:
-            case Prompt(name, values):
-                return self.library.prompt(name, language, rate, dict(values))
-            case Speech(text):
-                return self.library.speaker.say(text, language, rate)
+            case Prompt(name, values, own):
+                return self.library.prompt(name, own or language, rate, dict(values))
+            case Speech(text, own):
+                return self.library.speaker.say(text, own or language, rate)
             case Signal(tone):
                 return self.tones[self.country][tone].sound(rate)
             case Pause(seconds):

@@ -39,21 +39,26 @@ def _voice(config: Config) -> Voice:
 
 
 class Workers:
-    """Threads for what blocks; results come back in the event loop's, which made it."""
+    """Threads for what blocks; results come back in the event loop's, and `after` is called when they were told."""
 
-    def __init__(self) -> None:
+    def __init__(self, after: Callable[[], None]) -> None:
+        self._after = after
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="reader")
         self._loop = asyncio.get_running_loop()
 
     def __call__(self, work: Callable[[], Found], done: Callable[[Found | Exception], None]) -> None:
         loop = self._loop
 
+        def told(result: Found | Exception) -> None:
+            done(result)
+            self._after()
+
         def finished(future: Future[Found]) -> None:
             error = future.exception()
             if isinstance(error, Exception):
-                loop.call_soon_threadsafe(done, error)
+                loop.call_soon_threadsafe(told, error)
             elif error is None:
-                loop.call_soon_threadsafe(done, future.result())
+                loop.call_soon_threadsafe(told, future.result())
 
         self._pool.submit(work).add_done_callback(finished)
 

@@ -37,6 +37,7 @@ from pbxd.directory.model import Aor, PhoneEntry, Trunk
 from pbxd.directory.trunks import TrunkState, TrunkStatus
 from pbxd.entrance import measure as measure_entrance
 from pbxd.events import Bus
+from pbxd.flows import measure as measure_flows
 from pbxd.logs import Logs, get_logger
 from pbxd.mailroom import Mailroom
 from pbxd.metrics import HistogramReading, LoopLag, Metrics
@@ -132,6 +133,7 @@ class App:
         await self.deliveries.start()
         self.mailroom.serve(self.deliveries.outbox)
         self._parts.push_async_callback(self.mailroom.settle)
+        self.telephony.dialplans.outbox = self.deliveries.outbox
         self._serving = True
         self._measure()
         self.server = self._server()
@@ -228,6 +230,7 @@ class App:
             if self._logs:
                 self._logs.set_level(config.log.level)
             self.config = config
+        self.telephony.dialplans.read_again()  # a new phone may be what a flow was waiting for
         log.info(
             "the configuration was read again", changed=changed or "nothing", restart_needed_for=waiting or "nothing"
         )
@@ -251,6 +254,7 @@ class App:
             account_id=self.directory.default_account.id,
             flush=self.telephony.transports.flush,
             voicemail=self.mailroom.voicemail,
+            flows=self.telephony.dialplans.flows,
             reset_admin=self._reset_admin,
             wall=time.time,
             now=time.monotonic,
@@ -293,6 +297,7 @@ class App:
         _measure_telephony(metrics, self.telephony)
         measure_entrance(metrics, self.telephony.entrance)
         self.mailroom.measure(metrics)
+        measure_flows(metrics, self.telephony.dialplans.flows)
         metrics.counters(
             "calls_ended", "Calls that have ended, by whose doing", ["result"], lambda: self.records.results
         )

@@ -7,6 +7,7 @@ import importlib
 from collections.abc import Callable
 from pathlib import Path
 
+from pbxd import flow_admin
 from pbxd.cli import Commands
 
 TOOLS = "pbxd.flow_tools"
@@ -15,8 +16,12 @@ TOOLS = "pbxd.flow_tools"
 
 def add_commands(commands: Commands) -> None:
     """Add `flow` to the command line."""
-    flow = commands.add_parser("flow", help="check, draw, try out and test call flows; needs no daemon")
-    deeper = flow.add_subparsers(dest="flow_command", required=True, metavar="check | show | run | test | schema")
+    flow = commands.add_parser(
+        "flow", help="check, draw, try out and test call flows, or list, upload and roll back those that are live"
+    )
+    deeper = flow.add_subparsers(
+        dest="flow_command", required=True, metavar="check | show | run | test | schema | list | …"
+    )
     place = _place_options()
 
     one = deeper.add_parser("check", parents=[place], help="say everything that is wrong with the flows")
@@ -42,6 +47,8 @@ def add_commands(commands: Commands) -> None:
     one.add_argument("names", nargs="*", metavar="NAME", help="only those of these flows")
     one.add_argument("--json", action="store_true", help="answer with JSON, for machines")
     one.set_defaults(action=_tool("test_flows"))
+
+    flow_admin.add_commands(deeper)
 
     one = deeper.add_parser("schema", help="the language as JSON Schema, for editors")
     one.set_defaults(action=_tool("print_schema"))

@@ -92,7 +92,7 @@ def _house(arguments: argparse.Namespace, files: Sequence[Path]) -> tuple[Config
         if arguments.config or folder is None:
             raise
         return None, folder
-    return config, folder or path.parent / FOLDER
+    return config, folder or config.dialplan.folder or path.parent / FOLDER
 
 
 def _files(names: Sequence[str]) -> list[Path]:

@@ -20,6 +20,7 @@ from pbxd.services.voicemail.dictation import Desk
 from pbxd.services.voicemail.lamp import Lamps
 from pbxd.store import DataDirectory, Store
 from pbxd.telephony import Telephony
+from pbxd.visits import visits_of
 
 FOLDER = "voicemail"
 SETTLE_S = 3.0
@@ -43,6 +44,7 @@ class Mailroom:
         self.lamps = Lamps(
             self.voicemail.archive, telephony.switch.watchers, telephony.facilities.bus, telephony.now, self._domain
         )
+        telephony.dialplans.flows.desk.voicemail = visits_of(self.voicemail)
         telephony.switch.fallback = self.voicemail.fallback
         telephony.acts[ExtensionKind.VOICEMAIL_OWN] = self.voicemail.listen_own
         telephony.acts[ExtensionKind.VOICEMAIL_ANY] = self.voicemail.listen_any

@@ -33,6 +33,7 @@ from pbxd.clock import WallClock
 from pbxd.config.schema import Config, Redirects
 from pbxd.config.sound import KeysOverPlain, codecs_named, suites_named
 from pbxd.config.tracing import Permission
+from pbxd.dialplans import Dialplans
 from pbxd.directory.accounts import Directory
 from pbxd.directory.authentication import Authenticator
 from pbxd.directory.bans import Banned
@@ -116,7 +117,7 @@ class Telephony:
             overloaded=lambda: self.transports.overloaded is not None,
             stalled=lambda: self.pulse.stalled,
         )
-        self.workers = Workers()
+        self.workers = Workers(self.transports.flush)
         self.studio = Studio(reader_of(config, data), clip_of, self.workers)
         self.facilities = Facilities(
             stack=self.stack,
@@ -133,11 +134,15 @@ class Telephony:
             tracer=self.trace,
         )
         self.conferences = Conferences(self.facilities, lambda: self._config.sound.music or data.path / "music")
+        self.dialplans = Dialplans(
+            config, data, store, directory, self.facilities, self.conferences, self.transports.flush
+        )
         self.listening = Listening(self.trace, self.media, self.facilities.hearers.values)
         nonces = NonceBook(data.secret, config.sip.digest.nonce_lifetime_s)
         self.authenticator = Authenticator(directory, nonces, data.secret, _algorithms(config), bus, doorman)
         self.acts = self._acts()
         self.switch = Switch(self.facilities, self.authenticator, self.admission, self.acts)
+        self.dialplans.admit_trunks(self.switch.is_full)
         self.stack.core = self.switch
         self.live = LiveSound(self.facilities, self.switch.calls, self.switch.call_out, self.conferences.tunes)
         self.live.listen(bus)
@@ -162,8 +167,10 @@ class Telephony:
         self.wire.start()
         try:
             await self.entrance.load(now)
+            await self.dialplans.start()
             await self.transports.start()
         except BaseException:
+            await self.dialplans.stop()
             self.wire.close()
             raise
         self.resolver.means = self.transports.means
@@ -196,6 +203,7 @@ class Telephony:
             self._housekeeping.cancel()
         self.listening.stop()
         asyncio.get_running_loop().remove_reader(self.wire.media_fd)
+        await self.dialplans.stop()
         self.workers.close()
         await self.resolver.close()
         await self.transports.stop()
@@ -219,6 +227,7 @@ class Telephony:
         self._apply(config)
         self.studio.reader = reader_of(config, self._data)
         self.studio.forget()
+        self.dialplans.reload(config)
         self.trunks.apply(self._directory.trunks(self._directory.default_account), self.now())
         self.transports.flush()
 
@@ -307,6 +316,9 @@ class Telephony:
             ExtensionKind.CONFERENCE: lambda extension, _record: self.conferences.act(
                 extension.account_id, extension.number, ConferenceRules.of(extension.options)
             ),
+            ExtensionKind.FLOW: lambda extension, record: self.dialplans.flows.act(
+                str(extension.options["flow"]), record
+            ),
             ExtensionKind.CALLER: lambda _extension, record: caller_announcement(
                 record.caller, self.facilities.language
             ),
@@ -371,6 +383,7 @@ class Telephony:
         self._look_at_clocks(now)
         for hearer in list(self.facilities.hearers.values()):
             hearer.look(now)
+        self.dialplans.flows.tick(now)
         if self.tls and now - self._looked_at >= CERTIFICATES_S:
             self._looked_at = now
             self.tls.watch()

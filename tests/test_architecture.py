@@ -41,6 +41,8 @@ FLOORS = {
     "pbxd.api": 6,
     "pbxd.entrance": 7,
     "pbxd.acoustics": 7,
+    "pbxd.visits": 7,
+    "pbxd.dialplans": 7,
     "pbxd.listening": 7,
     "pbxd.telephony": 7,
     "pbxd.mailroom": 7,
@@ -55,6 +57,7 @@ FLOORS = {
     "pbxd.flow_cli": 8,
     "pbxd.flow_tools": 8,
     "pbxd.sound_commands": 8,
+    "pbxd.flow_admin": 8,
     "pbxd.daemon": 8,
     "pbxd.__main__": 8,
 }

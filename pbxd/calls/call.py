@@ -20,9 +20,11 @@ from pbxd.calls.dial import Dial, Refused, Target, redirect_contacts
 from pbxd.calls.facilities import Facilities
 from pbxd.calls.info import Pressed, pressed_in
 from pbxd.calls.leg import Leg, whose_doing
+from pbxd.calls.peer import Arrival
 from pbxd.calls.record import CallChanged, CallRecord, Change, Result
 from pbxd.calls.stage import Act, Stage
 from pbxd.sip.message import Request
+from pbxd.sip.sdp import Direction
 from pbxd.sip.session import EndCause, Ending
 from pbxd.sip.symbol import Symbol
 from pbxd.sip.timers import TimerHandle
@@ -151,10 +153,10 @@ class Call:
         self.caller.media.echo()
         self.answer_by_house(now)
 
-    def perform(self, act: Act, now: float) -> None:
+    def perform(self, act: Act, now: float, arrival: Arrival | None = None) -> None:
         """The house itself answers, when `act` wants it to."""
         assert self.caller is not None  # noqa: S101 - `start` came first
-        self.stage = Stage(self._facilities, self, self.caller, act, self._facilities.language)
+        self.stage = Stage(self._facilities, self, self.caller, act, self._facilities.language, arrival)
         act.begin(self.stage, now)
 
     def answer_by_house(self, now: float) -> None:
@@ -208,6 +210,54 @@ class Call:
     def moved(self) -> None:
         """The stage's leg is in another room."""
         self._say(Change.MOVED, self._facilities.clock())
+
+    def finish(
+        self, now: float, *, reason: str, status: int, q850: int, result: Result | None = None, by: str = "house"
+    ) -> None:
+        """Ends the call from any state, for what the house does itself."""
+        if result is None or (self.state is CallState.TALKING and result is not Result.SERVER):
+            result = Result.SUCCESS
+        self._end(CallEvent.HUNG_UP, End(result, status, q850, reason, by), now)
+
+    # ---- a stage that calls somebody
+
+    def open_early(self, now: float) -> None:
+        """Lets a caller who is not answered hear the house."""
+        if self._ringing(now) and self.caller is not None:
+            self.caller.ring_with_media(183, now)
+
+    def ring_caller(self, leg: Leg | None, status: int, now: float) -> None:
+        """Tells the caller of a stage that it rings, and lets it hear `leg` where that has something to be heard."""
+        if leg is not None and leg.flowing and self.caller is not None and self.caller.can_join(leg):
+            self.caller.prepare_for(leg)
+            if self._ringing(now):
+                self.caller.ring_with_media(status, now)
+            self._join(leg).connect()
+        elif self._ringing(now) and self.caller is not None:
+            self.caller.ring(180, now)
+
+    def bridge_with(self, leg: Leg, now: float) -> bool:
+        """Connects the caller of a stage with a leg that has answered, and answers the caller. False: they cannot hear
+        each other."""
+        if self.caller is None or not self.caller.can_join(leg):
+            return False
+        self.callee, leg.owner = leg, self
+        self.bridge = self._join(leg)
+        self.caller.prepare_for(leg)
+        self.answer_by_house(now)
+        if self.state is CallState.TALKING:
+            self.bridge.connect()
+        return True
+
+    def unbridge(self, now: float) -> None:
+        """The caller of a stage hears nobody but the house again."""
+        if self._early is not None:
+            self._early.close()
+        self.callee = self.bridge = self._early = None
+        self._held = False
+        if self.caller is not None and self.stage is not None and not self.stage.closed:
+            self.caller.follow(Direction.SENDRECV, None, now)
+            self.stage.lead_back()
 
     def fail(self, now: float) -> None:
         """Ends the call after a fault of ours."""
@@ -266,10 +316,10 @@ class Call:
         )
 
     def leg_pressed(self, leg: Leg, pressed: Pressed, now: float) -> None:
-        if self.stage is not None and leg is self.stage.leg:
-            self.stage.press(pressed.digit, now)
-        elif self.bridge is not None:
+        if self.bridge is not None:
             self.bridge.heard_digit(leg, pressed)
+        elif self.stage is not None and leg is self.stage.leg:
+            self.stage.press(pressed.digit, now)
 
     def leg_talks(self, leg: Leg, talking: bool) -> None:
         if self.stage is not None and leg is self.stage.leg:
@@ -277,7 +327,7 @@ class Call:
 
     def leg_requested(self, leg: Leg, transaction: ServerTransaction, request: Request, now: float) -> None:
         pressed = pressed_in(request) if request.method == "INFO" else None
-        if pressed is not None and self.stage is not None:
+        if pressed is not None and self.stage is not None and self.bridge is None:
             leg.session.respond(transaction, 200, now)
             self.leg_pressed(leg, pressed, now)
         elif pressed is not None and self.bridge is not None and self.bridge.press(leg, pressed):
@@ -291,6 +341,11 @@ class Call:
         event = CallEvent.CALLER_LEFT if leg is self.caller else CallEvent.CALLEE_LEFT
         who = leg.record.role.value
         reason = f"the {who} {whose_doing(ending)}"
+        company = self.stage.company if self.stage is not None else None
+        if company is not None and leg is self.callee and self.state is CallState.TALKING:
+            self.unbridge(now)
+            company.parted(reason, now)
+            return
         q850 = causes.q850_in(ending.reason_header) or causes.NORMAL_CLEARING
         if ending.cause is EndCause.REMOTE_BYE and self.state is CallState.TALKING:
             self._end(event, End(Result.SUCCESS, 200, q850, reason, who), now)
@@ -339,6 +394,16 @@ class Call:
                 self._early.close()
             self._early = Bridge(self._facilities.media, self.caller, leg)
         return self._early
+
+    def _ringing(self, now: float) -> bool:
+        """The caller of a stage is told that it rings; False when it is answered."""
+        if (state := self._next(CallEvent.PROGRESSED)) is None:
+            return False
+        first, self.state = self.state is CallState.SETUP, state
+        if first:
+            self.record.ringing_at = self.wall(now)
+            self._say(Change.RINGING, now)
+        return True
 
     def _next(self, event: CallEvent) -> CallState | None:
         return TABLE.get((self.state, event))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from pbxd.errors import Invalid
 from pbxd.sip.errors import ParseError
-from pbxd.sip.headers import NameAddr
+from pbxd.sip.headers import Headers, NameAddr
 from pbxd.sip.message import Request
 from pbxd.sip.uri import Uri
 
@@ -61,10 +61,13 @@ def from_header(caller: Caller, domain: str) -> NameAddr:
     return NameAddr(display=caller.name or None, uri=Uri.sip(caller.number or "unknown", domain), params={})
 
 
-def passed_headers(request: Request, caller: Caller, domain: str, *, trusted_peer: bool) -> list[tuple[str, str]]:
+def passed_headers(
+    request: Request | None, caller: Caller, domain: str, *, trusted_peer: bool
+) -> list[tuple[str, str]]:
     """The headers that the next leg gets of the first one. Only a trusted peer learns a private caller's identity
     (RFC 3325 §7), and is told to keep it."""
-    passed = [(name, value) for name in PASSED_HEADERS for value in request.headers.all(name)]
+    headers = request.headers if request is not None else Headers()
+    passed = [(name, value) for name in PASSED_HEADERS for value in headers.all(name)]
     if trusted_peer and caller.number:
         identity = NameAddr(display=caller.name or None, uri=Uri.sip(caller.number, domain), params={})
         passed.append(("P-Asserted-Identity", str(identity)))

@@ -1,8 +1,8 @@
-"""MESSAGE between phones (RFC 3428): asked of every contact at once, the first 2xx answers the sender."""
+"""MESSAGE to phones (RFC 3428): asked of every contact at once, the first 2xx is what the sender is told."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from pbxd.calls.causes import passed_on
@@ -11,19 +11,22 @@ from pbxd.calls.facilities import Facilities
 from pbxd.sip.flow import Destination
 from pbxd.sip.headers import Headers
 from pbxd.sip.lookup import ResolveError
-from pbxd.sip.message import Request, Response, response_to
-from pbxd.sip.transaction import ClientTransaction, Failure, ServerTransaction
+from pbxd.sip.message import Request, Response
+from pbxd.sip.transaction import ClientTransaction, Failure
 
 MAX_BODY = 1300
 
 
 class Page:
-    """One MESSAGE on its way to the contacts of a user or to a trunk."""
+    """One MESSAGE on its way to the contacts of a user or to a trunk. `answered` hears the final status, once."""
 
-    def __init__(self, facilities: Facilities, transaction: ServerTransaction) -> None:
+    def __init__(
+        self, facilities: Facilities, body: bytes, content_type: str | None, answered: Callable[[int, float], None]
+    ) -> None:
         self._facilities = facilities
-        self._transaction = transaction
-        self._request = transaction.request
+        self._body = body
+        self._content_type = content_type
+        self._answered: Callable[[int, float], None] | None = answered
         self._waiting = 0
         self._best = 480
 
@@ -49,9 +52,9 @@ class Page:
         headers.add("CSeq", "1 MESSAGE")
         for name, value in target.headers:
             headers.add(name, value)
-        if content_type := self._request.headers.get("Content-Type"):
-            headers.add("Content-Type", content_type)
-        stack.request(Request("MESSAGE", target.uri, headers, self._request.body), destinations, self, now)
+        if self._content_type:
+            headers.add("Content-Type", self._content_type)
+        stack.request(Request("MESSAGE", target.uri, headers, self._body), destinations, self, now)
 
     def on_response(self, transaction: ClientTransaction, response: Response, now: float) -> None:
         if response.status >= 200:
@@ -64,6 +67,6 @@ class Page:
         self._waiting -= 1
         delivered = 200 <= status < 300
         self._best = status if delivered or self._best == 480 else self._best
-        if not self._transaction.answered and (delivered or self._waiting == 0):
-            answer = response_to(self._request, passed_on(self._best))
-            self._facilities.stack.respond(self._transaction, answer, now)
+        if self._answered is not None and (delivered or self._waiting == 0):
+            answered, self._answered = self._answered, None
+            answered(passed_on(self._best), now)

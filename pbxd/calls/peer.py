@@ -41,6 +41,14 @@ class Peer:
 
 
 @dataclass(frozen=True, slots=True)
+class Arrival:
+    """How a call came to the house: who asked, and with which INVITE."""
+
+    peer: Peer
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
 class Challenge:
     """The answer to who has not proven who they are."""
 

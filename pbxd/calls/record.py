@@ -102,6 +102,8 @@ class CallRecord:
     reason: str | None = None  # in words, for people
     ended_by: str | None = None  # "caller", "callee" or "house"
     legs: list[LegRecord] = field(default_factory=list)
+    flow: str | None = None  # the call flow, and the step it is at or ended at: "reception/welcome.1"
+    tags: list[str] = field(default_factory=list)  # words that a call flow put on it
     clock: Timeline | None = field(default=None, repr=False, compare=False)  # of a call that lives here
 
 

@@ -17,7 +17,8 @@ from media.sound import NARROW_HZ
 from pbxd.calls.facilities import Facilities
 from pbxd.calls.gather import Gather, Gathered, GatherRules
 from pbxd.calls.leg import Leg
-from pbxd.calls.record import CallRecord
+from pbxd.calls.peer import Arrival
+from pbxd.calls.record import CallRecord, Result
 from pbxd.calls.studio import Unreadable
 from pbxd.sip.timers import TimerHandle
 
@@ -27,6 +28,7 @@ TYPED_AHEAD = 32  # digits that wait for somebody to ask for them
 
 Heard = Callable[[Gathered, str, float], None]
 PlayDone = Callable[[bool, float], None]
+GivenBack = Callable[[str, float], None]
 
 
 class Act(Protocol):
@@ -45,6 +47,13 @@ class Act(Protocol):
         """The caller has gone, or the call was ended. Once, always last."""
 
 
+class Company(Protocol):
+    """Somebody whom the caller of the stage is connected with, or is about to be."""
+
+    def parted(self, reason: str, now: float) -> None:
+        """The other side has left a conversation; the caller is still there."""
+
+
 class Host(Protocol):
     """The call whose leg is on the stage."""
 
@@ -57,14 +66,25 @@ class Host(Protocol):
     def moved(self) -> None:
         """Its leg is in another room now."""
 
+    def finish(
+        self, now: float, *, reason: str, status: int, q850: int, result: Result | None = None, by: str = "house"
+    ) -> None:
+        """Ends the call with this status where it is not answered. Without a result it is a success once answered."""
+
+    def open_early(self, now: float) -> None:
+        """Lets a caller who is not answered hear the house."""
+
 
 class Stage:
     """One leg and the sound around it. `language` is that of all prompts played on it."""
 
-    def __init__(self, facilities: Facilities, call: Host, leg: Leg, act: Act, language: str) -> None:
+    def __init__(
+        self, facilities: Facilities, call: Host, leg: Leg, act: Act, language: str, arrival: Arrival | None = None
+    ) -> None:
         self._facilities = facilities
         self._call = call
         self._act = act
+        self._lender: tuple[Act, GivenBack] | None = None
         self._room: Room | None = None
         self._playback: Playback | None = None
         self._play = 0  # counts what was played: what ends late is known by its number
@@ -75,11 +95,19 @@ class Stage:
         self._ahead: deque[str] = deque(maxlen=TYPED_AHEAD)
         self.leg = leg
         self.language = language
+        self.arrival = arrival
+        self.company: Company | None = None
+        self.talks = False  # the far side speaks just now
         self.closed = False
 
     @property
     def record(self) -> CallRecord:
         return self._call.record
+
+    @property
+    def host(self) -> Host:
+        """The call whose leg is here."""
+        return self._call
 
     @property
     def rate(self) -> int:
@@ -175,7 +203,30 @@ class Stage:
         return timer
 
     def hangup(self, now: float, reason: str) -> None:
-        self._call.hangup(now, reason=reason)
+        """Ends the call; of an act to which the stage was lent, only its part in it."""
+        if self._lender is None:
+            self._call.hangup(now, reason=reason)
+            return
+        guest, (self._act, given_back), self._lender = self._act, self._lender, None
+        self._clear()
+        guest.leave(now)
+        given_back(reason, now)
+
+    def finish(self, now: float, *, reason: str, status: int, q850: int, result: Result, by: str = "house") -> None:
+        """Ends the call, with this status where it is not answered yet; once answered its end is a success, unless it
+        is a fault of ours."""
+        self._call.finish(now, reason=reason, status=status, q850=q850, result=result, by=by)
+
+    def open_early(self, now: float) -> None:
+        """Lets a caller who is not answered hear what is played."""
+        self._call.open_early(now)
+
+    def lend(self, guest: Act, given_back: GivenBack, now: float) -> None:
+        """Lets another act perform until it hangs up; then the stage is given back, and `given_back` hears why."""
+        self._clear()
+        self._lender = self._act, given_back
+        self._act = guest
+        guest.begin(self, now)
 
     def lead_into(self, room: Room, membership: Membership) -> None:
         """Moves the leg into a room of somebody else's, with what it has heard."""
@@ -190,6 +241,12 @@ class Stage:
         if not self.closed:
             self._own_room()
             self._call.moved()
+
+    def led_away(self) -> None:
+        """The leg has been connected with another: its own room is of no use now."""
+        self.hush()
+        self.talks = False  # in a relay nobody listens; back in a room it is told anew
+        self._give_up_own_room()
 
     # ---- what happens on it
 
@@ -206,6 +263,7 @@ class Stage:
 
     def talk(self, talks: bool) -> None:
         """Wire heard the far side begin or stop to speak."""
+        self.talks = talks
         if not self.closed:
             self._act.talking(talks)
 
@@ -213,20 +271,30 @@ class Stage:
         """Keeps a digit for the next gathering: for an act that has no use for it now."""
         self._ahead.append(digit)
 
+    def forget_ahead(self) -> None:
+        """What was pressed ahead was meant for something else."""
+        self._ahead.clear()
+
     def close(self, now: float) -> None:
         """The leg is over. Twice does nothing."""
         if self.closed:
             return
         self.closed = True
+        self._clear()
+        self._act.leave(now)
+        if self._lender is not None:
+            self._lender[0].leave(now)
+        self._give_up_own_room()
+
+    # ---- inside
+
+    def _clear(self) -> None:
+        """Whatever was begun on the stage is over."""
         self.hush()
         self.stop_gathering()
         for timer in self._timers:
             timer.cancel()
         self._timers.clear()
-        self._act.leave(now)
-        self._give_up_own_room()
-
-    # ---- inside
 
     def _own_room(self) -> Room:
         if self._room is None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from media.session import OutOfFiles, OutOfPorts
 from pbxd.calls import causes
@@ -18,7 +19,7 @@ from pbxd.calls.identity import Caller
 from pbxd.calls.leg import Leg
 from pbxd.calls.outcall import OutCall
 from pbxd.calls.pager import MAX_BODY, Page
-from pbxd.calls.peer import Challenge, Peer, peer_of
+from pbxd.calls.peer import Arrival, Challenge, Peer, peer_of
 from pbxd.calls.record import CallRecord, Direction, LegRecord, Result, Role, Timeline
 from pbxd.calls.register import Registration
 from pbxd.calls.routing import Reject, Route, ToEcho, ToHouse, ToTrunk, ToUser, described, route
@@ -26,7 +27,7 @@ from pbxd.calls.stage import Act
 from pbxd.calls.targets import targets_of, targets_of_user
 from pbxd.calls.watchers import Watchers
 from pbxd.directory.authentication import Authenticator
-from pbxd.directory.model import Extension, ExtensionKind, User
+from pbxd.directory.model import Extension, ExtensionKind, Trunk, User
 from pbxd.errors import HouseError, NotFound, Overloaded, Unavailable
 from pbxd.ids import new_id
 from pbxd.sip.errors import ParseError
@@ -159,6 +160,13 @@ class Switch:
             raise
         return call
 
+    def is_full(self, trunk: Trunk) -> bool:
+        """Whether a trunk has as many calls as it may have."""
+        if trunk.max_calls is None:
+            return False
+        busy = sum(any(leg.party == trunk.name for leg in call.record.legs) for call in self.calls.values())
+        return busy >= trunk.max_calls
+
     # ---- inside
 
     def _serve(self, transaction: ServerTransaction, request: Request, now: float) -> None:
@@ -247,7 +255,9 @@ class Switch:
             return
         targets = targets_of(self._facilities, found, request, peer.caller, peer.account, now)
         if targets:
-            Page(self._facilities, transaction).send(targets, now)
+            kind = request.headers.get("Content-Type")
+            answered = partial(self._reply, transaction)
+            Page(self._facilities, request.body, kind, answered).send(targets, now)
         else:
             self._reply(transaction, 480, now)
 
@@ -314,12 +324,7 @@ class Switch:
             raise Overloaded(refusal.value, self.admission.retry_after_s)
 
     def _admit_trunk(self, transaction: ServerTransaction, found: ToTrunk) -> None:
-        limit = found.trunk.max_calls
-        if limit is None:
-            return
-        name = found.trunk.name
-        busy = sum(any(leg.party == name for leg in call.record.legs) for call in self.calls.values())
-        self._admit(transaction, Refusal.TRUNK_FULL if busy >= limit else None)
+        self._admit(transaction, Refusal.TRUNK_FULL if self.is_full(found.trunk) else None)
 
     def _record(self, peer: Peer, request: Request, found: Route, now: float) -> CallRecord:
         wall = self._facilities.wall(now)
@@ -363,7 +368,8 @@ class Switch:
         elif isinstance(found, ToEcho):
             call.echo(now)
         elif isinstance(found, ToHouse):
-            call.perform(self._acts[found.extension.kind](found.extension, call.record), now)
+            act = self._acts[found.extension.kind](found.extension, call.record)
+            call.perform(act, now, Arrival(peer, request))
         else:
             targets = targets_of(self._facilities, found, request, peer.caller, peer.account, now)
             call.fallback = self.fallback(found.user, call.record) if isinstance(found, ToUser) else None

@@ -23,10 +23,15 @@ def domain_of(account: Account) -> str:
 
 
 def targets_of(
-    facilities: Facilities, route: ToUser | ToTrunk, request: Request, caller: Caller, account: Account, now: float
+    facilities: Facilities,
+    route: ToUser | ToTrunk,
+    request: Request | None,
+    caller: Caller,
+    account: Account,
+    now: float,
 ) -> list[Target]:
-    """Where `route` rings; empty when a user has no contact."""
-    hops = (request.max_forwards if request.max_forwards is not None else 70) - 1
+    """Where `route` rings; empty when a user has no contact. Without a request the house itself asks."""
+    hops = (request.max_forwards if request is not None and request.max_forwards is not None else 70) - 1
     if isinstance(route, ToTrunk):
         return [_to_trunk(facilities, route, request, caller, account, hops)]
     headers = passed_headers(request, caller, domain_of(account), trusted_peer=False)
@@ -64,7 +69,7 @@ def targets_of_user(
 
 
 def _to_trunk(
-    facilities: Facilities, route: ToTrunk, request: Request, caller: Caller, account: Account, hops: int
+    facilities: Facilities, route: ToTrunk, request: Request | None, caller: Caller, account: Account, hops: int
 ) -> Target:
     proxy = Uri.parse(route.trunk.proxy or "")
     domain = domain_of(account)

@@ -11,6 +11,7 @@ from pbxd.config.section import Section, Switch
 from pbxd.config.values import Number
 
 PromptName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}(/[a-z0-9][a-z0-9_-]{0,63}){0,3}$")]
+FlowName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
 Pin = Annotated[str, Field(pattern=r"^[0-9]{3,12}$")]
 Members = Annotated[int, Field(strict=True, ge=2, le=1000)]
 
@@ -36,6 +37,7 @@ class Extension(Section):
     digits: Switch = Field(default=False, description="reads back the digits that are pressed")
     play: PromptName | None = Field(default=None, description="plays this prompt and hangs up")
     caller: Switch = Field(default=False, description="says the caller's number and hangs up")
+    flow: FlowName | None = Field(default=None, description="begins this call flow")
 
     voicemail: Listening | None = Field(
         default=None, description="plays messages: of the caller's own mailbox, or of any, with its PIN"
@@ -44,12 +46,12 @@ class Extension(Section):
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
-        words = (self.user, self.play, self.voicemail, self.mailbox)
+        words = (self.user, self.play, self.voicemail, self.mailbox, self.flow)
         kinds = (self.echo, self.digits, self.caller, *(word is not None for word in words))
         if sum(kinds) != 1:
             raise ValueError(
                 "an extension is one of echo: true, user: NUMBER, digits: true, play: PROMPT, caller: true, "
-                "voicemail: own or any, mailbox: NUMBER"
+                "voicemail: own or any, mailbox: NUMBER, flow: NAME"
             )
         return self
 

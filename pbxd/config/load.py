@@ -32,7 +32,7 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Config:
     problems += cross_check(tree)
     if problems or config is None:
         raise ConfigError(_in_order(problems))
-    return config.said_at({_dotted(at): _source(place) for at, place in tree.places.items() if at})
+    return config.said_at({_dotted(at): _source(place) for at, place in tree.places.items() if at}, path)
 
 
 def _read_file(path: Path) -> Tree:

@@ -13,6 +13,7 @@ from pydantic import Field, PrivateAttr, SecretStr, model_validator
 
 from pbxd.config.acoustics import Sound
 from pbxd.config.destinations import Conference, Extension
+from pbxd.config.dialplan import Dialplan
 from pbxd.config.mailboxes import Lamp, Mailbox, Voicemail
 from pbxd.config.recordings import Recordings
 from pbxd.config.section import (
@@ -103,6 +104,8 @@ SCOPES = (
     "calls:write",
     "conferences:read",
     "conferences:write",
+    "flows:read",
+    "flows:write",
     "outbox:read",
     "outbox:write",
     "phones:read",
@@ -471,6 +474,7 @@ class Config(Section):
     first_start: FirstStart = Field(default=FirstStart(), description="what an empty house is given")
     phones: Phones = Field(default={}, description="declared phones by number: user, device and extension in one")
     extensions: Extensions = Field(default={"600": Extension(echo=True)}, description="declared extensions by number")
+    dialplan: Dialplan = Field(default=Dialplan(), description="call flows")
     conferences: Conferences = Field(default={}, description="conference rooms by number or range of numbers")
     voicemail: Voicemail = Field(default=Voicemail(), description="what holds for all mailboxes")
     mailboxes: Mailboxes = Field(default={}, description="mailboxes by number: a user's own, or shared")
@@ -483,10 +487,17 @@ class Config(Section):
     trace: Trace = Field(default=Trace(), description="what is kept of each call to find out what went wrong")
 
     _sources: Mapping[str, Source] = PrivateAttr(default_factory=dict)
+    _file: Path | None = PrivateAttr(default=None)
 
-    def said_at(self, sources: Mapping[str, Source]) -> Self:
+    @property
+    def file(self) -> Path | None:
+        """The file it was read from; None for one that was made up."""
+        return self._file
+
+    def said_at(self, sources: Mapping[str, Source], file: Path | None = None) -> Self:
         """Remember where the values came from; called once, by `load`."""
         self._sources = dict(sources)
+        self._file = file
         return self
 
     def source(self, key: str) -> Source:

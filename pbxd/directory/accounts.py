@@ -97,6 +97,10 @@ class Directory:
     def extension(self, account: Account, number: str) -> Extension | None:
         return self._snapshot.extensions.get((account.id, number))
 
+    def extensions(self, account: Account) -> list[Extension]:
+        """Every number of the account."""
+        return [one for (owner, _), one in self._snapshot.extensions.items() if owner == account.id]
+
     def aor(self, account: Account, name: str) -> Aor | None:
         """The address of record that `name`, a user's name or one of their extensions, stands for."""
         if (account.id, name) in self._snapshot.users:

@@ -137,6 +137,8 @@ def _kind(extension: DeclaredExtension) -> ExtensionKind:
         return ExtensionKind.DIGITS
     if extension.play is not None:
         return ExtensionKind.PLAY
+    if extension.flow is not None:
+        return ExtensionKind.FLOW
     if extension.mailbox is not None:
         return ExtensionKind.VOICEMAIL_LEAVE
     if extension.voicemail is not None:
@@ -146,7 +148,7 @@ def _kind(extension: DeclaredExtension) -> ExtensionKind:
 
 
 def _options(extension: DeclaredExtension) -> dict[str, str]:
-    said = {"play": extension.play, "mailbox": extension.mailbox}
+    said = {"play": extension.play, "mailbox": extension.mailbox, "flow": extension.flow}
     return {name: value for name, value in said.items() if value is not None}
 
 

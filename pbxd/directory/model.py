@@ -67,6 +67,7 @@ class ExtensionKind(StrEnum):
     VOICEMAIL_OWN = "voicemail_own"
     VOICEMAIL_ANY = "voicemail_any"
     VOICEMAIL_LEAVE = "voicemail_leave"
+    FLOW = "flow"
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ _LEG_FIELDS = tuple(name for name in LegRecord.__dataclass_fields__ if name not 
 _INSERT_CALL = insert(calls)
 _INSERT_LEG = insert(call_legs)
 _TIMES = ("ringing_at", "answered_at")
-_END = ("ringing_at", "answered_at", "ended_at", "sip_status", "q850", "reason", "ended_by", "result")
+_END = ("ringing_at", "answered_at", "ended_at", "sip_status", "q850", "reason", "ended_by", "result", "flow", "tags")
 
 _EARLIEST_END = func.coalesce(calls.c.answered_at, calls.c.started_at)
 _OPEN = and_(calls.c.node == bindparam("key"), calls.c.ended_at.is_(None))
@@ -148,6 +148,8 @@ class CallRecords:
             "reason": record.reason,
             "ended_by": record.ended_by,
             "result": result.value,
+            "flow": record.flow,
+            "tags": json.dumps(record.tags) if record.tags else None,
         }
         self._store.write(self._ended, values)
         for leg in record.legs:
@@ -205,6 +207,8 @@ def _record(row: dict[str, Any]) -> CallRecord:
         q850=row["q850"],
         reason=row["reason"],
         ended_by=row["ended_by"],
+        flow=row["flow"],
+        tags=json.loads(row["tags"]) if row["tags"] else [],
     )
 
 

@@ -26,7 +26,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISION = "0008"  # the newest migration; a test proves it
+REVISION = "0009"  # the newest migration; a test proves it
 METADATA = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -213,6 +213,8 @@ calls = Table(
     Column("q850", Integer),
     Column("reason", Text),
     Column("ended_by", Text),
+    Column("flow", Text),  # flow/step where it ended
+    Column("tags", Text),  # JSON list
     Index(None, "account_id", "started_at"),
     Index("ix_calls_open", "node", sqlite_where=_OPEN, postgresql_where=_OPEN),
     sqlite_autoincrement=True,
@@ -307,6 +309,18 @@ allowed_networks = Table(
     Column("network", Text, nullable=False),
     Column("note", Text, nullable=False),
     Column("made_by", Text, nullable=False),
+    Column("created_at", Float, nullable=False),
+)
+
+flow_versions = Table(
+    "flow_versions",
+    METADATA,
+    _id(),
+    _account(strict=False),
+    Column("name", Text, nullable=False, index=True),
+    Column("digest", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("made_by", Text, nullable=False),  # "file", or the name of a key
     Column("created_at", Float, nullable=False),
 )
 

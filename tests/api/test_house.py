@@ -21,6 +21,7 @@ from pbxd.config import Config, settings
 from pbxd.directory.model import PhoneEntry
 from pbxd.errors import Conflict
 from pbxd.events import Bus
+from pbxd.flows import Flows
 from pbxd.metrics import Metrics
 from pbxd.outbox import Outbox, Request, Rules
 from pbxd.services.cdr import CallRecords
@@ -184,6 +185,7 @@ async def client(
         reset_admin=_new_admin_key,
         now=lambda: NOW,
         door=cast(Door, None),  # has tests of its own
+        flows=cast(Flows, None),  # so have they
         tracing=Tracing(traces, recorder, lambda: DROPS, WALL, lambda: 100.0),
         recordings=cast(Recordings, None),  # tests/api/test_sound.py has these
         live=cast(LiveSound, None),

@@ -16,6 +16,7 @@ from tests.bench import (
     codecs,
     flows,
     hearing,
+    ivr,
     junk,
     memory,
     packets,
@@ -51,6 +52,7 @@ PARTS = {
     "registrations": Part(registrations.FIGURES, registrations.run),
     "junk": Part(junk.FIGURES, junk.run),
     "flows": Part(flows.FIGURES, flows.run),
+    "ivr": Part(ivr.FIGURES, ivr.run),
 }
 
 

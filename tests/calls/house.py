@@ -48,6 +48,11 @@ phones:
   "1012": {password: lab-1012, name: Olga, codecs: [opus]}
 extensions:
   "600": {echo: true}
+  "500": {flow: main}
+  "501": {flow: nothing}
+conferences:
+  "700": {announce: none, max_members: 2}
+  "701": {pin: "4711", host_pin: "0815", announce: none}
 trunks:
   anyone: {sources: [10.0.0.0/24], from_user: bench, transit: true}
   out: {proxy: "sip:10.0.0.3", max_calls: 1}

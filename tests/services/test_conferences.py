@@ -32,6 +32,7 @@ class Guest:
 
     call_id: str
     host: bool = False
+    muted: bool = False
     name: Clip | None = None
     joined_at: float = 0.0
     log: list[str] = field(default_factory=list)

@@ -6,9 +6,10 @@ live           what it does to calls that are up        conferences what it does
 tracing        what it lets see of itself               door        what it does with bans
 pictures       a call drawn
 voicemail      what it does with messages               sound       their sound
+flows          what it does with call flows
 """
 
-from pbxd.api.house import conferences, pictures, tracing
+from pbxd.api.house import conferences, pictures, tracing, voicemail
 from pbxd.api.house.collaborators import (
     Door,
     House,
@@ -19,8 +20,8 @@ from pbxd.api.house.collaborators import (
     Tracing,
     TrunkRow,
 )
+from pbxd.api.house.flows import HOUSE
 from pbxd.api.house.sound import sound_routes
-from pbxd.api.house.voicemail import HOUSE
 
 __all__ = [
     "HOUSE",
@@ -36,4 +37,5 @@ __all__ = [
     "pictures",
     "sound_routes",
     "tracing",
+    "voicemail",
 ]

@@ -14,6 +14,7 @@ from pbxd.directory.bans import Ban, Bans
 from pbxd.directory.doorman import Slowed
 from pbxd.directory.evidence import Misconfigured
 from pbxd.directory.model import PhoneEntry
+from pbxd.flows import Flows
 from pbxd.outbox import Outbox
 from pbxd.services.cdr import CallRecords
 from pbxd.services.conferences import Conferences
@@ -145,6 +146,7 @@ class House:
     now: Callable[[], float]
     outbox: Outbox
     door: Door
+    flows: Flows
     tracing: Tracing
     recordings: Recordings
     live: LiveSound

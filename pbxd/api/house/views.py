@@ -111,6 +111,10 @@ class CallView(View):
     q850: int | None = Field(description="cause of the end (ITU-T Q.850)")
     reason: str | None = Field(description="the end in words")
     ended_by: str | None = Field(description="caller, callee or house")
+    flow: str | None = Field(
+        description="the call flow it is in or ended in, and the step", examples=["reception/hours.1"]
+    )
+    tags: list[str] = Field(description="words that a call flow put on it")
     legs: list[LegView]
 
     @classmethod
@@ -138,6 +142,8 @@ class CallView(View):
             q850=call.q850,
             reason=call.reason,
             ended_by=call.ended_by,
+            flow=call.flow,
+            tags=list(call.tags),
             legs=[LegView.of(leg, whole=whole) for leg in call.legs],
         )
 

@@ -8,6 +8,7 @@ member   one caller: PIN, name, star codes
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from media.library import SUFFIXES
@@ -63,11 +64,17 @@ class Conferences:
         """The room of that name, while somebody is in it."""
         return self._open.get((account_id, name))
 
-    def act(self, account_id: str, name: str, rules: ConferenceRules) -> Member:
-        """What the house does with a caller who dials the room `name`; it is opened by its first caller."""
+    def act(
+        self, account_id: str, name: str, rules: ConferenceRules, *, host: bool = False, muted: bool = False
+    ) -> Member:
+        """What the house does with a caller who dials the room `name`; it is opened by its first caller. One who comes
+        as its `host` is asked for no PIN; one who comes `muted` may unmute."""
         facilities = self._facilities
         joined_at = facilities.wall(facilities.clock())
-        return Member(rules, lambda: self._room(account_id, name, rules), self.tunes, joined_at)
+        own = replace(rules, pin=None, host_pin=None) if host else rules
+        member = Member(own, lambda: self._room(account_id, name, rules), self.tunes, joined_at)
+        member.host, member.muted = host, muted
+        return member
 
     def attendee(self, account_id: str, name: str, call_id: str) -> tuple[Conference, Attendee] | None:
         """A member by the id of its call."""

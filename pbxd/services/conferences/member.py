@@ -55,6 +55,8 @@ class Member:
         self._tries = 0
         self._star = False
         self.host = False
+        self.muted = False  # comes in muted, whatever the room says
+        self.refusal: Refusal | None = None
         self.name: Clip | None = None
         self.joined_at = joined_at
 
@@ -152,6 +154,7 @@ class Member:
             conference.admit(self)
 
     def _turn_away(self, refusal: Refusal) -> None:
+        self.refusal = refusal
         self.dismiss(Prompt(refusal.value), f"not let into the conference: {refusal.name.lower().replace('_', ' ')}")
 
     # ---- Attendee

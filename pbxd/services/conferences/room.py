@@ -33,6 +33,7 @@ class Attendee(Protocol):
     """A member as its room sees it."""
 
     host: bool
+    muted: bool
     name: Clip | None
     joined_at: float
 
@@ -128,7 +129,7 @@ class Conference:
 
     def _let_in(self, member: Attendee) -> None:
         alone = not self._inside
-        part = Membership(muted=self.rules.muted and not member.host)
+        part = Membership(muted=member.muted or (self.rules.muted and not member.host))
         self._announce(member, "conference-joined")
         self._inside[member] = part
         member.enter(self.room, part)

@@ -187,6 +187,14 @@ class Voicemail:
             act.begin(stage, now)
         return act
 
+    def listening(self, number: str | None) -> Act | None:
+        """The act of somebody who listens to the mailbox `number`, whose PIN is asked for; without one, the number too.
+        None: there is no such mailbox."""
+        box = self.archive.box(number) if number is not None else None
+        if number is not None and box is None:
+            return None
+        return Listening(self.post, box, asks_pin=True, clock=self._facilities.clock)
+
     def leave_at(self, extension: Extension, _record: CallRecord) -> Act:
         """The act of a number that takes messages."""
         return _Final(self.leaving, str(extension.options["mailbox"]), Reason.UNAVAILABLE)

@@ -18,7 +18,7 @@ from media.sound import Samples, Sound
 from pbxd.calls.call import Fallback
 from pbxd.calls.facilities import Facilities
 from pbxd.calls.leg import Leg
-from pbxd.calls.record import CallRecord, Direction, LegRecord, Role
+from pbxd.calls.record import CallRecord, Direction, LegRecord, Result, Role
 from pbxd.calls.stage import Act, Stage
 from pbxd.config.mailboxes import Mailbox
 from pbxd.config.mailboxes import Voicemail as Rules
@@ -121,6 +121,14 @@ class Theatre:
 
     def answer_by_house(self, now: float) -> None:
         self.answered = True
+
+    def finish(
+        self, now: float, *, reason: str, status: int, q850: int, result: Result | None = None, by: str = "house"
+    ) -> None:
+        self.hangup(now, reason=reason)
+
+    def open_early(self, now: float) -> None:
+        """Nobody rings here."""
 
     def moved(self) -> None:
         """No recording follows it here."""

@@ -1,0 +1,161 @@
+"""Call flows, put together with all they work with: web, mail, recorder, conferences, the clock."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+from media.library import PromptLibrary
+from media.recorder import Recorder
+from pbxd.calls.facilities import Facilities
+from pbxd.config import Config
+from pbxd.directory.accounts import Directory
+from pbxd.directory.model import Trunk
+from pbxd.errors import HouseError
+from pbxd.flows import Flows
+from pbxd.flows.desk import Desk, Limits
+from pbxd.flows.web import Web
+from pbxd.logs import get_logger
+from pbxd.outbox import Letter, Outbox
+from pbxd.services.conferences import Conferences
+from pbxd.store import DataDirectory, Store
+
+Said = TypeVar("Said")
+
+log = get_logger(part="flows")
+
+FOLDER = "dialplan"
+"""Beside the configuration."""
+RECORDINGS = "flow-recordings"
+HEAD_START_S = 1.0  # for the flows to be there before the first call
+
+
+class Dialplans:
+    """The flows of the house. `outbox` is set as soon as there is one; `flush` sends what the SIP stack has to say."""
+
+    def __init__(
+        self,
+        config: Config,
+        data: DataDirectory,
+        store: Store,
+        directory: Directory,
+        facilities: Facilities,
+        conferences: Conferences,
+        flush: Callable[[], None],
+    ) -> None:
+        self._flush = flush
+        self._facilities = facilities
+        self._tasks: set[asyncio.Task[object]] = set()
+        self._web = Web(config.dialplan.http_allow)
+        self._recorder = Recorder()
+        self.outbox: Outbox | None = None
+        desk = Desk(
+            facilities=facilities,
+            conferences=conferences,
+            recorder=self._recorder,
+            recordings=data.path / RECORDINGS,
+            ask=lambda command, done: self._web.ask(command, self._then_flush(done)),
+            send_mail=self._send_mail,
+            moment=lambda now: self.flows.overrides.moment(facilities.wall(now)),
+            override=self._override,
+            soon=self._soon,
+            music=conferences.tunes,
+            limits=Limits(config.dialplan.max_steps),
+        )
+        self.flows = Flows(
+            desk,
+            store,
+            directory,
+            folder_of(config),
+            self._language,
+            self._library,
+            lambda: facilities.wall(time.monotonic()),
+        )
+
+    async def start(self) -> None:
+        """Begins to read the flows, and waits a moment for them: phones must not wait for a large dialplan."""
+        self._loop = asyncio.get_running_loop()
+        reading = self._spawn(self.flows.start())
+        await asyncio.wait([reading], timeout=HEAD_START_S)
+
+    async def stop(self) -> None:
+        await self.flows.stop()
+        await self._web.close()
+        for task in set(self._tasks):
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(set(self._tasks))
+        await asyncio.to_thread(self._recorder.close)
+
+    def reload(self, config: Config) -> None:
+        """Calls that are up keep the flow they are in."""
+        self._web.allowed = config.dialplan.http_allow
+        self.flows.desk.limits = Limits(config.dialplan.max_steps)
+
+    def read_again(self) -> None:
+        """Begins to read the files again, whether they have changed or not."""
+        self._spawn(self.flows.load())
+
+    def admit_trunks(self, full: Callable[[Trunk], bool]) -> None:
+        """Lets flows know which trunks have no line left."""
+        self.flows.desk.trunk_full = full
+
+    # ---- inside
+
+    def _override(self, schedule: str, opening: str | None, until: float | None, by: str) -> str | None:
+        return self.flows.overrides.set(schedule, opening, until, by)
+
+    def _language(self) -> str:
+        return self._facilities.language
+
+    def _library(self) -> PromptLibrary:
+        return self._facilities.studio.reader.library
+
+    def _soon(self, work: Callable[[], None]) -> None:
+        self._loop.call_soon_threadsafe(self._run, work)
+
+    def _run(self, work: Callable[[], None]) -> None:
+        work()
+        self._flush()
+
+    def _then_flush(self, done: Callable[[Said], None]) -> Callable[[Said], None]:
+        def told(said: Said) -> None:
+            done(said)
+            self._flush()
+
+        return told
+
+    def _spawn(self, work: Coroutine[Any, Any, object]) -> asyncio.Task[object]:
+        task = asyncio.get_running_loop().create_task(work, name="flows")
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[object]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("the flows could not be read", reason=str(error))
+
+    def _send_mail(self, account_id: str, to: str, subject: str, text: str, done: Callable[[str | None], None]) -> None:
+        self._spawn(self._mail(account_id, Letter(to, subject, text), self._then_flush(done)))
+
+    async def _mail(self, account_id: str, letter: Letter, done: Callable[[str | None], None]) -> None:
+        if self.outbox is None:
+            done("mail is not ready yet")
+            return
+        try:
+            await self.outbox.put_letter(account_id, letter, summary=f"of a call flow to {letter.to}")
+        except HouseError as error:
+            done(error.message)
+        else:
+            done(None)
+
+
+def folder_of(config: Config) -> Path | None:
+    """Where the flows of a configuration lie; None of one that is no file."""
+    if config.dialplan.folder is not None:
+        return config.dialplan.folder
+    return config.file.parent / FOLDER if config.file is not None else None

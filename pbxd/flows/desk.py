@@ -1,0 +1,67 @@
+"""What flows work with on a call, handed in by the composition root."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from dialplan.command import Outcome, Voicemail
+from dialplan.hours import Moment
+from media.script import Line
+from pbxd.calls.facilities import Facilities
+from pbxd.calls.record import CallRecord
+from pbxd.calls.stage import Act
+from pbxd.directory.model import Trunk
+from pbxd.flows.take import Writes
+from pbxd.flows.web import Ask
+from pbxd.services.conferences import Conferences
+
+SendMail = Callable[[str, str, str, str, Callable[[str | None], None]], None]
+"""(account id, to, subject, text, done): `done` hears None when it was taken, or why it was not."""
+
+
+class Visitor(Act, Protocol):
+    """An act of another service that a flow leads a caller through; it gives the stage back by hanging up."""
+
+    @property
+    def outcome(self) -> Outcome:
+        """What came of it, once it has hung up."""
+
+
+MakeVisitor = Callable[[Voicemail, CallRecord], Visitor | None]
+"""The mailbox of a command for a call; None where there is no such mailbox."""
+
+
+@dataclass(slots=True)
+class Limits:
+    """Of one call in a flow; a reload replaces them."""
+
+    steps: int = 2000
+
+
+@dataclass(slots=True)
+class Desk:
+    """`soon` runs what it is given in the event loop's thread, from any thread. `moment` is the time with the overrides
+    in force. `voicemail` is None as long as there is no such service; so `check` refuses flows that need one."""
+
+    facilities: Facilities
+    conferences: Conferences
+    recorder: Writes
+    recordings: Path
+    ask: Ask
+    send_mail: SendMail
+    moment: Callable[[float], Moment]
+    override: Callable[[str, str | None, float | None, str], str | None]
+    soon: Callable[[Callable[[], None]], None]
+    trunk_full: Callable[[Trunk], bool] = lambda _trunk: False
+    music: Callable[[], Sequence[Line]] = tuple
+    voicemail: MakeVisitor | None = None
+    limits: Limits = field(default_factory=Limits)
+    turns: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def unserved(self) -> Mapping[str, str]:
+        """Verbs that cannot be carried out yet, and why."""
+        return {} if self.voicemail is not None else {"voicemail": "there are no mailboxes in this release"}
