@@ -183,14 +183,16 @@ class Daemon:
         rows = (line.rpartition(" ") for line in self._ask("GET", "/metrics").splitlines() if not line.startswith("#"))
         return {name: float(value) for name, _, value in rows}
 
-    def ask(self, method: str, path: str) -> Any:
+    def ask(self, method: str, path: str, body: Any = None) -> Any:
         """What the house API answers, as the lab's administrator. Raises BenchError when it refuses."""
-        return json.loads(self._ask(method, path))
+        return json.loads(self._ask(method, path, body))
 
-    def _ask(self, method: str, path: str) -> str:
+    def _ask(self, method: str, path: str, body: Any = None) -> str:
         connection = http.client.HTTPConnection("127.0.0.1", self._http_port, timeout=PATIENCE_S)
         with contextlib.closing(connection):
-            connection.request(method, path, headers={"X-API-Key": API_KEY})
+            sent = None if body is None else json.dumps(body)
+            kind = {} if body is None else {"Content-Type": "application/json"}
+            connection.request(method, path, sent, {"X-API-Key": API_KEY, **kind})
             response = connection.getresponse()
             text = response.read().decode()
         if response.status >= 400:

@@ -2,8 +2,9 @@
 
     python -m tests.bench soak --minutes 30 [--rate 20]
 
-Ten phones register and refresh; calls go from phone to phone, to the echo, out through the trunk, to nobody, to the
-busy, with a wrong password, are cancelled, held and hung up through the API, while the API is read. Every few seconds
+Ten phones register and refresh; calls go from phone to phone, to the echo, out through the trunk, to a prompt, into
+rooms, flows and mailboxes, to nobody, to the busy, with a wrong password, are cancelled, held, recorded and hung up
+through the API, while the API is read. Every few seconds
 the process is measured from outside. Two verdicts a row, both needed:
 
     growth    what a straight line through the samples after the warm-up (a third, 1.5 to 10 minutes) gained over

@@ -9,9 +9,9 @@ import random
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any, Self
 
-from tests.bench.daemon import Daemon
+from tests.bench.daemon import BenchError, Daemon
 from tests.bench.soak_phones import HOST, Dialog, Line, Manner, Sound, Unexpected
 from tests.clients.raw_message import sdp
 
@@ -19,6 +19,7 @@ PHONES = tuple(str(number) for number in range(1001, 1011))
 BUSY, RINGING = "1010", "1009"
 CALLABLE = PHONES[:8]
 NOBODY = "7999"
+ROOMS = range(700, 710)
 TALK_S = (0.5, 3.0)
 HOLD_S = 0.5
 REFRESH_S = 1.0  # one phone a second: each every ten seconds
@@ -59,6 +60,11 @@ class Load:
             self._phone_to_phone: 30,
             self._echo: 20,
             self._trunk: 15,
+            self._prompt: 6,
+            self._room: 6,
+            self._menu: 6,
+            self._mailbox: 3,
+            self._recorded: 3,
             self._held: 8,
             self._hung_up: 5,
             self._busy: 6,
@@ -110,7 +116,7 @@ class Load:
         self.outcome.kinds[name] += 1
         try:
             await kind()
-        except (Unexpected, TimeoutError, OSError, AssertionError) as error:
+        except (Unexpected, BenchError, TimeoutError, OSError, AssertionError) as error:
             self.outcome.surprise(name, error)
 
     # ---- calls
@@ -119,8 +125,7 @@ class Load:
         await self._talk(self._random.choice(CALLABLE), self._random.choice(CALLABLE))
 
     async def _echo(self) -> None:
-        if not await self._talk(self._random.choice(CALLABLE), "600"):
-            raise Unexpected("the echo is silent")
+        await self._hear("600")
 
     async def _trunk(self) -> None:
         await self._talk(self._random.choice(CALLABLE), f"8{self._random.randrange(1000):03}")
@@ -128,8 +133,38 @@ class Load:
     async def _held(self) -> None:
         await self._talk(self._random.choice(CALLABLE), self._random.choice(CALLABLE), hold=True)
 
+    async def _prompt(self) -> None:
+        await self._hear("900")
+
+    async def _room(self) -> None:
+        await self._hear(str(self._random.choice(ROOMS)))
+
+    async def _menu(self) -> None:
+        """The flow of the lab, left at any of its words."""
+        await self._hear("500")
+
+    async def _mailbox(self) -> None:
+        await self._hear("*97")
+
+    async def _hear(self, number: str) -> None:
+        if not await self._talk(self._random.choice(CALLABLE), number):
+            raise Unexpected(f"{number} is silent")
+
     async def _hung_up(self) -> None:
         """Through the API, as a supervisor would."""
+        async with self._overseen() as (dialog, call):
+            await self._tell(call, "hangup")
+            await dialog.answer_bye()
+
+    async def _recorded(self) -> None:
+        async with self._overseen() as (dialog, call):
+            await self._tell(call, "recording", {})
+            await asyncio.sleep(self._random.uniform(*TALK_S))
+            _expect((await dialog.ask("BYE")).status, 200)
+
+    @contextlib.asynccontextmanager
+    async def _overseen(self) -> AsyncIterator[tuple[Dialog, str]]:
+        """A call that is up, with the house's name for it."""
         user, number = self._random.choice(CALLABLE), self._random.choice(CALLABLE)
         async with Sound.open() as sound:
             with Dialog.open(self._line, user, number, password(user)) as dialog:
@@ -139,8 +174,10 @@ class Load:
                 calls = await asyncio.to_thread(self._daemon.ask, "GET", "/house/v1/calls")
                 mine = [one["id"] for one in calls["calls"] if one["legs"][0]["sip_call_id"] == dialog.call_id]
                 _expect(len(mine), 1)
-                await asyncio.to_thread(self._daemon.ask, "POST", f"/house/v1/calls/{mine[0]}/hangup")
-                await dialog.answer_bye()
+                yield dialog, mine[0]
+
+    async def _tell(self, call: str, what: str, body: Any = None) -> None:
+        await asyncio.to_thread(self._daemon.ask, "POST", f"/house/v1/calls/{call}/{what}", body)
 
     async def _busy(self) -> None:
         await self._refused(BUSY, 486)
