@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
@@ -19,45 +18,36 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
-from media.wire import Wire
-from pbxd import __version__, faults
+from pbxd import __version__, facade, faults, measures
 from pbxd.api.access import Access
 from pbxd.api.contract import Identity
 from pbxd.api.health import Health, health_routes
-from pbxd.api.house import HOUSE, House, RegisteredContact, Tracing, TrunkRow, sound_routes
+from pbxd.api.house import HOUSE, House, Tracing, sound_routes
 from pbxd.api.origin import Origins
 from pbxd.api.server import Server
 from pbxd.api.surface import Surface
-from pbxd.calls.record import CallRecord
 from pbxd.config import Config, diff, needs_restart, settings
 from pbxd.directory.accounts import Directory
 from pbxd.directory.first_start import ADMIN_KEY_NAME, Card, first_start
 from pbxd.directory.keys import EVERYTHING, Keys
-from pbxd.directory.model import Aor, PhoneEntry, Trunk
-from pbxd.directory.trunks import TrunkState, TrunkStatus
 from pbxd.entrance import measure as measure_entrance
 from pbxd.events import Bus
 from pbxd.flows import measure as measure_flows
 from pbxd.logs import Logs, get_logger
 from pbxd.mailroom import Mailroom
-from pbxd.metrics import HistogramReading, LoopLag, Metrics
-from pbxd.outbox import Outbox
+from pbxd.metrics import LoopLag, Metrics
 from pbxd.services import journal
 from pbxd.services.cdr import CallRecords
 from pbxd.services.deliveries import OutboxService
 from pbxd.services.recordings import Recordings
 from pbxd.services.traces import Keeping, Network, Traces
-from pbxd.sip.flow import place
 from pbxd.store import DataDirectory, Store, sqlite_url
-from pbxd.store.schema import METADATA
 from pbxd.telephony import Telephony
-from pbxd.trace import Recorder
 
 SOCKET_NAME = "pbxd.sock"
 BEAT_S = 1.0
 GOODBYE_S = 1.0  # for the BYEs at the end of a drain to be answered
 QUIET_POLL_S = 0.02
-NO_ROWS = dict.fromkeys(METADATA.tables, 0)  # a count that begins at nothing is a rise that alarms do not see
 
 Section = TypeVar("Section", bound=BaseModel)
 
@@ -240,11 +230,11 @@ class App:
 
     def _server(self) -> Server:
         house = House(
-            calls=_LiveCalls(self.telephony),
+            calls=facade.LiveCalls(self.telephony),
             records=self.records,
-            registrations=_Registrations(self),
-            phones=_Phones(self),
-            trunks=partial(_trunks, self),
+            registrations=facade.Registrations(self.directory, self.telephony),
+            phones=facade.Phones(self.directory, self.telephony),
+            trunks=partial(facade.trunks, self.directory, self.telephony),
             settings=lambda: settings(self.config),
             outbox=self.deliveries.outbox,
             door=self.telephony.entrance,
@@ -294,200 +284,25 @@ class App:
 
     def _measure(self) -> None:
         metrics, store = self.metrics, self.store
-        _measure_telephony(metrics, self.telephony)
+        measures.measure_telephony(metrics, self.telephony)
         measure_entrance(metrics, self.telephony.entrance)
         self.mailroom.measure(metrics)
         measure_flows(metrics, self.telephony.dialplans.flows)
-        metrics.counters(
-            "calls_ended", "Calls that have ended, by whose doing", ["result"], lambda: self.records.results
-        )
-        metrics.counter("rtp_leg_packets", "RTP packets of legs that have ended", lambda: self.records.packets_received)
-        metrics.counter("rtp_leg_packets_lost", "RTP packets these legs missed", lambda: self.records.packets_lost)
-        metrics.gauge("store_pending_rows", "Rows not yet committed", lambda: store.statistics.pending)
-        metrics.counter("store_rows_written", "Rows committed", lambda: store.statistics.written)
-        metrics.counters("store_rows_dropped", "Rows lost: queue full", ["table"], lambda:
-            NO_ROWS | store.statistics.dropped)  # fmt: skip
-        metrics.counters("store_rows_poisoned", "Rows refused", ["table"], lambda:
-            NO_ROWS | store.statistics.poisoned)  # fmt: skip
+        measures.measure_records(metrics, self.records)
+        measures.measure_store(metrics, store)
         faults.measure_faults(metrics, store, self.telephony)
-        _measure_outbox(metrics, self.deliveries.outbox)
-        _measure_sound(metrics, self.telephony, self.recordings)
+        measures.measure_outbox(metrics, self.deliveries.outbox)
+        measures.measure_sound(metrics, self.telephony, self.recordings)
         metrics.counters("http_requests", "HTTP requests", ["status"], lambda: self.server.requests)
         metrics.histogram("loop_lag_seconds", "How late the event loop ran what was due", self._lag.reading)
         metrics.gauge("tasks", "Asyncio tasks", lambda: len(asyncio.all_tasks()))
-        _measure_traces(metrics, self.traces, self.telephony.trace)
+        measures.measure_traces(metrics, self.traces, self.telephony.trace)
         metrics.counter("event_listener_failures", "Listeners that raised", lambda: self.bus.failures)
         metrics.counter("log_lines_dropped", "Log lines lost", lambda: self._logs.dropped if self._logs else 0)
 
 
 def _keeping(config: Config) -> Keeping:
     return Keeping(config.trace.keep_days, config.trace.store_mb << 20)
-
-
-def _measure_telephony(metrics: Metrics, telephony: Telephony) -> None:
-    stack, wire, transports = telephony.stack, telephony.wire, telephony.transports
-    metrics.counter("certificate_reloads", "Certificates taken up while running", lambda: _tls(telephony)[0])
-    metrics.counter("certificate_failures", "Changed certificates that were no good", lambda: _tls(telephony)[1])
-    metrics.gauges("certificate_expires_timestamp_seconds", "When the first certificate expires", [], lambda:
-        {(): telephony.tls.expires.timestamp()} if telephony.tls else {})  # fmt: skip
-    metrics.gauge("calls", "Calls that are up", lambda: len(telephony.switch.calls))
-    watchers = telephony.facilities.watchers
-    metrics.histogram("mos_heard", "Mean opinion score of what came, by 5 s of each leg", watchers.heard.reading)
-    metrics.histogram("mos_remote", "The same of what far sides heard, by their reports", watchers.remote.reading)
-    metrics.counter("one_way_audio", "Times a side was not heard for 5 s", lambda: watchers.one_way)
-    metrics.counters("calls_refused", "Calls not let in", ["reason"], lambda: telephony.switch.refused)
-    metrics.counters("sip_auth_failures", "Credentials that proved nothing", ["reason"], lambda:
-        telephony.authenticator.failures)  # fmt: skip
-    metrics.gauge("registrations", "Contacts that are registered", lambda: len(telephony.registrar))
-    metrics.gauges("trunks", "Trunks that register, by state", ["state"], lambda: Counter(
-        status.state for status in telephony.trunks.status()))  # fmt: skip
-    metrics.gauges("sip_transactions", "Live SIP transactions", ["side"], lambda: {
-        "client": stack.client_transactions, "server": stack.server_transactions})  # fmt: skip
-    metrics.counters("sip_drops", "SIP messages not acted on", ["reason"], lambda: {
-        reason.name.lower(): count for reason, count in stack.counters.items()})  # fmt: skip
-    metrics.counters("sip_losses", "SIP messages we could not carry", ["reason"], lambda: {
-        reason.name.lower(): count for reason, count in transports.losses.items()})  # fmt: skip
-    metrics.counter("overload_episodes", "Times new work was refused", lambda: transports.overload.episodes)
-    metrics.gauge("media_legs", "Legs with open RTP ports", lambda: wire.legs_open)
-    metrics.gauge("rtp_ports_in_use", "RTP port pairs in use", lambda: telephony.media.ports.in_use)
-    metrics.counter("rtp_packets_received", "RTP packets received", lambda: wire.packets()[0])
-    metrics.counter("rtp_packets_sent", "RTP packets sent", lambda: wire.packets()[1])
-    metrics.counters("wire_drops", "Packets and datagrams dropped by wire", ["reason"], wire.drops)
-    metrics.counter("wire_cpu_seconds", "CPU time of the wire thread", wire.thread_cpu_s)
-    metrics.histogram("wire_lateness_seconds", "How late the wire thread ran what was due", lambda: _lateness(wire))
-
-
-def _measure_outbox(metrics: Metrics, outbox: Outbox) -> None:
-    metrics.gauge("outbox_waiting", "Deliveries that have not ended", lambda: outbox.waiting)
-    metrics.gauge("outbox_oldest_seconds", "Age of the oldest of them", lambda: outbox.oldest_s)
-    metrics.counters("outbox_delivered", "Deliveries the far side confirmed", ["kind"], lambda: outbox.delivered)
-    metrics.counters("outbox_failed", "Tries that failed and are repeated", ["kind"], lambda: outbox.failed)
-    metrics.counters("outbox_refused", "Deliveries not taken", ["reason"], lambda: outbox.refused)
-    metrics.counters("outbox_dead", "Deliveries given up", ["kind"], lambda: outbox.dead)
-
-
-def _measure_traces(metrics: Metrics, traces: Traces, recorder: Recorder) -> None:
-    metrics.gauge("traces_held", "Calls and strangers whose traces grow in memory", lambda: len(recorder))
-    metrics.gauge("trace_bytes", "Memory that these take", lambda: recorder.size)
-    metrics.counter("trace_messages", "SIP messages written to traces", lambda: recorder.messages)
-    metrics.counter("trace_messages_unkept", "SIP messages without room in memory", lambda: recorder.unkept)
-    metrics.gauge("traces_waiting", "Traces of ended calls on their way to the store", lambda: traces.waiting)
-    metrics.gauge("traces_waiting_bytes", "Memory that these take", lambda: traces.waiting_size)
-    metrics.counter("traces_written", "Traces the store has taken", lambda: traces.written)
-    metrics.counter("traces_lost", "Traces that found no room on the way to the store", lambda: traces.lost)
-    metrics.counter("trace_write_failures", "Times the store did not take traces", lambda: traces.failures)
-
-
-def _measure_sound(metrics: Metrics, telephony: Telephony, recordings: Recordings) -> None:
-    keeper = recordings.keeper
-    metrics.gauge("listeners", "Who listens in to calls", lambda: telephony.live.listeners)
-    metrics.gauge("conferences", "Conferences that somebody is in", lambda: len(telephony.conferences))
-    metrics.gauge("conference_members", "Members of all conferences", lambda: telephony.conferences.members)
-    metrics.gauge("recordings", "Recordings that go on", lambda: recordings.active)
-    metrics.counters("recordings_ended", "Recordings that have ended, by why", ["reason"], lambda: recordings.ended)
-    metrics.counter("recordings_refused", "Calls not recorded for lack of room", lambda: recordings.refused)
-    metrics.counters("recordings_deleted", "Recordings deleted", ["why"], lambda: keeper.deleted)
-    metrics.gauge("recordings_bytes", "What recordings take on the disk", lambda: keeper.octets)
-    metrics.gauge("recordings_free_bytes", "Room left on their disk", lambda: keeper.free or 0)
-
-
-def _tls(telephony: Telephony) -> tuple[int, int]:
-    return (telephony.tls.reloads, telephony.tls.failures) if telephony.tls else (0, 0)
-
-
-def _lateness(wire: Wire) -> HistogramReading:
-    """Its sum is an estimate from above: each lateness counts as its bucket's bound."""
-    buckets = wire.lateness()
-    bounds = [bucket.below_us / 1e6 for bucket in buckets if bucket.below_us is not None]
-    counts = [bucket.count for bucket in buckets]
-    return HistogramReading(bounds, counts, sum(bound * count for bound, count in zip(bounds, counts, strict=False)))
-
-
-class _LiveCalls:
-    """The calls that are up, for the API."""
-
-    def __init__(self, telephony: Telephony) -> None:
-        self._telephony = telephony
-
-    def calls(self) -> list[CallRecord]:
-        return [call.record for call in self._telephony.switch.calls.values()]
-
-    def get(self, call_id: str) -> CallRecord | None:
-        call = self._telephony.switch.calls.get(call_id)
-        return call.record if call else None
-
-    def hangup(self, call_id: str) -> bool:
-        return self._telephony.hangup(call_id)
-
-
-class _Phones:
-    """The phones of the default account, for the API."""
-
-    def __init__(self, app: App) -> None:
-        self._app = app
-
-    def phones(self) -> Sequence[PhoneEntry]:
-        directory = self._app.directory
-        return directory.phones(directory.default_account)
-
-    async def rotate_password(self, extension: str) -> str:
-        """Who registered with the old password is no longer called."""
-        directory = self._app.directory
-        account = directory.default_account
-        password = await directory.rotate_password(account, extension)
-        if (aor := directory.aor(account, extension)) is not None:
-            self._app.telephony.registrar.remove(aor)
-        return password
-
-
-class _Registrations:
-    """What is registered in the default account, for the API."""
-
-    def __init__(self, app: App) -> None:
-        self._app = app
-
-    def contacts(self) -> list[RegisteredContact]:
-        account = self._app.directory.default_account.id
-        return [
-            RegisteredContact(
-                user=binding.aor.user,
-                contact=str(binding.contact),
-                source=place(binding.transport, *binding.source),
-                behind_nat=binding.behind_nat,
-                q=binding.q / 1000,
-                user_agent=binding.user_agent,
-                registered_at=binding.registered_at,
-                expires_at=binding.expires_at,
-            )
-            for binding in self._app.telephony.registrar.all(time.monotonic())
-            if binding.aor.account_id == account
-        ]
-
-    def remove(self, user: str) -> int:
-        return self._app.telephony.registrar.remove(Aor(self._app.directory.default_account.id, user))
-
-
-def _trunks(app: App) -> list[TrunkRow]:
-    states = {status.trunk.id: status for status in app.telephony.trunks.status()}
-    directory = app.directory
-    return [_trunk(app, trunk, states.get(trunk.id)) for trunk in directory.trunks(directory.default_account)]
-
-
-def _trunk(app: App, trunk: Trunk, status: TrunkStatus | None) -> TrunkRow:
-    row = partial(
-        TrunkRow,
-        name=trunk.name,
-        proxy=trunk.proxy,
-        sources=tuple(map(str, trunk.sources)),
-        from_user=trunk.from_user,
-        registers=trunk.register is not None,
-    )
-    if status is None:
-        return row(state=TrunkState.OFF.value)
-    expires = None if status.expires is None else app.telephony.wall(status.expires)
-    return row(
-        state=status.state.value, since=app.telephony.wall(status.since), expires_at=expires, reason=status.reason
-    )
 
 
 def _kept(new: Section, old: Section, key: Sequence[str]) -> Section:

@@ -40,6 +40,8 @@ FLOORS = {
     "pbxd.flows": 5,
     "pbxd.api": 6,
     "pbxd.entrance": 7,
+    "pbxd.facade": 7,
+    "pbxd.measures": 7,
     "pbxd.acoustics": 7,
     "pbxd.visits": 7,
     "pbxd.dialplans": 7,

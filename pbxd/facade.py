@@ -1,0 +1,99 @@
+"""The live house as its own API sees it: calls, phones, registrations and trunks of the default account."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from functools import partial
+
+from pbxd.api.house import RegisteredContact, TrunkRow
+from pbxd.calls.record import CallRecord
+from pbxd.directory.accounts import Directory
+from pbxd.directory.model import Aor, PhoneEntry, Trunk
+from pbxd.directory.trunks import TrunkState, TrunkStatus
+from pbxd.sip.flow import place
+from pbxd.telephony import Telephony
+
+
+class LiveCalls:
+    """The calls that are up, for the API."""
+
+    def __init__(self, telephony: Telephony) -> None:
+        self._telephony = telephony
+
+    def calls(self) -> list[CallRecord]:
+        return [call.record for call in self._telephony.switch.calls.values()]
+
+    def get(self, call_id: str) -> CallRecord | None:
+        call = self._telephony.switch.calls.get(call_id)
+        return call.record if call else None
+
+    def hangup(self, call_id: str) -> bool:
+        return self._telephony.hangup(call_id)
+
+
+class Phones:
+    """The phones of the default account, for the API."""
+
+    def __init__(self, directory: Directory, telephony: Telephony) -> None:
+        self._directory, self._telephony = directory, telephony
+
+    def phones(self) -> Sequence[PhoneEntry]:
+        return self._directory.phones(self._directory.default_account)
+
+    async def rotate_password(self, extension: str) -> str:
+        """Who registered with the old password is no longer called."""
+        directory = self._directory
+        account = directory.default_account
+        password = await directory.rotate_password(account, extension)
+        if (aor := directory.aor(account, extension)) is not None:
+            self._telephony.registrar.remove(aor)
+        return password
+
+
+class Registrations:
+    """What is registered in the default account, for the API."""
+
+    def __init__(self, directory: Directory, telephony: Telephony) -> None:
+        self._directory, self._telephony = directory, telephony
+
+    def contacts(self) -> list[RegisteredContact]:
+        account = self._directory.default_account.id
+        return [
+            RegisteredContact(
+                user=binding.aor.user,
+                contact=str(binding.contact),
+                source=place(binding.transport, *binding.source),
+                behind_nat=binding.behind_nat,
+                q=binding.q / 1000,
+                user_agent=binding.user_agent,
+                registered_at=binding.registered_at,
+                expires_at=binding.expires_at,
+            )
+            for binding in self._telephony.registrar.all(time.monotonic())
+            if binding.aor.account_id == account
+        ]
+
+    def remove(self, user: str) -> int:
+        return self._telephony.registrar.remove(Aor(self._directory.default_account.id, user))
+
+
+def trunks(directory: Directory, telephony: Telephony) -> list[TrunkRow]:
+    """The trunks of the default account, and how they are."""
+    states = {status.trunk.id: status for status in telephony.trunks.status()}
+    return [_trunk(telephony, trunk, states.get(trunk.id)) for trunk in directory.trunks(directory.default_account)]
+
+
+def _trunk(telephony: Telephony, trunk: Trunk, status: TrunkStatus | None) -> TrunkRow:
+    row = partial(
+        TrunkRow,
+        name=trunk.name,
+        proxy=trunk.proxy,
+        sources=tuple(map(str, trunk.sources)),
+        from_user=trunk.from_user,
+        registers=trunk.register is not None,
+    )
+    if status is None:
+        return row(state=TrunkState.OFF.value)
+    expires = None if status.expires is None else telephony.wall(status.expires)
+    return row(state=status.state.value, since=telephony.wall(status.since), expires_at=expires, reason=status.reason)
