@@ -21,7 +21,7 @@ from pydantic import BaseModel
 from pbxd import __version__, control, facade, faults, measures
 from pbxd.api.access import Access
 from pbxd.api.contract import Identity
-from pbxd.api.edge import EDGE, Edge, EdgeAccess
+from pbxd.api.edge import EDGE, Edge, EdgeAccess, MediaDesk
 from pbxd.api.health import Health, health_routes
 from pbxd.api.house import HOUSE, House, Tracing, sound_routes
 from pbxd.api.origin import Origins
@@ -36,14 +36,17 @@ from pbxd.events import Bus
 from pbxd.flows import measure as measure_flows
 from pbxd.logs import Logs, get_logger
 from pbxd.mailroom import Mailroom
+from pbxd.media_desk import media_desk
 from pbxd.metrics import LoopLag, Metrics
 from pbxd.services import journal
 from pbxd.services.cdr import CallRecords
 from pbxd.services.deliveries import OutboxService
+from pbxd.services.monitor import Monitor
 from pbxd.services.recordings import Recordings
 from pbxd.services.traces import Keeping, Network, Traces
 from pbxd.store import DataDirectory, Store, sqlite_url
 from pbxd.telephony import Telephony
+from pbxd.watching import monitor_of
 
 SOCKET_NAME = "pbxd.sock"
 BEAT_S = 1.0
@@ -71,6 +74,8 @@ class App:
     mailroom: Mailroom
     deliveries: OutboxService
     server: Server
+    media_desk: MediaDesk
+    monitor: Monitor
     edge: Edge
     edge_access: EdgeAccess
 
@@ -127,10 +132,13 @@ class App:
         self.mailroom.serve(self.deliveries.outbox)
         self._parts.push_async_callback(self.mailroom.settle)
         self.telephony.dialplans.outbox = self.deliveries.outbox
+        self.media_desk = await media_desk(config, data, self.mailroom.voicemail)
+        self.monitor = monitor_of(self.telephony, self.bus, self._logs)
         self._serving = True
         self._measure()
         self.server = self._server(data.secret)
         self._parts.push_async_callback(self.server.stop)
+        self._parts.callback(self.monitor.stop)  # before the server: who watches would hold it up
         await self._listen(data.path / SOCKET_NAME)
         self._lag.start(asyncio.get_running_loop())
         self._beat()
@@ -220,6 +228,7 @@ class App:
             await self.mailroom.reload(config)
             self.server.origins.proxies = config.http.trusted_proxies
             self.edge_access.sources = config.edge.sources
+            self.edge_access.media_sources = config.edge.media_sources
             control.reload(self.edge, config)
             self.traces.keeping = _keeping(config)
             if self._logs:
@@ -277,8 +286,9 @@ class App:
 
     def _edge(self, origins: Origins, secret: bytes) -> Surface[Edge]:
         """The contract of the edge."""
-        self.edge = control.edge_of(self.config, secret, self.directory, self.telephony)
-        self.edge_access = EdgeAccess(self._find_key, origins, self.config.edge.sources)
+        self.edge = control.edge_of(self.config, secret, self.directory, self.telephony, self.media_desk, self.monitor)
+        listed = self.config.edge
+        self.edge_access = EdgeAccess(self._find_key, origins, listed.sources, listed.media_sources)
         return Surface(EDGE, self.edge, self.edge_access.identify, lambda: self.config.http.public_url)
 
     async def _reset_admin(self) -> tuple[str, str]:

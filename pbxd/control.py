@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from pbxd.api.edge import Edge
+from pbxd.api.edge import Edge, MediaDesk
 from pbxd.config.schema import Config
 from pbxd.directory.accounts import Directory
 from pbxd.directory.remote import RemoteDigests
+from pbxd.services.monitor import Monitor
 from pbxd.telephony import Telephony
 
 
-def edge_of(config: Config, secret: bytes, directory: Directory, telephony: Telephony) -> Edge:
+def edge_of(
+    config: Config, secret: bytes, directory: Directory, telephony: Telephony, media: MediaDesk, monitor: Monitor
+) -> Edge:
     """The collaborators of the edge contract. `secret` is the house's own."""
     edge = Edge(
         directory=directory,
         digests=RemoteDigests(directory, secret, telephony.authenticator.algorithms, config.edge.nonce_s),
+        media=media,
+        monitor=monitor,
         wall=lambda: telephony.wall(telephony.now()),
         now=telephony.now,
     )
@@ -25,3 +30,4 @@ def reload(edge: Edge, config: Config) -> None:
     """What the configuration says from now on."""
     edge.digests.foreign = config.edge.foreign_nonces
     edge.digests.lifetime_s = config.edge.nonce_s
+    edge.media.most_octets = config.edge.media_max_mb << 20
