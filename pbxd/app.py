@@ -21,7 +21,7 @@ from pydantic import BaseModel
 from pbxd import __version__, control, facade, faults, measures
 from pbxd.api.access import Access
 from pbxd.api.contract import Identity
-from pbxd.api.edge import EDGE, Edge, EdgeAccess, MediaDesk
+from pbxd.api.edge import EDGE, Edge, EdgeAccess
 from pbxd.api.health import Health, health_routes
 from pbxd.api.house import HOUSE, House, Tracing, sound_routes
 from pbxd.api.origin import Origins
@@ -36,12 +36,11 @@ from pbxd.events import Bus
 from pbxd.flows import measure as measure_flows
 from pbxd.logs import Logs, get_logger
 from pbxd.mailroom import Mailroom
-from pbxd.media_desk import media_desk
+from pbxd.media_desk import media_desk, open_media
 from pbxd.metrics import LoopLag, Metrics
 from pbxd.services import journal
 from pbxd.services.cdr import CallRecords
 from pbxd.services.deliveries import OutboxService
-from pbxd.services.monitor import Monitor
 from pbxd.services.recordings import Recordings
 from pbxd.services.traces import Keeping, Network, Traces
 from pbxd.store import DataDirectory, Store, sqlite_url
@@ -74,8 +73,6 @@ class App:
     mailroom: Mailroom
     deliveries: OutboxService
     server: Server
-    media_desk: MediaDesk
-    monitor: Monitor
     edge: Edge
     edge_access: EdgeAccess
 
@@ -119,11 +116,26 @@ class App:
         journal.listen(self.bus)
         self.telephony = Telephony(config, data, self.store, self.directory, self.bus)
         self.traces = self._traces()
+        self.edge = control.edge_of(
+            config,
+            data.secret,
+            self.store,
+            self.bus,
+            self.directory,
+            self.telephony,
+            self.records,
+            self.traces,
+            media_desk(config, data),
+            monitor_of(self.telephony, self.bus, self._logs),
+        )
         self.recordings = await self._recordings(data, config)
         self.mailroom = Mailroom(config, data, self.store, self.telephony)
         self._parts.push_async_callback(self.mailroom.stop)
         await self.mailroom.open(config)
+        await open_media(self.edge.media, self.mailroom.voicemail)
         await self.telephony.start()
+        await self.edge.flows.load()
+        self._parts.push_async_callback(self.edge.flows.stop)
         self._parts.push_async_callback(self._stop_traces)
         self._parts.push_async_callback(self.telephony.stop)
         self.deliveries = OutboxService(self.store, config)
@@ -132,13 +144,11 @@ class App:
         self.mailroom.serve(self.deliveries.outbox)
         self._parts.push_async_callback(self.mailroom.settle)
         self.telephony.dialplans.outbox = self.deliveries.outbox
-        self.media_desk = await media_desk(config, data, self.mailroom.voicemail)
-        self.monitor = monitor_of(self.telephony, self.bus, self._logs)
         self._serving = True
         self._measure()
-        self.server = self._server(data.secret)
+        self.server = self._server()
         self._parts.push_async_callback(self.server.stop)
-        self._parts.callback(self.monitor.stop)  # before the server: who watches would hold it up
+        self._parts.callback(self.edge.monitor.stop)  # before the server: who watches would hold it up
         await self._listen(data.path / SOCKET_NAME)
         self._lag.start(asyncio.get_running_loop())
         self._beat()
@@ -195,6 +205,7 @@ class App:
         self.records.beat(wall)
         self.traces.beat(time.monotonic())
         self.recordings.beat(wall)
+        control.beat(self.edge)
         self._beating = asyncio.get_running_loop().call_later(BEAT_S, self._beat)
 
     def _traces(self) -> Traces:
@@ -242,7 +253,7 @@ class App:
 
     # ---- HTTP
 
-    def _server(self, secret: bytes) -> Server:
+    def _server(self) -> Server:
         house = House(
             calls=facade.LiveCalls(self.telephony),
             records=self.records,
@@ -282,11 +293,10 @@ class App:
         surface = Surface(HOUSE, house, access.identify, lambda: self.config.http.public_url)
         routes = [*health_routes(health, self.metrics), *sound_routes(house, access.identify)]
         origins = Origins(self.config.http.trusted_proxies)
-        return Server([surface, self._edge(origins, secret)], routes, origins)
+        return Server([surface, self._edge(origins)], routes, origins)
 
-    def _edge(self, origins: Origins, secret: bytes) -> Surface[Edge]:
+    def _edge(self, origins: Origins) -> Surface[Edge]:
         """The contract of the edge."""
-        self.edge = control.edge_of(self.config, secret, self.directory, self.telephony, self.media_desk, self.monitor)
         listed = self.config.edge
         self.edge_access = EdgeAccess(self._find_key, origins, listed.sources, listed.media_sources)
         return Surface(EDGE, self.edge, self.edge_access.identify, lambda: self.config.http.public_url)
@@ -310,6 +320,7 @@ class App:
         measure_entrance(metrics, self.telephony.entrance)
         self.mailroom.measure(metrics)
         measure_flows(metrics, self.telephony.dialplans.flows)
+        control.measure(metrics, self.edge)
         measures.measure_records(metrics, self.records)
         measures.measure_store(metrics, store)
         faults.measure_faults(metrics, store, self.telephony)

@@ -15,11 +15,16 @@ from pbxd.store import DataDirectory
 FOLDER = "media"
 
 
-async def media_desk(config: Config, data: DataDirectory, voicemail: Voicemail) -> MediaDesk:
-    """What `/media` and `/admin/tts` work with. Raises OSError."""
+def media_desk(config: Config, data: DataDirectory) -> MediaDesk:
+    """What `/media` and `/admin/tts` work with, once it is open."""
     objects = Folder(data.path / FOLDER)
-    await objects.open()
-    return MediaDesk(objects, SystemPrompts(objects), messages_of(voicemail), config.edge.media_max_mb << 20)
+    return MediaDesk(objects, SystemPrompts(objects), lambda _account, _call: None, config.edge.media_max_mb << 20)
+
+
+async def open_media(desk: MediaDesk, voicemail: Voicemail) -> None:
+    """Make it ready, with the messages of these mailboxes. Raises OSError."""
+    await desk.objects.open()
+    desk.message = messages_of(voicemail)
 
 
 def messages_of(voicemail: Voicemail) -> Callable[[str, str], Path | None]:

@@ -54,6 +54,9 @@ class Stored:
 class Objects(Protocol):
     """Where objects are kept."""
 
+    async def open(self) -> None:
+        """Make the place ready, once. Raises OSError."""
+
     async def find(self, key: str) -> Path:
         """A file with the object's octets; an object that is elsewhere is brought here first.
 

@@ -26,7 +26,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISION = "0009"  # the newest migration; a test proves it
+REVISION = "0011"  # the newest migration; a test proves it
 METADATA = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -367,6 +367,17 @@ messages = Table(
     Column("forwarded_by", Text),
     Column("deleted_at", Float),
     Column("told_at", Float),  # when mail and webhook were handed to the outbox
+)
+
+edge_sessions = Table(
+    "edge_sessions",
+    METADATA,
+    _id(),
+    _account(strict=False),
+    Column("call_id", Text, nullable=False),  # what the node calls it
+    Column("flow", Text, nullable=False),
+    Column("touched_at", Float, nullable=False),
+    Column("state", Text, nullable=False),  # JSON
 )
 
 meta = Table(

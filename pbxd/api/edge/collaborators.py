@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pbxd.calls.record import CallRecord
 from pbxd.directory.accounts import Directory
+from pbxd.directory.model import Account
 from pbxd.directory.remote import RemoteDigests
+from pbxd.flows.sessions import FlowSessions
 from pbxd.objects import Objects
+from pbxd.services.cdr import CallRecords
 from pbxd.services.monitor import Monitor
 from pbxd.services.prompts import SystemPrompts
+from pbxd.services.reach import NodeContact, Reach
+from pbxd.services.remote import RemoteCalls
+from pbxd.services.traces import Traces
 
 
 @dataclass(slots=True)
@@ -30,6 +37,14 @@ class Edge:
 
     directory: Directory
     digests: RemoteDigests
+    calls: RemoteCalls
+    reach: Reach
+    flows: FlowSessions
+    flow_names: Callable[[Account], Collection[str]]  # the flows that an account may use
+    housed: Callable[[Account, float], Sequence[NodeContact]]  # what is registered at the house itself, at a time
+    live_record: Callable[[str], CallRecord | None]  # of a call that is up, by its id in the house
+    records: CallRecords
+    traces: Traces
     media: MediaDesk
     monitor: Monitor
     wall: Callable[[], float]
