@@ -92,7 +92,6 @@ class Folder:
         await asyncio.to_thread(self._sweep)
 
     def _sweep(self) -> None:
-        self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
         for left in self._root.rglob(f"{_FRESH}*"):
             left.unlink(missing_ok=True)
 
@@ -131,6 +130,7 @@ class Folder:
     def _prepare(self, words: list[str]) -> Path:
         """Make the folders on the way. Raises OSError where something else is there."""
         path = self._root
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
         for word in words[:-1]:
             path /= word
             if path.is_symlink():

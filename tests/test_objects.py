@@ -78,8 +78,7 @@ async def test_what_is_no_key_leads_nowhere(folder: Folder, key: str, tmp_path: 
         await folder.find(key)
     with pytest.raises(Invalid):
         await put(folder, key, b"x")
-    assert inside(tmp_path) == ["media"]
-    assert inside(tmp_path / "media") == []
+    assert inside(tmp_path) == []
 
 
 @given(st.text(alphabet="ab./\\:%\0 ~@", max_size=40))
@@ -98,6 +97,7 @@ async def test_a_link_is_not_followed(folder: Folder, tmp_path: Path) -> None:
     secret.mkdir()
     (secret / "key.wav").write_bytes(b"mine")
     root = tmp_path / "media"
+    root.mkdir()
     (root / "lab").symlink_to(secret)
     (root / "one.wav").symlink_to(secret / "key.wav")
     for key in ("lab/key.wav", "one.wav"):

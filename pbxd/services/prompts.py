@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import tomllib
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -98,26 +99,25 @@ class SystemPrompts:
         self._voice = voice
         self._busy = False
 
-    async def generate(
-        self, wanted: Sequence[str], genders: Sequence[Gender], *, force: bool
-    ) -> AsyncIterator[Progress]:
-        """Say what is missing, with `force` everything, and tell of each prompt when it is kept. Raises Conflict while
-        another one is at it."""
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """One at a time: whoever generates has the turn. Raises Conflict while another one has."""
         if self._busy:
             raise Conflict("the prompts are being made just now: ask again when that is done")
         self._busy = True
         try:
-            for language in wanted:
-                for gender in genders:
-                    for prompt in PROMPTS:
-                        yield await self._one(language, gender, prompt, force)
+            yield
         finally:
             self._busy = False
 
-    @property
-    def busy(self) -> bool:
-        """Whether somebody is at it."""
-        return self._busy
+    async def generate(
+        self, wanted: Sequence[str], genders: Sequence[Gender], *, force: bool
+    ) -> AsyncIterator[Progress]:
+        """Say what is missing, with `force` everything, and tell of each prompt when it is kept."""
+        for language in wanted:
+            for gender in genders:
+                for prompt in PROMPTS:
+                    yield await self._one(language, gender, prompt, force)
 
     async def _one(self, language: str, gender: Gender, prompt: str, force: bool) -> Progress:
         key = key_of(language, gender, prompt)

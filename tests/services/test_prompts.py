@@ -99,16 +99,15 @@ async def test_what_cannot_be_said_is_told_and_does_not_end_the_others(
     assert "a system prompt could not be made: system/de/female/welcome.wav: no such voice" in caplog.text
 
 
-async def test_one_at_a_time_and_who_leaves_lets_the_next_one(folder: Folder) -> None:
+async def test_one_at_a_time(folder: Folder) -> None:
     prompts = SystemPrompts(folder, lambda _gender: Hum())
-    work = prompts.generate(["en"], [Gender.MALE], force=False)
-    assert (await anext(work)).made is Made.MADE
-    assert prompts.busy
-    with pytest.raises(Conflict):
-        await made(prompts, "en")
-    await work.aclose()  # type: ignore[attr-defined]
-    assert not prompts.busy
-    assert len(await made(prompts, "en")) == 10
+    with prompts.turn():
+        with pytest.raises(Conflict), prompts.turn():
+            pass
+        with pytest.raises(Conflict), prompts.turn():
+            pass
+    with prompts.turn():
+        assert len(await made(prompts, "en")) == 10
 
 
 async def test_the_loop_is_free_while_somebody_speaks(folder: Folder) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from typing import Annotated, Any
@@ -19,8 +19,6 @@ from pbxd.errors import Conflict, Denied, Invalid
 from pbxd.services.prompts import PROMPTS, Gender, Made, Progress, languages
 
 __all__ = ["EDGE"]
-
-log = logging.getLogger(__name__)
 
 
 class GenerateQuery(BaseModel):
@@ -56,14 +54,13 @@ async def generate_prompts(
         raise Invalid(f"lang: one of {', '.join(known)}")
     wanted = known if query.lang is None else (query.lang,)
     genders = tuple(Gender) if query.gender is None else (query.gender,)
-    if edge.media.prompts.busy:
-        raise Conflict("the prompts are being made just now: ask again when that is done")
+    prompts = edge.media.prompts
     response = web.StreamResponse(headers={"Content-Type": "application/json; charset=utf-8"})
-    work = edge.media.prompts.generate(wanted, genders, force=query.force)
-    await response.prepare(request)
-    async for line in _lines(work, wanted, genders):
-        await response.write(line.encode())
-    await response.write_eof()
+    with prompts.turn(), contextlib.suppress(ConnectionError):
+        await response.prepare(request)
+        async for line in _lines(prompts.generate(wanted, genders, force=query.force), wanted, genders):
+            await response.write(line.encode())
+        await response.write_eof()
     return response
 
 
