@@ -33,8 +33,6 @@ Said = TypeVar("Said")
 
 log = get_logger(part="flows")
 
-FOLDER = "dialplan"
-"""Beside the configuration."""
 HEAD_START_S = 1.0  # for the flows to be there before the first call
 
 
@@ -171,6 +169,4 @@ class _Tapes:
 
 def folder_of(config: Config) -> Path | None:
     """Where the flows of a configuration lie; None of one that is no file."""
-    if config.dialplan.folder is not None:
-        return config.dialplan.folder
-    return config.file.parent / FOLDER if config.file is not None else None
+    return config.dialplan.at(config.file) if config.file is not None else config.dialplan.folder

@@ -26,7 +26,6 @@ from dialplan.testing import Result, parse_moment, read_cases, run_case
 from pbxd.cli import DEFAULT_CONFIG, CommandError, Exit, configurations
 from pbxd.config import Config, ConfigError, load
 
-FOLDER = "dialplan"
 """Beside the configuration."""
 
 
@@ -92,7 +91,7 @@ def _house(arguments: argparse.Namespace, files: Sequence[Path]) -> tuple[Config
         if arguments.config or folder is None:
             raise
         return None, folder
-    return config, folder or config.dialplan.folder or path.parent / FOLDER
+    return config, folder or config.dialplan.at(path)
 
 
 def _files(names: Sequence[str]) -> list[Path]:
