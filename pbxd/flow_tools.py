@@ -25,6 +25,7 @@ from dialplan.state import Facts
 from dialplan.testing import Result, parse_moment, read_cases, run_case
 from pbxd.cli import DEFAULT_CONFIG, CommandError, Exit, configurations
 from pbxd.config import Config, ConfigError, load
+from pbxd.config.dialplan import DEAF
 
 """Beside the configuration."""
 
@@ -106,9 +107,10 @@ def house_of(config: Config) -> Surroundings:
     patterns = [_pattern(route.match) for route in config.routes]
     return Surroundings(
         extensions=sorted({*users, *config.extensions}),
-        mailboxes=sorted(users),
+        mailboxes=sorted({*users, *config.mailboxes}),
         trunks=sorted(config.trunks),
         dialable=lambda number: any(matches(number) for matches in patterns),
+        deaf=DEAF,
     )
 
 

@@ -46,7 +46,9 @@ class Mailroom:
         self.lamps = Lamps(
             self.voicemail.archive, telephony.switch.watchers, telephony.facilities.bus, telephony.now, self._domain
         )
-        telephony.dialplans.flows.desk.voicemail = visits_of(self.voicemail)
+        flows = telephony.dialplans.flows.desk
+        flows.voicemail = visits_of(self.voicemail)
+        flows.mailboxes = lambda: [box.number for box in self.voicemail.boxes()]
         telephony.switch.fallback = self.voicemail.fallback
         telephony.acts[ExtensionKind.VOICEMAIL_OWN] = self.voicemail.listen_own
         telephony.acts[ExtensionKind.VOICEMAIL_ANY] = self.voicemail.listen_any

@@ -14,6 +14,10 @@ FOLDER = "dialplan"
 """Beside the configuration, where nothing else is said."""
 
 
+DEAF = "words are no answer here: this house does not understand speech yet; ask for digits"
+"""Why flows may not ask for words."""
+
+
 class Dialplan(Section):
     folder: PathField | None = Field(
         default=None,

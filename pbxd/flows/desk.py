@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -54,6 +54,7 @@ class Desk:
     trunk_full: Callable[[Trunk], bool] = lambda _trunk: False
     music: Callable[[], Sequence[Line]] = tuple
     voicemail: MakeVisitor | None = None
+    mailboxes: Callable[[], Collection[str]] = tuple
     tapes: Tapes | None = None
     limits: Limits = field(default_factory=Limits)
     turns: dict[str, int] = field(default_factory=dict)
