@@ -135,9 +135,7 @@ class Telephony:
             tracer=self.trace,
         )
         self.conferences = Conferences(self.facilities, lambda: self._config.sound.music or data.path / "music")
-        self.dialplans = Dialplans(
-            config, data, store, directory, self.facilities, self.conferences, self.transports.flush
-        )
+        self.dialplans = Dialplans(config, store, directory, self.facilities, self.conferences, self.transports.flush)
         self.listening = Listening(self.trace, self.media, self.facilities.hearers.values)
         nonces = NonceBook(data.secret, config.sip.digest.nonce_lifetime_s)
         self.authenticator = Authenticator(directory, nonces, data.secret, _algorithms(config), bus, doorman)
