@@ -99,7 +99,10 @@ def test_2_into_the_prompt_dials_1001_and_the_end_of_the_conversation_is_the_end
 
 def test_2_when_1001_is_busy_a_message_is_left_that_1001_is_told_of(lab: Lab) -> None:
     person = lab.phone(Make.PJSUA2, "1001", lamp=True)
-    lamp = lambda text: until(lambda: text in person.wait(Kind.LAMP, timeout=8).fields["body"], text, timeout=10)  # noqa: E731
+
+    def lamp(text: str) -> None:
+        until(lambda: text in person.wait(Kind.LAMP, timeout=8).fields["body"], text, timeout=10)
+
     lamp("Messages-Waiting: no")
     call = reception(lab)
     call.send_digits("2")
@@ -198,7 +201,10 @@ def test_510_in_the_hours_rings_both_and_takes_a_message_when_neither_answers(la
 
 
 def test_the_night_switch_closes_the_office_and_opens_it_again(lab: Lab) -> None:
-    overridden = lambda: {one["schedule"]: one["opening"] for one in overrides(lab)}  # noqa: E731
+
+    def overridden() -> dict[str, str]:
+        return {one["schedule"]: one["opening"] for one in overrides(lab)}
+
     phone = lab.phone(Make.BARESIP_PY, "1003")
     call = phone.dial("*28").established()
     hears(call, SWITCH)
