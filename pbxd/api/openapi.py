@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
-from pbxd.api.contract import Attachment, Context, Contract, Download, Operation, Part
+from pbxd.api.contract import Attachment, Context, Contract, Download, Operation, Part, needs_body
 from pbxd.errors import Denied, HouseError, Invalid, TooLarge, Unauthorized
 
 Document = dict[str, Any]
@@ -58,7 +58,7 @@ def _operation(contract: Contract[Context], operation: Operation, schemas: _Sche
     if parameters := [*_parameters(operation, Part.PATH), *_parameters(operation, Part.QUERY)]:
         described["parameters"] = parameters
     if body := operation.parts.get(Part.BODY):
-        described["requestBody"] = {"required": True, "content": _json(schemas[body, "validation"])}
+        described["requestBody"] = {"required": needs_body(body), "content": _json(schemas[body, "validation"])}
     return described
 
 

@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
-from pbxd.api.contract import Attachment, Context, Contract, Download, Identity, Operation, Part
+from pbxd.api.contract import Attachment, Context, Contract, Download, Identity, Operation, Part, needs_body
 from pbxd.api.openapi import document
 from pbxd.errors import Denied, HouseError, Invalid, TooLarge, Unauthorized
 
@@ -173,7 +173,7 @@ async def _taken(part: Part, model: type[Model], request: web.Request) -> Model:
             case Part.QUERY:
                 return model.model_validate(_query(request))
             case _:
-                return model.model_validate_json(await _body(request))
+                return model.model_validate_json(await _body(request, needed=needs_body(model)))
     except ValidationError as error:
         raise Invalid(_problems(error)) from None
 
@@ -185,7 +185,9 @@ def _query(request: web.Request) -> dict[str, str]:
     return values
 
 
-async def _body(request: web.Request) -> bytes:
+async def _body(request: web.Request, *, needed: bool) -> bytes:
+    if not needed and not request.can_read_body:
+        return b"{}"
     if request.content_type != "application/json":
         raise Invalid("the body must be JSON, and its Content-Type application/json")
     async with asyncio.timeout(BODY_TIMEOUT_S):
