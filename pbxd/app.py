@@ -18,6 +18,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
+from media.recorder import Recorder
 from pbxd import __version__, control, facade, faults, measures
 from pbxd.api.access import Access
 from pbxd.api.contract import Identity
@@ -108,7 +109,7 @@ class App:
         self.store = await Store.open(url)
         self._parts.push_async_callback(self.store.close)
         self.directory = await Directory.load(self.store, config, wall)
-        self.keys = await Keys.load(self.store, config, self.directory.default_account.id, wall)
+        self.keys = await Keys.load(self.store, config, self.directory.ids, wall)
         self.card = await first_start(self.directory, self.keys, self.store, config, wall)
         self.records = CallRecords(self.store, config.node)
         await self.records.close_orphans()
@@ -128,8 +129,10 @@ class App:
             media_desk(config, data),
             monitor_of(self.telephony, self.bus, self._logs),
         )
-        self.recordings = await self._recordings(data, config)
-        self.mailroom = Mailroom(config, data, self.store, self.telephony)
+        recorder = Recorder()  # one thread writes for all
+        self._parts.push_async_callback(asyncio.to_thread, recorder.close)
+        self.recordings = await self._recordings(data, config, recorder)
+        self.mailroom = Mailroom(config, data, self.store, self.telephony, recorder)
         self._parts.push_async_callback(self.mailroom.stop)
         await self.mailroom.open(config)
         await open_media(self.edge.media, self.mailroom.voicemail)
@@ -153,16 +156,17 @@ class App:
         self._lag.start(asyncio.get_running_loop())
         self._beat()
 
-    async def _recordings(self, data: DataDirectory, config: Config) -> Recordings:
+    async def _recordings(self, data: DataDirectory, config: Config, recorder: Recorder) -> Recordings:
         telephony = self.telephony
         folder = data.path / "recordings"
         made = Recordings(
-            self.store, config.node, telephony.facilities, telephony.switch.calls, folder, config.recordings
+            self.store, config.node, telephony.facilities, telephony.switch.calls, folder, config.recordings, recorder
         )
         await made.start(self.directory.default_account.id)
         self._parts.push_async_callback(made.stop)
         made.listen(self.bus)
         telephony.conferences.recorder = made
+        telephony.dialplans.keep_in(made)
         return made
 
     async def _listen(self, unix: Path) -> None:
@@ -233,7 +237,7 @@ class App:
             self.telephony.check_certificates(config)
             self.deliveries.reload(config)  # the first, for it may refuse
             await self.directory.reload(config, wall)
-            await self.keys.reload(config, self.directory.default_account.id, wall)
+            await self.keys.reload(config, self.directory.ids, wall)
             self.telephony.reload(config)
             self.recordings.reload(config.recordings)
             await self.mailroom.reload(config)
