@@ -142,6 +142,7 @@ class Telephony:
         self.authenticator = Authenticator(directory, nonces, data.secret, _algorithms(config), bus, doorman)
         self.acts = self._acts()
         self.switch = Switch(self.facilities, self.authenticator, self.admission, self.acts)
+        self.switch.hours = lambda account, name: self.dialplans.flows.opening(account, name, self.now())
         self.dialplans.admit_trunks(self.switch.is_full)
         self.stack.core = self.switch
         self.live = LiveSound(self.facilities, self.switch.calls, self.switch.call_out, self.conferences.tunes)
@@ -176,7 +177,7 @@ class Telephony:
         self.resolver.means = self.transports.means
         self.transports.on_connection_lost(self._connection_lost)
         asyncio.get_running_loop().add_reader(self.wire.media_fd, self._media_events)
-        self.trunks.apply(self._directory.trunks(self._directory.default_account), now)
+        self.trunks.apply(self._directory.all_trunks(), now)
         self._keep_house()
         self.transports.flush()
 
@@ -228,7 +229,7 @@ class Telephony:
         self.studio.reader = reader_of(config, self._data)
         self.studio.forget()
         self.dialplans.reload(config)
-        self.trunks.apply(self._directory.trunks(self._directory.default_account), self.now())
+        self.trunks.apply(self._directory.all_trunks(), self.now())
         self.transports.flush()
 
     def hangup(self, call_id: str) -> bool:

@@ -19,10 +19,22 @@ from pbxd.calls.identity import Caller
 from pbxd.calls.leg import Leg
 from pbxd.calls.outcall import OutCall
 from pbxd.calls.pager import MAX_BODY, Page
-from pbxd.calls.peer import Arrival, Challenge, Peer, peer_of
+from pbxd.calls.peer import Arrival, Challenge, Peer, meant_for, peer_of
 from pbxd.calls.record import CallRecord, Direction, LegRecord, Result, Role, Timeline
 from pbxd.calls.register import Registration
-from pbxd.calls.routing import Reject, Route, ToEcho, ToHouse, ToTrunk, ToUser, described, route
+from pbxd.calls.routing import (
+    Hours,
+    Reject,
+    Route,
+    ToEcho,
+    ToHouse,
+    ToQueue,
+    ToTrunk,
+    ToUser,
+    always_open,
+    described,
+    route,
+)
 from pbxd.calls.stage import Act
 from pbxd.calls.targets import targets_of, targets_of_user
 from pbxd.calls.watchers import Watchers
@@ -81,6 +93,7 @@ class Switch:
         }
         self.admission = admission
         self.calls: dict[str, Call] = {}
+        self.hours: Hours = always_open
 
     @property
     def refused(self) -> dict[Refusal, int]:
@@ -164,8 +177,8 @@ class Switch:
         """Whether a trunk has as many calls as it may have."""
         if trunk.max_calls is None:
             return False
-        busy = sum(any(leg.party == trunk.name for leg in call.record.legs) for call in self.calls.values())
-        return busy >= trunk.max_calls
+        own = (call.record for call in self.calls.values() if call.record.account_id == trunk.account_id)
+        return sum(any(leg.party == trunk.name for leg in record.legs) for record in own) >= trunk.max_calls
 
     # ---- inside
 
@@ -249,7 +262,7 @@ class Switch:
         if len(request.body) > MAX_BODY:
             self._reply(transaction, 513, now)
             return
-        found = self._route(peer, request.uri.user or "")
+        found = self._route(peer, request.uri)
         if not isinstance(found, ToUser | ToTrunk):
             self._reply(transaction, found.status if isinstance(found, Reject) else 405, now)
             return
@@ -261,8 +274,12 @@ class Switch:
         else:
             self._reply(transaction, 480, now)
 
-    def _route(self, peer: Peer, called: str) -> Route:
-        return route(self._facilities.directory, peer.account, called, source=peer.trunk)
+    def _route(self, peer: Peer, uri: Uri) -> Route:
+        directory = self._facilities.directory
+        if peer.device is not None and directory.is_foreign(peer.account, uri.host):
+            return Reject(404, "the number is one of another account")
+        anonymous = peer.caller.private
+        return route(directory, peer.account, uri.user or "", source=peer.trunk, hours=self.hours, anonymous=anonymous)
 
     # ---- INVITE
 
@@ -276,8 +293,9 @@ class Switch:
         if peer is None:
             return
         self._admit(transaction, self.admission.count(now))
+        peer = meant_for(self._facilities.directory, peer, request.uri.user or "")
         self._reply_trying(transaction, now)
-        found = self._route(peer, request.uri.user or "")
+        found = self._route(peer, request.uri)
         record = self._record(peer, request, found, now)
         call = Call(
             self._facilities,
@@ -365,6 +383,9 @@ class Switch:
             call.refuse(End(Result.CLIENT, found.status, causes.q850_of(found.status), found.reason, "house"), now)
         elif not leg.read_offer():
             call.refuse(End(Result.CLIENT, 488, causes.q850_of(488), leg.refusal, "house"), now)
+        elif isinstance(found, ToQueue):
+            reason = "the house has nobody for this queue"
+            call.refuse(End(Result.SERVER, 480, causes.q850_of(480), reason, "house"), now)
         elif isinstance(found, ToEcho):
             call.echo(now)
         elif isinstance(found, ToHouse):
@@ -379,7 +400,7 @@ class Switch:
                 call.refuse(End(Result.UPSTREAM, 480, 20, "no phone is registered", "house"), now)
 
     def _reroute(self, uri: Uri, peer: Peer, request: Request) -> list[Target]:
-        found = self._route(peer, uri.user or "")
+        found = self._route(peer, uri)
         if not isinstance(found, ToUser | ToTrunk):
             return []
         return targets_of(self._facilities, found, request, peer.caller, peer.account, self._clock())

@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from dialplan.check import errors
+from dialplan.hours import Opening
 from dialplan.load import PART, SUFFIX, Defaults
 from dialplan.names import Surroundings
 from dialplan.problem import Problem
@@ -26,7 +27,7 @@ from pbxd.calls import causes
 from pbxd.calls.record import CallRecord, Result
 from pbxd.calls.stage import Act, Stage
 from pbxd.directory.accounts import Directory
-from pbxd.directory.model import ExtensionKind
+from pbxd.directory.model import Account, ExtensionKind
 from pbxd.errors import Invalid, NotFound, TooLarge, Unavailable
 from pbxd.flows.act import FlowAct
 from pbxd.flows.book import SCHEDULES, Book, House, Look, Report, look
@@ -74,7 +75,7 @@ class Flows:
         self.folder = folder
         self.book = Book()
         self.versions = Versions(store)
-        self.overrides = Overrides(store, self.book.schedule_names, wall)
+        self.overrides = Overrides(store, self._schedule_names, wall)
         self.sessions: dict[str, FlowAct] = {}
         self.endings: Counter[str] = Counter(dict.fromkeys((ending.value for ending in Ending), 0))
         self.loads: Counter[str] = Counter({"good": 0, "bad": 0})
@@ -162,6 +163,21 @@ class Flows:
             dialable=lambda number: directory.outbound(account, number) is not None,
         )
         return House(surroundings, Defaults(language=self._language()), self.desk.unserved)
+
+    def _schedule_names(self) -> set[str]:
+        """Those of the flows, and those of all accounts."""
+        directory = self._directory
+        specs = (spec for account in directory.accounts() for spec in directory.schedules(account))
+        return {*self.book.schedule_names(), *(spec.schedule.name for spec in specs)}
+
+    def opening(self, account: Account, name: str, now: float) -> Opening:
+        """Whether a schedule of an account is open at the monotonic time `now`, overrides considered. The default
+        account's may be one of the flows'; one that is not there is open."""
+        spec = self._directory.schedule(account, name)
+        schedule = spec.schedule if spec is not None else None
+        if schedule is None and account.id == self._directory.default_account.id:
+            schedule = self.book.library.schedules.get(name)
+        return schedule.at(self.desk.moment(now)) if schedule is not None else Opening.OPEN
 
     def _keep_versions(self, by: str) -> None:
         account, wall = self._directory.default_account.id, self._wall()

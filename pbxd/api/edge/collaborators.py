@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from pbxd.calls.record import CallRecord
+from pbxd.calls.routing import Hours, Route
 from pbxd.directory.accounts import Directory
 from pbxd.directory.model import Account
 from pbxd.directory.remote import RemoteDigests
@@ -14,6 +16,16 @@ from pbxd.services.cdr import CallRecords
 from pbxd.services.reach import NodeContact, Reach
 from pbxd.services.remote import RemoteCalls
 from pbxd.services.traces import Traces
+
+
+class Gate(Protocol):
+    """Who lets calls in, within their limits."""
+
+    def enter(self, record: CallRecord, user: str | None, trunk: str | None, found: Route, source: str) -> None:
+        """Lets in a call that `user` or `trunk` begins, and counts it. Raises HouseError, and then holds nothing."""
+
+    def leave(self, record: CallRecord, now: float) -> None:
+        """A call is over: what it holds is given back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,5 +42,7 @@ class Edge:
     live_record: Callable[[str], CallRecord | None]  # of a call that is up, by its id in the house
     records: CallRecords
     traces: Traces
+    hours: Hours
     wall: Callable[[], float]
     now: Callable[[], float]
+    gate: Gate | None = None  # None: there are no limits
