@@ -53,7 +53,7 @@ def edge_of(
         live_record=partial(_live_record, telephony, calls),
         records=records,
         traces=traces,
-        hours=telephony.switch.hours,
+        hours=flows.opening,
         wall=wall,
         now=telephony.now,
     )

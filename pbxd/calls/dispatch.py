@@ -6,13 +6,17 @@ asked for a password before, and says so by naming user and domain.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from pbxd.calls.record import Direction
-from pbxd.calls.routing import Hours, Numbers, Reject, Route, always_open, e164, inbound, number_of_ours, route
+from pbxd.calls.routing import Hours, Numbers, Reject, Route, ToTrunk, as_e164, no_hours, route
 from pbxd.directory.model import Account, Aor, User
+
+_NOBODY = frozenset({"", "anonymous", "unknown", "restricted"})
+_WITHOUT_PLUS = re.compile(r"[1-9][0-9]{6,14}")
 
 
 class Accounts(Numbers, Protocol):
@@ -51,18 +55,20 @@ def dispatch(
     asked: Asked,
     *,
     default: Account | None = None,
-    hours: Hours = always_open,
+    hours: Hours = no_hours,
 ) -> Dispatch | None:
     """Where a call goes. Only `accounts` are served; `default` is whose a call is that names no domain. None: it is
     nobody's, and there is nobody to tell."""
     home = _home(accounts, asked.domain, default)
     caller = _caller(directory, home, asked.caller)
     cid = (caller.out_cid_number if caller is not None else None) or asked.caller
-    number = number_of_ours(directory, asked.called)
+    number = directory.number(as_e164(asked.called)) if asked.called else None
     owner = next((one for one in accounts if number is not None and one.id == number.account_id), None)
     if number is not None and owner is not None and not _is_extension(directory, home, asked.called):
-        anonymous = asked.caller.lower() in ("", "anonymous", "unknown")
-        found = inbound(directory, owner, number, hours=hours, anonymous=anonymous)
+        private = asked.caller.lower() in _NOBODY
+        found = route(directory, owner, number.number, source=None, hours=hours, private=private)
+        if not isinstance(found, Reject | ToTrunk):
+            found = replace(found, direction=Direction.INBOUND)
         return Dispatch(owner, caller, number.number, Direction.INBOUND, found, cid)
     if home is None:
         return None
@@ -70,8 +76,8 @@ def dispatch(
         stranger = Reject(403, "the caller is no user of this domain")
         return Dispatch(home, None, asked.called, Direction.INBOUND, stranger, cid)
     found = route(directory, home, asked.called, source=None, hours=hours)
-    if isinstance(found, Reject) and (full := e164(asked.called)) is not None and full != asked.called:
-        found = route(directory, home, full, source=None, hours=hours)  # numbers come without their plus
+    if isinstance(found, Reject) and _WITHOUT_PLUS.fullmatch(asked.called):
+        found = route(directory, home, "+" + asked.called, source=None, hours=hours)
     direction = Direction.INTERNAL if isinstance(found, Reject) else found.direction
     return Dispatch(home, caller, asked.called, direction, found, cid)
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from media.keys import SrtpMode
 from media.plan import Codec
 from pbxd.calls.identity import Caller, caller_of, claims_nobody
-from pbxd.calls.routing import number_of_ours
 from pbxd.directory.accounts import Directory
 from pbxd.directory.authentication import Authenticator, Outcome, Reason
 from pbxd.directory.model import Account, Device, Trunk
@@ -85,15 +84,3 @@ def peer_of(
     user = directory.user(account, device.user)
     name = user.display_name if user else None
     return Peer(account, caller_of(request, extension=device.user, name=name, trusted=False), device=device)
-
-
-def meant_for(directory: Directory, peer: Peer, called: str) -> Peer:
-    """A trunk of the default account brings calls for the numbers of all accounts: `peer`, in the account whose number
-    is called. Trunks of other accounts bring calls for their own alone."""
-    if peer.trunk is None or peer.account.id != directory.default_account.id:
-        return peer
-    number = number_of_ours(directory, called)
-    owner = directory.account(number.account_id) if number is not None else None
-    if owner is None or owner.id == peer.account.id or directory.extension(peer.account, called) is not None:
-        return peer
-    return replace(peer, account=owner)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pbxd.calls.dial import Target
 from pbxd.calls.facilities import Facilities
 from pbxd.calls.identity import Caller, from_header, passed_headers
-from pbxd.calls.routing import ToGroup, ToTrunk, ToUser
+from pbxd.calls.routing import ToTrunk, ToUser
 from pbxd.directory.model import Account, Aor, Trunk
 from pbxd.sip.headers import NameAddr
 from pbxd.sip.message import Request
@@ -24,24 +24,18 @@ def domain_of(account: Account) -> str:
 
 def targets_of(
     facilities: Facilities,
-    route: ToUser | ToTrunk | ToGroup,
+    route: ToUser | ToTrunk,
     request: Request | None,
     caller: Caller,
     account: Account,
     now: float,
 ) -> list[Target]:
-    """Where `route` rings; empty when a user has no contact. Of a group all ring at once. Without a request the house
-    itself asks."""
+    """Where `route` rings; empty when a user has no contact. Without a request the house itself asks."""
     hops = (request.max_forwards if request is not None and request.max_forwards is not None else 70) - 1
     if isinstance(route, ToTrunk):
         return [_to_trunk(facilities, route, request, caller, account, hops)]
     headers = passed_headers(request, caller, domain_of(account), trusted_peer=False)
-    users = route.group.members if isinstance(route, ToGroup) else (route.user.name,)
-    return [
-        target
-        for user in users
-        for target in targets_of_user(facilities, user, caller, account, now, headers=headers, hops=hops)
-    ]
+    return targets_of_user(facilities, route.user.name, caller, account, now, headers=headers, hops=hops)
 
 
 def targets_of_user(

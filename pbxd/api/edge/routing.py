@@ -16,7 +16,7 @@ from pbxd.api.edge.wishes import AccountName, EdgeWish, Text, Word
 from pbxd.api.house.views import View
 from pbxd.calls.dispatch import Asked, Dispatch, dispatch
 from pbxd.calls.record import Direction
-from pbxd.calls.routing import Reject, Route, ToEcho, ToGroup, ToHouse, ToQueue, ToTrunk, ToUser, described
+from pbxd.calls.routing import Reject, Route, ToEcho, ToGroup, ToHouse, ToTrunk, ToUser, described
 from pbxd.calls.targets import domain_of
 from pbxd.directory.model import Account, Aor, ExtensionKind
 from pbxd.errors import Conflict, HouseError, NotFound
@@ -215,13 +215,11 @@ def _reached(edge: Edge, account: Account, route: Route, now: float) -> tuple[li
     match route:
         case ToUser(user=user):
             return [user.name], edge.reach.reachable(Aor(account.id, user.name), now)
-        case ToGroup(group=group):
-            there = any(edge.reach.reachable(Aor(account.id, name), now) for name in group.members)
-            return list(group.members) or [group.name], there
+        case ToGroup(group=group, users=users):
+            there = any(edge.reach.reachable(Aor(account.id, user.name), now) for user in users)
+            return [user.name for user in users] or [group.name], there
         case ToEcho(extension=extension) | ToHouse(extension=extension):
             return [extension.number], True
-        case ToQueue(queue=queue):
-            return [queue.name], True
     raise NotFound("there is no such number")
 
 
