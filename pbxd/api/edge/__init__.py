@@ -4,12 +4,13 @@ contract        what all operations share, and which paths are its own
 collaborators   what it works with        access   who may ask        tenancy   for which account
 wishes          what it is told           stubs    what is not served yet
 authentication  is a phone who it says it is?         stepping  call flows, command by command
+routing         where does this call go?              dialled   who calls and is called, as nodes write it
 presence        what became of phones and calls       tracing   how one call went
 media           what is played, and voicemails        speech    the system prompts said
 debug           the live monitor
 """
 
-from pbxd.api.edge import authentication, debug, media, presence, speech, stepping, stubs, tracing
+from pbxd.api.edge import authentication, debug, media, presence, routing, speech, stepping, stubs, tracing
 from pbxd.api.edge.access import EdgeAccess
 from pbxd.api.edge.collaborators import Edge, MediaDesk
 from pbxd.api.edge.contract import EDGE
@@ -23,6 +24,7 @@ __all__ = [
     "debug",
     "media",
     "presence",
+    "routing",
     "speech",
     "stepping",
     "stubs",

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from pbxd.calls.record import CallRecord
+from pbxd.calls.routing import Hours, Route
 from pbxd.directory.accounts import Directory
 from pbxd.directory.model import Account
 from pbxd.directory.remote import RemoteDigests
@@ -31,6 +33,16 @@ class MediaDesk:
     most_octets: int
 
 
+class Gate(Protocol):
+    """Who lets calls in, within their limits."""
+
+    def enter(self, record: CallRecord, user: str | None, trunk: str | None, found: Route, source: str) -> None:
+        """Lets in a call that `user` or `trunk` begins, and counts it. Raises HouseError, and then holds nothing."""
+
+    def leave(self, record: CallRecord, now: float) -> None:
+        """A call is over: what it holds is given back."""
+
+
 @dataclass(frozen=True, slots=True)
 class Edge:
     """The collaborators. `wall` is the time in seconds since the epoch, `now` monotonic."""
@@ -47,5 +59,7 @@ class Edge:
     traces: Traces
     media: MediaDesk
     monitor: Monitor
+    hours: Hours
     wall: Callable[[], float]
     now: Callable[[], float]
+    gate: Gate | None = None  # None: there are no limits
