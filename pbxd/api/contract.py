@@ -63,11 +63,24 @@ class Attachment(BaseModel):
     media_type: str
 
 
+class Revised(BaseModel):
+    """An answer that knows how often it was changed: its ETag."""
+
+    revision: int
+
+
+class OneAccount(BaseModel):
+    """The query of an operation that works in one account: that of the key, or one that the house's own may name."""
+
+    account: str | None
+
+
 class Part(Enum):
     """Where in a request the values of an argument come from; the names are those of a handler's arguments."""
 
     PATH = "path"
     QUERY = "query"
+    HEADERS = "headers"
     BODY = "body"
     IDENTITY = "identity"
 
@@ -89,6 +102,11 @@ class Operation:
     result: type[BaseModel] | type[Download] | None
     errors: tuple[type[HouseError], ...]
     handler: Callable[..., Awaitable[Answer]]
+
+    @property
+    def in_one_account(self) -> bool:
+        """Whether keys of any account may call it: it keeps them in their own."""
+        return self.takes_identity and issubclass(self.parts.get(Part.QUERY, BaseModel), OneAccount)
 
 
 @dataclass(frozen=True, slots=True)

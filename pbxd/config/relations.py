@@ -49,6 +49,11 @@ def check_accounts(root: Plain, first: Sequence[str]) -> Found:
     yield from _trunks(accounts)
 
 
+def account_problems(root: Plain) -> Found:
+    """The sections of one account, each against the others; users are under `phones`."""
+    return _account(root, ())
+
+
 def _account(root: Plain, first: Sequence[str]) -> Found:
     users = {*mapping(root, "phones"), *first}
     yield from _routes(root)

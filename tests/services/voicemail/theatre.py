@@ -238,11 +238,11 @@ class House:
         return self._room
 
     async def load(self, mailboxes: dict[str, Mailbox], **rules: Any) -> House:
-        await self.voicemail.load(ACCOUNT, mailboxes, Rules(**rules))
+        await self.voicemail.load({(ACCOUNT, number): one for number, one in mailboxes.items()}, Rules(**rules))
         return self
 
     def box(self, number: str = "1002") -> Box:
-        return self.voicemail.box(number)
+        return self.voicemail.box(ACCOUNT, number)
 
     def messages(self, number: str = "1002") -> list[Message]:
         return list(self.box(number).messages.values())
@@ -259,7 +259,9 @@ class House:
         """Somebody whose call to `number` failed."""
         fallback = self.voicemail.fallback(User("u", ACCOUNT, number, ""), record("1001"))
         assert isinstance(fallback, Fallback)
-        return self.caller(fallback.act(status))
+        act = fallback.act(status)
+        assert act is not None
+        return self.caller(act)
 
     def listens(self, user: str = "1002", direction: Direction = Direction.INTERNAL) -> Theatre:
         """Somebody who dials the number for their own mailbox."""
