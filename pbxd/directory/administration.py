@@ -202,13 +202,16 @@ class Administration:
         }
 
     async def _sound(self, was: dict[str, dict[str, Row]], kind: Kind, before: Row | None, after: Row | None) -> None:
-        known = problems_in(was)
+        users = {row["id"]: row["name"] for row in was["users"].values()}
+        if after is not None and kind.word == "users":
+            users[after["id"]] = after["name"]
+        known = problems_in(was, users)
         becomes = {word: dict(rows) for word, rows in was.items()}
         if before is not None:
             del becomes[kind.word][before["id"]]
         if after is not None:
             becomes[kind.word][after["id"]] = after
-        fresh = [problem for problem in problems_in(becomes) if problem not in known]
+        fresh = [problem for problem in problems_in(becomes, users) if problem not in known]
         if not fresh:
             return
         if after is None:
@@ -240,9 +243,9 @@ class Administration:
         return self.store.upsert(audit), entry
 
 
-def problems_in(resources: Mapping[str, Mapping[str, Row]]) -> list[str]:
-    """What is wrong in an account: the words of the configuration file's own checks."""
-    users = {row["id"]: row["name"] for row in resources["users"].values()}
+def problems_in(resources: Mapping[str, Mapping[str, Row]], users: Mapping[str, str]) -> list[str]:
+    """What is wrong in an account, in the words of the configuration file's own checks. `users` are the names by id,
+    also of those that are gone."""
     sections: dict[str, Any] = {
         word: {str(row[kind.key]): fields_of(kind, row, users) for row in resources[word].values()}
         for word, kind in KINDS.items()
@@ -256,8 +259,8 @@ def problems_in(resources: Mapping[str, Mapping[str, Row]]) -> list[str]:
         if said.get("user") != number or number not in phones
     }
     found = [f"{'.'.join(map(str, path))}: {message}" for path, message in account_problems(sections)]
-    lost = (name for name, device in sections["devices"].items() if not device["user"])
-    return [*found, *(f"devices.{name}.user: there is no such user" for name in lost)]
+    lost = ((name, one["user"]) for name, one in sections["devices"].items() if one["user"] not in phones)
+    return [*found, *(f"devices.{name}.user: there is no user {user}" for name, user in lost)]
 
 
 def fields_of(kind: Kind, row: Row, users: Mapping[str, str]) -> dict[str, Any]:

@@ -122,7 +122,7 @@ class Kind:
 
 
 def _options(wish: BaseModel, *without: str) -> str:
-    return plain(wish.model_dump(mode="json", by_alias=True, exclude=set(without)))
+    return plain(wish.model_dump(mode="json", by_alias=True, exclude=set(without), exclude_none=True))
 
 
 def _simple(word: str, table: str, model: type[BaseModel], one: str, key: str = "name", *without: str) -> Kind:

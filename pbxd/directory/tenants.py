@@ -208,7 +208,7 @@ class Tenants:
                 if word == "users":
                     ids[wish.name] = row["id"]
                 resources[word][row["id"]] = row
-        if problems := problems_in(resources):
+        if problems := problems_in(resources, {user_id: name for name, user_id in ids.items()}):
             raise Invalid("; ".join(problems[:10]))
         return [
             (self._store.upsert(METADATA.tables[KINDS[word].table]), row)
