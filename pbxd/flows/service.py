@@ -26,6 +26,7 @@ from media.library import SUFFIXES, PromptLibrary, phrases
 from pbxd.calls import causes
 from pbxd.calls.record import CallRecord, Result
 from pbxd.calls.stage import Act, Stage
+from pbxd.config.dialplan import DEAF
 from pbxd.directory.accounts import Directory
 from pbxd.directory.model import ExtensionKind
 from pbxd.errors import Invalid, NotFound, TooLarge, Unavailable
@@ -172,8 +173,12 @@ class Flows:
             extensions=frozenset(one.number for one in extensions),
             rooms=frozenset(one.number for one in extensions if one.kind is ExtensionKind.CONFERENCE),
             prompts=_prompt_names(self._prompts(), self._language()),
+            mailboxes=frozenset(
+                {*self.desk.mailboxes(), *(one.number for one in extensions if one.kind is ExtensionKind.USER)}
+            ),
             trunks=frozenset(trunk.name for trunk in directory.trunks(account)),
             dialable=lambda number: directory.outbound(account, number) is not None,
+            deaf=DEAF,
         )
         return House(surroundings, Defaults(language=self._language()), self.desk.unserved)
 

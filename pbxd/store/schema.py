@@ -36,7 +36,7 @@ from pbxd.store.columns import (
     updated_column,
 )
 
-REVISION = "0010"  # the newest migration; a test proves it
+REVISION = "0011"  # the newest migration; a test proves it
 METADATA = tenancy.numbers.metadata  # with the tables of that module
 
 accounts = Table(
@@ -359,6 +359,17 @@ messages = Table(
     Column("forwarded_by", Text),
     Column("deleted_at", Float),
     Column("told_at", Float),  # when mail and webhook were handed to the outbox
+)
+
+edge_sessions = Table(
+    "edge_sessions",
+    METADATA,
+    id_column(),
+    account_column(strict=False),
+    Column("call_id", Text, nullable=False),  # what the node calls it
+    Column("flow", Text, nullable=False),
+    Column("touched_at", Float, nullable=False),
+    Column("state", Text, nullable=False),  # JSON
 )
 
 meta = Table(

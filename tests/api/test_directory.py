@@ -427,7 +427,7 @@ OF_THE_HOUSE = [operation for operation in HOUSE.operations if not operation.in_
 async def test_operations_of_the_house_are_not_for_other_accounts(office: Office) -> None:
     for operation in OF_THE_HOUSE:
         path = re.sub(r"\{\w+\}", "1001", operation.path)
-        body = {"json": {}} if Part.BODY in operation.parts else {}
+        body: dict[str, Any] = {"json": {}} if Part.BODY in operation.parts else {}
         answer = await office.ask(operation.method, path, "other-admin", **body)
         assert answer.status == 403, operation.name
         assert answer.json["error"]["message"] == "only keys of the house's own account may do this"

@@ -174,8 +174,9 @@ class Voicemail:
 
     # ---- acts
 
-    def leaving(self, key: Key, reason: Reason, done: Done) -> Act | None:
-        """The act of somebody who leaves a message in a mailbox; None where there is none."""
+    def leaving(self, key: Key, reason: Reason | None, done: Done) -> Act | None:
+        """The act of somebody who leaves a message in a mailbox; None where there is none. Without a reason there is no
+        greeting, only the beep."""
         box = self.archive.box(*key)
         return None if box is None else Leaving(self.post, box, reason, done)
 
