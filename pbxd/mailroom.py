@@ -10,9 +10,10 @@ from typing import TypeVar
 from media.recorder import Recorder, Share
 from pbxd.calls.targets import domain_of
 from pbxd.config import Config
-from pbxd.config.mailboxes import Lamp
+from pbxd.config.mailboxes import Lamp, Mailbox
 from pbxd.directory.accounts import Directory
-from pbxd.directory.model import ExtensionKind
+from pbxd.directory.declared import declarations
+from pbxd.directory.model import Aor, ExtensionKind
 from pbxd.metrics import Metrics
 from pbxd.outbox import Outbox
 from pbxd.services.voicemail import Voicemail
@@ -40,6 +41,8 @@ class Mailroom:
         self._recorder = Share(recorder)
         self._under_way = 0  # of what workers do for us
         self._settled = False
+        self._declared: dict[tuple[str, str], Mailbox] = {}
+        self._rules = config.voicemail
         desk = Desk(self._recorder, self._aside, self._hand_over)
         folder = data.path / FOLDER
         self.voicemail = Voicemail(store, folder, telephony.facilities, desk, config.voicemail)
@@ -61,11 +64,24 @@ class Mailroom:
 
     async def reload(self, config: Config) -> None:
         """Takes up other settings. Raises StoreError."""
-        account = self._directory.default_account.id
-        await self.voicemail.load(account, config.mailboxes, config.voicemail)
+        ids, said = self._directory.ids, declarations(config)
+        self._declared = {
+            (ids[account.slug], number): rules
+            for account in said
+            for number, rules in account.sections.mailboxes.items()
+        }
+        self._rules = config.voicemail
+        await self.follow()
         self.lamps.unsolicited = frozenset(
-            number for number, phone in config.phones.items() if phone.mwi is Lamp.UNSOLICITED
+            Aor(ids[account.slug], number)
+            for account in said
+            for number, phone in account.sections.phones.items()
+            if phone.mwi is Lamp.UNSOLICITED
         )
+
+    async def follow(self) -> None:
+        """Takes up the mailboxes of the directory as they are now. Raises StoreError."""
+        await self.voicemail.load({**self._directory.mailboxes(), **self._declared}, self._rules)
 
     def serve(self, outbox: Outbox) -> None:
         """From now on mail goes out."""

@@ -54,6 +54,7 @@ FLOORS = {
     "pbxd.app": 7,
     "pbxd.banning": 8,
     "pbxd.answering": 8,
+    "pbxd.account_commands": 8,
     "pbxd.cli": 8,
     "pbxd.box": 8,
     "pbxd.preflight": 8,

@@ -91,7 +91,7 @@ class Listening:
     # ---- coming in
 
     def _numbered(self, _outcome: Gathered, digits: str, now: float) -> None:
-        self._wanted = self._post.archive.box(digits)
+        self._wanted = self._post.archive.box(self._stage.record.account_id, digits)
         self._ask_pin((), now)
 
     def _ask_pin(self, before: tuple[Line, ...], now: float) -> None:

@@ -7,7 +7,7 @@ import pytest
 from media import wav
 from pbxd.calls.record import Direction
 from pbxd.services.voicemail import Folder, GreetingKind, Reason
-from tests.services.voicemail.theatre import House, Theatre, tone
+from tests.services.voicemail.theatre import ACCOUNT, House, Theatre, tone
 
 
 def at_the_message(house: House, seconds: float = 20.0) -> Theatre:
@@ -77,7 +77,7 @@ def test_delete_and_restore(house: House) -> None:
 def test_urgent_ones_come_first(house: House) -> None:
     first = house.leave_one()
     second = house.leave_one()
-    house.voicemail.mark("1002", second.id, urgent=True)
+    house.voicemail.mark(ACCOUNT, "1002", second.id, urgent=True)
     assert [one.id for one in house.box().of(Folder.NEW)] == [second.id, first.id]
     owner = house.listens()
     owner.press("1")
@@ -206,7 +206,7 @@ def test_a_caller_from_outside_is_not_believed_its_number(house: House) -> None:
 
 def test_a_shared_mailbox_is_its_users(house: House) -> None:
     house.scribe.said = tone(1.0)
-    act = house.voicemail.leaving("1999", Reason.UNAVAILABLE, lambda _left, _now: None)
+    act = house.voicemail.leaving((ACCOUNT, "1999"), Reason.UNAVAILABLE, lambda _left, _now: None)
     assert act is not None
     caller = house.caller(act)
     caller.played()

@@ -22,7 +22,7 @@ from pbxd.services.voicemail.lamp import summary
 from pbxd.services.voicemail.notices import letter_of, request_of
 from pbxd.store import Store
 from tests.outbox.keeping import ScriptedSender
-from tests.services.voicemail.theatre import House, tone
+from tests.services.voicemail.theatre import ACCOUNT, House, tone
 
 SERVER = MailServer("mail.test", 25, Security.NONE, "pbx@lab.test", None, None, None, 5)
 MAILBOXES = {
@@ -156,8 +156,8 @@ def test_what_a_lamp_is_told(counts: Counts, body: str) -> None:
 async def test_counts_follow_the_folders(house: House) -> None:
     house.scribe.said = tone(1.0)
     first, second = house.leave_one(), house.leave_one()
-    house.voicemail.mark("1002", first.id, urgent=True)
+    house.voicemail.mark(ACCOUNT, "1002", first.id, urgent=True)
     assert house.box().counts == Counts(2, 0, 1, 0)
-    house.voicemail.move("1002", first.id, Folder.SAVED)
-    house.voicemail.move("1002", second.id, Folder.DELETED)
+    house.voicemail.move(ACCOUNT, "1002", first.id, Folder.SAVED)
+    house.voicemail.move(ACCOUNT, "1002", second.id, Folder.DELETED)
     assert house.box().counts == Counts(0, 1, 0, 1)
