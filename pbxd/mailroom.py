@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from media.recorder import Recorder, Share
+from pbxd.callbacks import ring_back
 from pbxd.calls.targets import domain_of
 from pbxd.config import Config
 from pbxd.config.mailboxes import Lamp
@@ -49,6 +50,7 @@ class Mailroom:
         flows = telephony.dialplans.flows.desk
         flows.voicemail = visits_of(self.voicemail)
         flows.mailboxes = lambda: [box.number for box in self.voicemail.boxes()]
+        self.voicemail.post.ring = ring_back(telephony.facilities, telephony.switch.is_full)
         telephony.switch.fallback = self.voicemail.fallback
         telephony.acts[ExtensionKind.VOICEMAIL_OWN] = self.voicemail.listen_own
         telephony.acts[ExtensionKind.VOICEMAIL_ANY] = self.voicemail.listen_any
