@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from media.recorder import Recorder, Share
+from media.transcription import WorkerTranscriber, installed
 from pbxd.callbacks import ring_back
 from pbxd.calls.targets import domain_of
 from pbxd.config import Config
@@ -71,7 +72,7 @@ class Mailroom:
 
     def serve(self, outbox: Outbox) -> None:
         """From now on mail goes out."""
-        self.voicemail.serve(outbox)
+        self.voicemail.serve(outbox, WorkerTranscriber() if installed() else None)
 
     async def settle(self) -> None:
         """Waits for what was said at the last moment, 3 s at most: then owners are told of it. What takes longer is

@@ -77,6 +77,7 @@ SHELLS = {
     "media.convert",  # files from outside are decoded in a process of their own
     "media.recorder",  # a thread writes files
     "media.speech",  # a voice is a program
+    "media.transcription",  # so is what understands one
 }
 OUTSIDE = {"asyncio", "socket", "time", "select", "selectors", "threading", "subprocess", "ssl"}
 

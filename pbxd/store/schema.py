@@ -26,7 +26,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISION = "0009"  # the newest migration; a test proves it
+REVISION = "0014"  # the newest migration; a test proves it
 METADATA = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -367,6 +367,7 @@ messages = Table(
     Column("forwarded_by", Text),
     Column("deleted_at", Float),
     Column("told_at", Float),  # when mail and webhook were handed to the outbox
+    Column("transcript", Text),  # null where there is none
 )
 
 meta = Table(
