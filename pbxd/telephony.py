@@ -26,9 +26,10 @@ from pbxd.ahead import played, read_ahead
 from pbxd.calls.admission import Admission
 from pbxd.calls.crypto import Protection
 from pbxd.calls.facilities import CallLimits, Facilities
+from pbxd.calls.following import MakeAct
 from pbxd.calls.policy import Policy
 from pbxd.calls.studio import Studio, clip_of
-from pbxd.calls.switch import MakeAct, Switch
+from pbxd.calls.switch import Switch
 from pbxd.certificates import Identity, client_context, given, self_signed
 from pbxd.clock import WallClock
 from pbxd.config.schema import Config, Redirects
@@ -142,6 +143,7 @@ class Telephony:
         self.acts = self._acts()
         self.switch = Switch(self.facilities, self.authenticator, self.admission, self.acts)
         self.dialplans.admit_trunks(self.switch.is_full)
+        self.switch.hours = self.dialplans.flows.opening
         self.stack.core = self.switch
         self.live = LiveSound(self.facilities, self.switch.calls, self.switch.call_out, self.conferences.tunes)
         self.live.listen(bus)
@@ -175,7 +177,7 @@ class Telephony:
         self.resolver.means = self.transports.means
         self.transports.on_connection_lost(self._connection_lost)
         asyncio.get_running_loop().add_reader(self.wire.media_fd, self._media_events)
-        self.trunks.apply(self._directory.trunks(self._directory.default_account), now)
+        self.trunks.apply(self._directory.all_trunks(), now)
         self._keep_house()
         self._read_ahead()
         self.transports.flush()
@@ -229,7 +231,7 @@ class Telephony:
         self.studio.forget()
         self._read_ahead()
         self.dialplans.reload(config)
-        self.trunks.apply(self._directory.trunks(self._directory.default_account), self.now())
+        self.trunks.apply(self._directory.all_trunks(), self.now())
         self.transports.flush()
 
     def _read_ahead(self) -> None:
