@@ -48,6 +48,7 @@ FLOORS = {
     "pbxd.measures": 7,
     "pbxd.acoustics": 7,
     "pbxd.ahead": 7,
+    "pbxd.callbacks": 7,
     "pbxd.visits": 7,
     "pbxd.dialplans": 7,
     "pbxd.listening": 7,
@@ -81,6 +82,7 @@ SHELLS = {
     "media.convert",  # files from outside are decoded in a process of their own
     "media.recorder",  # a thread writes files
     "media.speech",  # a voice is a program
+    "media.transcription",  # so is what understands one
 }
 OUTSIDE = {"asyncio", "socket", "time", "select", "selectors", "threading", "subprocess", "ssl"}
 
