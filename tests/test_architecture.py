@@ -78,6 +78,7 @@ SHELLS = {
 }
 OUTSIDE = {"asyncio", "socket", "time", "select", "selectors", "threading", "subprocess", "ssl"}
 
+BUILT = {"_wire.c", "_modem.c"}
 FILE_WALL = 600
 FUNCTION_WALL = 80
 FUNCTION_AIM = 35
@@ -287,7 +288,7 @@ def test_c_files_and_tests_stay_under_the_wall() -> None:
         *(PROJECT / "tests").rglob("*.py"),
         *(PROJECT / "tests").rglob("*.c"),
     ]
-    lengths = {path: path.read_text(encoding="utf-8").count("\n") for path in files if path.name != "_wire.c"}
+    lengths = {path: path.read_text(encoding="utf-8").count("\n") for path in files if path.name not in BUILT}
     assert {path.name: lines for path, lines in lengths.items() if lines > FILE_WALL} == {}
 
 
