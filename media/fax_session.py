@@ -2,7 +2,7 @@
 
     session.hear(frame) or session.receive(datagram)          whatever came in the last 20 ms
     step([session, ...], now)                                 all that are due, in one call of the modems
-    session.said or session.datagrams, session.events         what is to go out, and what happened
+    session.said or session.datagrams, session.take_events()  what is to go out, and what happened
 
 A page counts when the far end confirmed it. `switch` puts T.38 in the place of sound, or the other way round, as long
 as no page has begun: T.30 starts again over the new way.
@@ -136,7 +136,7 @@ class FaxSession:
         self.outcome: FaxOutcome | None = None
         self.said = b""
         self.datagrams: list[bytes] = []
-        self.events: list[FaxEvent] = []
+        self._events: list[FaxEvent] = []
         self.talk = Conversation(receives=not sends)
         self.receiver = UdptlReceiver()
         self._limits = limits or FaxLimits()
@@ -185,6 +185,11 @@ class FaxSession:
         self._tell(FaxEvent(FaxEventKind.TRANSPORT, now - self._began, transport=transport))
         return True
 
+    def take_events(self) -> list[FaxEvent]:
+        """What happened since the last call."""
+        events, self._events = self._events, []
+        return events
+
     @property
     def switchable(self) -> bool:
         """Whether no page has begun."""
@@ -205,7 +210,7 @@ class FaxSession:
 
     def begin_step(self, now: float) -> Channel | None:
         """For `step`: its modem, with what was heard."""
-        self.events, self.datagrams, self.said = [], [], b""
+        self.datagrams, self.said = [], b""
         if self._channel is not None and self.transport is FaxTransport.AUDIO:
             if self._frames:
                 self._heard_at, self._repeated, self._frame = now, 0, self._frames[-1]
@@ -371,7 +376,7 @@ class FaxSession:
         return (FaxResult.CANCELLED if reason is FaxReason.CANCELLED else FaxResult.FAILED), reason
 
     def _tell(self, event: FaxEvent) -> None:
-        self.events.append(event)
+        self._events.append(event)
         if len(self._transcript) < TRANSCRIPT_MAX:
             self._transcript.append(event)
 
