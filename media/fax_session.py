@@ -173,8 +173,9 @@ class FaxSession:
             self._heard_at = now
 
     def switch(self, transport: FaxTransport, now: float, t38: T38Terms | None = None) -> bool:
-        """Goes on over `transport`, agreed anew. False: a page has begun, all stays as it is; or it has ended."""
-        if self._channel is None or not self.switchable:
+        """Goes on over `transport`, agreed anew: T.30 begins again. False: a page was confirmed, or it has ended. Ask
+        `switchable` before it is agreed on."""
+        if self._channel is None or self.talk.confirmed or self.talk.refused:
             return False
         self._channel.terminate()
         self._channel.close()

@@ -14,7 +14,7 @@ from typing import Final
 from media.fax import FaxEvent, FaxOutcome, FaxReason, FaxTransport
 from media.fax_gateway import FaxGateway
 from media.fax_session import FRAME_OCTETS, FaxSession, Stepped, T38Terms, step
-from media.spandsp import FRAME_MS
+from media.spandsp import FRAME_MS, Ear, Tone
 from media.wire import FaxPort
 
 AHEAD: Final = 10  # frames that are said ahead of time: so late this thread may be
@@ -60,8 +60,13 @@ class _Line:
 class Fax:
     """One session on one line, in the hands of the engine. Orders are carried out by its thread, in turn."""
 
-    def __init__(self, engine: FaxEngine, session: FaxSession, line: _Line, tell: Tell) -> None:
+    def __init__(
+        self, engine: FaxEngine, session: FaxSession, line: _Line, tell: Tell, heard: Callable[[Tone], None] | None
+    ) -> None:
         self._engine = engine
+        self._heard = heard
+        self._ear = Ear() if heard is not None else None
+        self._tones = Tone(0)
         self.session = session
         self.line = line
         self.tell = tell
@@ -71,7 +76,8 @@ class Fax:
 
         def order(now: float) -> None:
             self.line = _Line(port, transport, now)
-            self.session.switch(transport, now, t38)
+            if not self.session.switch(transport, now, t38):
+                self.session.hang_up(now, FaxReason.PROTOCOL)  # there is no way back for pages that were confirmed
 
         self._engine.order(order)
 
@@ -95,12 +101,21 @@ class Fax:
         line = self.line
         if line.transport is FaxTransport.AUDIO:
             if line.frames:
-                self.session.hear(line.frames.popleft())
+                self._hear(line.frames.popleft())
         else:
             for datagram in line.port.take():
                 self.session.receive(datagram, now)
             line.last += STEP_S
         return self.session
+
+    def _hear(self, frame: bytes | None) -> None:
+        self.session.hear(frame)
+        if self._ear is None or self._heard is None or frame is None:
+            return
+        tones = self._ear.hear(frame)
+        for tone in tones & ~self._tones:
+            self._heard(tone)
+        self._tones = tones
 
     def stepped(self) -> bool:
         """What the step brought is passed on. Whether it goes on."""
@@ -173,9 +188,10 @@ class FaxEngine:
         """Has it done on the thread, before the next step."""
         self._orders.append(what)
 
-    def add(self, session: FaxSession, port: FaxPort, tell: Tell) -> Fax:
-        """Takes a session that has not been stepped yet."""
-        fax = Fax(self, session, _Line(port, session.transport, self._clock()), tell)
+    def add(self, session: FaxSession, port: FaxPort, tell: Tell, heard: Callable[[Tone], None] | None = None) -> Fax:
+        """Takes a session that has not been stepped yet. `tell` and `heard`, of tones before the fax, are called on the
+        engine's thread."""
+        fax = Fax(self, session, _Line(port, session.transport, self._clock()), tell, heard)
         self.order(lambda _: self._lines.append(fax))
         return fax
 

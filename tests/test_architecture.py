@@ -46,6 +46,7 @@ FLOORS = {
     "pbxd.visits": 7,
     "pbxd.dialplans": 7,
     "pbxd.listening": 7,
+    "pbxd.faxline": 7,
     "pbxd.telephony": 7,
     "pbxd.mailroom": 7,
     "pbxd.faults": 7,

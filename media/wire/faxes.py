@@ -41,7 +41,7 @@ class FaxPort:
 
     def take(self) -> list[bytes]:
         """The datagrams that came since the last call, 256 at most."""
-        found = []
+        found: list[bytes] = []
         while len(found) < 256 and (length := lib.wire_fax_take(self.handle, self._datagram, _DATAGRAM_MAX)):
             found.append(bytes(ffi.buffer(self._datagram, length)))
         return found

@@ -139,6 +139,8 @@ def _kind(extension: DeclaredExtension) -> ExtensionKind:
         return ExtensionKind.PLAY
     if extension.flow is not None:
         return ExtensionKind.FLOW
+    if extension.fax is not None:
+        return ExtensionKind.FAX
     if extension.mailbox is not None:
         return ExtensionKind.VOICEMAIL_LEAVE
     if extension.voicemail is not None:
@@ -148,7 +150,8 @@ def _kind(extension: DeclaredExtension) -> ExtensionKind:
 
 
 def _options(extension: DeclaredExtension) -> dict[str, str]:
-    said = {"play": extension.play, "mailbox": extension.mailbox, "flow": extension.flow}
+    mode = extension.fax.mode.value if extension.fax is not None else None
+    said = {"play": extension.play, "mailbox": extension.mailbox, "flow": extension.flow, "mode": mode}
     return {name: value for name, value in said.items() if value is not None}
 
 
