@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -43,6 +44,8 @@ class FaxLine:
         self.header = ""
         self.limits = FaxLimits()
         self.received: Callable[[FaxReceived], None] = self._keep
+        self.ended: Counter[tuple[str, str]] = Counter()  # by way and result
+        self.pages: Counter[str] = Counter({"in": 0, "out": 0})  # that were confirmed
 
     def start(self) -> None:
         """Begins to step modems. Raises OSError when the folder cannot be made."""
@@ -64,6 +67,7 @@ class FaxLine:
 
         def over(outcome: FaxOutcome) -> None:
             kept = document if remove_empty(document) else None
+            self._count("in", outcome)
             log.info("a fax came in: %s", _told(outcome), extra={"call": record.id})
             self.received(FaxReceived(record.id, record.account_id, record.called, record.caller, kept, outcome))
 
@@ -85,6 +89,7 @@ class FaxLine:
         done: asyncio.Future[FaxOutcome] = asyncio.get_running_loop().create_future()
 
         def over(outcome: FaxOutcome) -> None:
+            self._count("out", outcome)
             if not done.done():
                 done.set_result(outcome)
 
@@ -123,6 +128,10 @@ class FaxLine:
             self._flush()
 
     # ---- inside
+
+    def _count(self, way: str, outcome: FaxOutcome) -> None:
+        self.ended[way, outcome.result.value] += 1
+        self.pages[way] += outcome.pages_confirmed
 
     def _hand_over(self, what: Callable[[], None]) -> None:
         """From the thread of the modems."""

@@ -159,5 +159,5 @@ def test_an_answer_that_takes_nothing() -> None:
     side = negotiation()
     side.answer(description(AUDIO))
     side.offer_image()
-    with pytest.raises(SdpError, match="did not take T.38"):
+    with pytest.raises(SdpError, match=r"did not take T\.38"):
         side.accept(description(NO_AUDIO, NO_IMAGE))
