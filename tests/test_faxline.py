@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from media.fax import FaxMode, FaxOptions, FaxOutcome, FaxReason, FaxReceived, FaxResult, FaxTransport
+from media.script import Pause
 from pbxd.app import App
+from pbxd.calls.faxear import CngWatch
+from pbxd.calls.record import CallRecord
+from pbxd.calls.stage import Stage
 from pbxd.config import Config, load
+from pbxd.directory.model import Extension, ExtensionKind
+from pbxd.faxline import FaxLine
 from pbxd.sip.flow import Transport
 from tests.clients.block import Block
 from tests.media import documents
 
 PATIENCE_S = 70.0
 EXTENSIONS = """extensions:
+  "601": {digits: true}
   "950": {fax: {mode: auto}}
   "951": {fax: {mode: g711}}
   "952": {fax: {mode: t38}}
@@ -40,7 +48,9 @@ class Houses:
     def __init__(self, sender: App, receiver: App) -> None:
         self.sender, self.receiver = sender, receiver
         self.came: list[FaxReceived] = []
-        receiver.telephony.fax_line.received = self.came.append
+        line = receiver.telephony.fax_line
+        line.received = self.came.append
+        receiver.telephony.acts[ExtensionKind.DIGITS] = partial(Reception, line)
 
     async def send(self, number: str, document: Path, mode: FaxMode) -> FaxOutcome:
         options = FaxOptions(ident="+12025550100", header="pbxd", mode=mode)
@@ -56,12 +66,38 @@ async def houses(tmp_path: Path, block: Block) -> AsyncIterator[Houses]:
     receiver = App(config(tmp_path / "receiver", f"{first}-{middle - 1}", receiving))
     await receiver.start()
     host, port = receiver.telephony.transports.bound[Transport.UDP][0]
-    sending = f"trunks: {{far: {{proxy: 'sip:{host}:{port}'}}}}\nroutes: [{{match: 95X, trunk: far}}]\n"
+    routes = "routes: [{match: 95X, trunk: far}, {match: 60X, trunk: far}]"
+    sending = f"trunks: {{far: {{proxy: 'sip:{host}:{port}'}}}}\n{routes}\n"
     sender = App(config(tmp_path / "sender", f"{middle}-{last}", sending))
     await sender.start()
     yield Houses(sender, receiver)
     await sender.stop()
     await receiver.stop()
+
+
+class Reception:
+    """Answers in a voice's way, and gives the call to the fax line when it hears that a fax is calling."""
+
+    def __init__(self, line: FaxLine, extension: Extension, record: CallRecord) -> None:
+        self._fax = partial(line.act, extension, record)
+
+    def begin(self, stage: Stage, now: float) -> None:
+        self._stage = stage
+        stage.answer(now)
+        stage.play((Pause(30.0),))
+        self._watch = CngWatch(stage, self._a_fax)
+
+    def digit(self, digit: str, now: float) -> None:
+        """Nobody presses any."""
+
+    def talking(self, talks: bool) -> None:
+        """A fax does not talk."""
+
+    def leave(self, now: float) -> None:
+        self._watch.stop()
+
+    def _a_fax(self, now: float) -> None:
+        self._stage.lend(self._fax(), lambda reason, later: self._stage.hangup(later, reason), now)
 
 
 AUDIO, T38 = FaxTransport
@@ -72,6 +108,7 @@ WAYS = [
     ("950", FaxMode.T38, T38),
     ("950", FaxMode.G711, AUDIO),
     ("951", FaxMode.PASSTHROUGH, AUDIO),
+    ("601", FaxMode.AUTO, T38),  # a number that voice and fax share
 ]
 
 

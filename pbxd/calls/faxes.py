@@ -19,8 +19,7 @@ from media.faxing import Fax, FaxEngine
 from media.spandsp import Tone
 from media.wire import WireError
 from pbxd.calls.call import Call
-from pbxd.calls.causes import NORMAL_CLEARING
-from pbxd.calls.record import Result
+from pbxd.calls.policy import LAWS
 from pbxd.calls.stage import Stage
 
 ASK_UNHEARD_S: Final = 3.0  # who answers asks so long after, without having heard CNG
@@ -70,6 +69,7 @@ class FaxAct:
         self._fax: Fax | None = None
         self._transport = FaxTransport.AUDIO
         self._asked = False
+        self._plain = False  # G.711 has been asked for
         self._left = False
         self.outcome: FaxOutcome | None = None
 
@@ -115,6 +115,11 @@ class FaxAct:
             return
         t38 = stage.leg.negotiation.t38
         transport = FaxTransport.AUDIO if t38 is None else FaxTransport.T38
+        if t38 is None and stage.leg.plan.codec not in LAWS:  # it was up before, for a voice
+            if not self._plain:
+                self._plain = True
+                stage.leg.ask_anew(now)
+            return
         if self._fax is not None and transport is self._transport:
             return
         self._transport = transport
@@ -193,8 +198,7 @@ class FaxAct:
         if stage is None or outcome is None:
             return
         reason = f"the fax is over: {outcome.result.value}, {outcome.reason.value}, {outcome.pages_confirmed} pages"
-        result = Result.SUCCESS if outcome.result is FaxResult.SUCCESS else Result.UPSTREAM
-        stage.finish(now, reason=reason, status=480, q850=NORMAL_CLEARING, result=result)
+        stage.hangup(now, reason)
 
     def _tell(self, outcome: FaxOutcome) -> None:
         if self.outcome is None:

@@ -322,6 +322,11 @@ class Leg:
             self._imaging = True
             self.session.offer(self.negotiation.offer_image(), now)
 
+    def ask_anew(self, now: float) -> None:
+        """Offers the far side what its policy allows by now."""
+        if self.session.established:
+            self.session.offer(self.negotiation.offer(self.allowed), now)
+
     def prepare_for_fax(self, fax: FaxUser) -> None:
         """From here on it carries a fax: G.711 as it is, or T.38."""
         self.fax = fax
