@@ -346,6 +346,7 @@ class App:
         faults.measure_faults(metrics, store, self.telephony)
         measures.measure_outbox(metrics, self.deliveries.outbox)
         measures.measure_sound(metrics, self.telephony, self.recordings)
+        measures.measure_faxes(metrics, self.telephony.fax_line)
         metrics.counters("http_requests", "HTTP requests", ["status"], lambda: self.server.requests)
         metrics.histogram("loop_lag_seconds", "How late the event loop ran what was due", self._lag.reading)
         metrics.gauge("tasks", "Asyncio tasks", lambda: len(asyncio.all_tasks()))
