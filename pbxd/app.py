@@ -30,8 +30,10 @@ from pbxd.api.server import Server
 from pbxd.api.surface import Surface
 from pbxd.config import Config, diff, needs_restart, settings
 from pbxd.directory.accounts import Directory
+from pbxd.directory.administration import Administration
 from pbxd.directory.first_start import ADMIN_KEY_NAME, Card, first_start
 from pbxd.directory.keys import EVERYTHING, Keys
+from pbxd.directory.tenants import Tenants
 from pbxd.entrance import measure as measure_entrance
 from pbxd.events import Bus
 from pbxd.flows import measure as measure_flows
@@ -110,6 +112,7 @@ class App:
         self._parts.push_async_callback(self.store.close)
         self.directory = await Directory.load(self.store, config, wall)
         self.keys = await Keys.load(self.store, config, self.directory.ids, wall)
+        self.administration = Administration(self.store, self.directory, time.time)
         self.card = await first_start(self.directory, self.keys, self.store, config, wall)
         self.records = CallRecords(self.store, config.node)
         await self.records.close_orphans()
@@ -147,6 +150,7 @@ class App:
         self.mailroom.serve(self.deliveries.outbox)
         self._parts.push_async_callback(self.mailroom.settle)
         self.telephony.dialplans.outbox = self.deliveries.outbox
+        self.administration.changed = self._directory_changed
         self._serving = True
         self._measure()
         self.server = self._server()
@@ -255,13 +259,19 @@ class App:
         )
         return changed
 
+    async def _directory_changed(self) -> None:
+        """Somebody changed the directory by API. Raises StoreError."""
+        self.telephony.follow_directory()
+        await self.mailroom.follow()
+        self.telephony.dialplans.read_again()
+
     # ---- HTTP
 
     def _server(self) -> Server:
         house = House(
             calls=facade.LiveCalls(self.telephony),
             records=self.records,
-            registrations=facade.Registrations(self.directory, self.telephony),
+            registrations=facade.Registrations(self.telephony),
             phones=facade.Phones(self.directory, self.telephony),
             trunks=partial(facade.trunks, self.directory, self.telephony),
             settings=lambda: settings(self.config),
@@ -273,6 +283,9 @@ class App:
             account_id=self.directory.default_account.id,
             flush=self.telephony.transports.flush,
             voicemail=self.mailroom.voicemail,
+            directory=self.directory,
+            administration=self.administration,
+            tenants=Tenants(self.administration),
             flows=self.telephony.dialplans.flows,
             reset_admin=self._reset_admin,
             wall=time.time,
@@ -294,7 +307,7 @@ class App:
             faults.beside(self.store, self.telephony),
         )
         access = Access(self._find_key)
-        surface = Surface(HOUSE, house, access.identify, lambda: self.config.http.public_url)
+        surface = Surface(HOUSE, house, access.identify, lambda: self.config.http.public_url, self._home)
         routes = [*health_routes(health, self.metrics), *sound_routes(house, access.identify)]
         origins = Origins(self.config.http.trusted_proxies)
         return Server([surface, self._edge(origins)], routes, origins)
@@ -308,6 +321,9 @@ class App:
     async def _reset_admin(self) -> tuple[str, str]:
         account = self.directory.default_account.id
         return ADMIN_KEY_NAME, await self.keys.replace(account, ADMIN_KEY_NAME, [EVERYTHING], time.time())
+
+    def _home(self) -> str:
+        return self.directory.default_account.id
 
     def _find_key(self, secret: str) -> Identity | None:
         key = self.keys.check(secret)
@@ -330,6 +346,7 @@ class App:
         faults.measure_faults(metrics, store, self.telephony)
         measures.measure_outbox(metrics, self.deliveries.outbox)
         measures.measure_sound(metrics, self.telephony, self.recordings)
+        measures.measure_faxes(metrics, self.telephony.fax_line)
         metrics.counters("http_requests", "HTTP requests", ["status"], lambda: self.server.requests)
         metrics.histogram("loop_lag_seconds", "How late the event loop ran what was due", self._lag.reading)
         metrics.gauge("tasks", "Asyncio tasks", lambda: len(asyncio.all_tasks()))

@@ -65,6 +65,18 @@ class Attachment(BaseModel):
     media_type: str
 
 
+class Revised(BaseModel):
+    """An answer that knows how often it was changed: its ETag."""
+
+    revision: int
+
+
+class OneAccount(BaseModel):
+    """The query of an operation that works in one account: that of the key, or one that the house's own may name."""
+
+    account: str | None
+
+
 def needs_body(model: type[BaseModel]) -> bool:
     """Whether a request must have a body. Where every value may be left out, so may the body."""
     return any(field.is_required() for field in model.model_fields.values())
@@ -75,6 +87,7 @@ class Part(Enum):
 
     PATH = "path"
     QUERY = "query"
+    HEADERS = "headers"
     BODY = "body"
     IDENTITY = "identity"
     REQUEST = "request"  # the request itself, for what is neither JSON nor a form
@@ -110,6 +123,11 @@ class Operation:
     def status_of(self, answer: Answer) -> int:
         """The status that an answer goes out with."""
         return self.others.get(type(answer), self.status) if isinstance(answer, BaseModel) else self.status
+
+    @property
+    def in_one_account(self) -> bool:
+        """Whether keys of any account may call it: it keeps them in their own."""
+        return self.takes_identity and issubclass(self.parts.get(Part.QUERY, BaseModel), OneAccount)
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,7 +57,8 @@ def _operation(contract: Contract[Context], operation: Operation, schemas: _Sche
         described["description"] = operation.description
     if operation.scope:
         described["x-scope"] = operation.scope
-    if parameters := [*_parameters(operation, Part.PATH), *_parameters(operation, Part.QUERY)]:
+    places = (Part.PATH, Part.QUERY, Part.HEADERS)
+    if parameters := [one for part in places for one in _parameters(operation, part)]:
         described["parameters"] = parameters
     if body := operation.parts.get(Part.BODY):
         content = _json(schemas[body, "validation"])
@@ -78,7 +79,7 @@ def _parameters(operation: Operation, part: Part) -> Iterable[Document]:
     for name, described in schema["properties"].items():
         yield {
             "name": name,
-            "in": part.value,
+            "in": "header" if part is Part.HEADERS else part.value,
             "required": part is Part.PATH or name in schema.get("required", ()),
             "description": described.pop("description", ""),
             "schema": _inlined(described, definitions),

@@ -23,6 +23,7 @@ from pbxd.config.mailboxes import Mailbox
 from pbxd.services.voicemail import Folder, Message, VoicemailChange
 from pbxd.store import Store
 from tests.api.client import Answer, Client, serving
+from tests.api.tenancy import only_account
 from tests.services.voicemail.theatre import RATE, WALL, House, tone
 
 KEYS = {
@@ -49,7 +50,9 @@ def message(house: House) -> Message:
 @pytest_asyncio.fixture
 async def client(house: House) -> AsyncIterator[Client]:
     parts: dict[str, Any] = {field.name: None for field in fields(Collaborators)}
-    context = Collaborators(**parts | {"voicemail": house.voicemail, "wall": lambda: WALL + house.clock()})
+    context = Collaborators(
+        **parts | {"voicemail": house.voicemail, "directory": only_account(), "wall": lambda: WALL + house.clock()}
+    )
     access = Access(KEYS.get)
     routes = sound_routes(context, access.identify)
     async with serving(Server([Surface(HOUSE, context, access.identify)], routes)) as (client, _):
