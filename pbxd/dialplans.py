@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from media.library import PromptLibrary
 from media.recorder import Recorder
 from pbxd.calls.facilities import Facilities
+from pbxd.calls.gate import Gate
 from pbxd.config import Config
 from pbxd.directory.accounts import Directory
-from pbxd.directory.model import Trunk
 from pbxd.errors import HouseError
 from pbxd.flows import Flows
 from pbxd.flows.desk import Desk, Limits
@@ -30,6 +31,7 @@ log = get_logger(part="flows")
 FOLDER = "dialplan"
 """Beside the configuration."""
 RECORDINGS = "flow-recordings"
+FLOWS = "flow"
 HEAD_START_S = 1.0  # for the flows to be there before the first call
 
 
@@ -99,9 +101,9 @@ class Dialplans:
         """Begins to read the files again, whether they have changed or not."""
         self._spawn(self.flows.load())
 
-    def admit_trunks(self, full: Callable[[Trunk], bool]) -> None:
-        """Lets flows know which trunks have no line left."""
-        self.flows.desk.trunk_full = full
+    def pass_gate(self, gate: Gate) -> None:
+        """From now on whom flows call is counted."""
+        self.flows.desk.reach = partial(gate.reach, source=FLOWS)
 
     # ---- inside
 

@@ -142,7 +142,7 @@ class Telephony:
         self.authenticator = Authenticator(directory, nonces, data.secret, _algorithms(config), bus, doorman)
         self.acts = self._acts()
         self.switch = Switch(self.facilities, self.authenticator, self.admission, self.acts)
-        self.dialplans.admit_trunks(self.switch.is_full)
+        self.dialplans.pass_gate(self.switch.gate)
         self.stack.core = self.switch
         self.live = LiveSound(self.facilities, self.switch.calls, self.switch.call_out, self.conferences.tunes)
         self.live.listen(bus)
@@ -380,6 +380,7 @@ class Telephony:
         now = self.now()
         self.registrar.expire(now)
         self.entrance.tick(now)
+        self.switch.gate.look(self.switch.alive, now)
         self._look_at_clocks(now)
         for hearer in list(self.facilities.hearers.values()):
             hearer.look(now)

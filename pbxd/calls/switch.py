@@ -12,22 +12,25 @@ from functools import partial
 from media.session import OutOfFiles, OutOfPorts
 from pbxd.calls import causes
 from pbxd.calls.admission import Admission, Refusal
-from pbxd.calls.call import Call, End, Fallback
+from pbxd.calls.call import Call, CallState, End, Fallback
 from pbxd.calls.dial import Target
 from pbxd.calls.facilities import Facilities
+from pbxd.calls.gate import HOUSE, Barred, Gate, on_line
 from pbxd.calls.identity import Caller
 from pbxd.calls.leg import Leg
+from pbxd.calls.limits import Limits
 from pbxd.calls.outcall import OutCall
 from pbxd.calls.pager import MAX_BODY, Page
 from pbxd.calls.peer import Arrival, Challenge, Peer, peer_of
 from pbxd.calls.record import CallRecord, Direction, LegRecord, Result, Role, Timeline
 from pbxd.calls.register import Registration
 from pbxd.calls.routing import Reject, Route, ToEcho, ToHouse, ToTrunk, ToUser, described, route
+from pbxd.calls.rulebook import Rulebook
 from pbxd.calls.stage import Act
 from pbxd.calls.targets import targets_of, targets_of_user
 from pbxd.calls.watchers import Watchers
 from pbxd.directory.authentication import Authenticator
-from pbxd.directory.model import Extension, ExtensionKind, Trunk, User
+from pbxd.directory.model import Extension, ExtensionKind, User
 from pbxd.errors import HouseError, NotFound, Overloaded, Unavailable
 from pbxd.ids import new_id
 from pbxd.sip.errors import ParseError
@@ -80,6 +83,7 @@ class Switch:
             "UPDATE": lambda transaction, _request, now: self._reply(transaction, 481, now),
         }
         self.admission = admission
+        self.gate = Gate(facilities, Limits(Rulebook(facilities.directory)))
         self.calls: dict[str, Call] = {}
 
     @property
@@ -100,6 +104,11 @@ class Switch:
             self._decide(request, f"refused with 503: {error.message}", now)
             reason = causes.reason_q850(causes.CONGESTION, error.message)  # RFC 6432
             self._reply(transaction, 503, now, headers=[("Retry-After", str(error.retry_after_s)), ("Reason", reason)])
+        except Barred as error:
+            self._decide(request, f"refused with {error.sip_status}: {error.message}", now)
+            headers = [("Reason", causes.reason_q850(error.q850, error.why.value))]
+            headers += [("Retry-After", str(error.retry_after_s))] if error.retry_after_s is not None else []
+            self._reply(transaction, error.sip_status, now, headers=headers)
         except HouseError as error:
             self._decide(request, f"refused with {error.sip_status}: {error.message}", now)
             self._reply(transaction, error.sip_status, now)
@@ -136,7 +145,7 @@ class Switch:
 
     def call_out(self, account_id: str, number: str, act: Act, name: str) -> Call:
         """The house calls an extension's phones by itself, shown there as `name`, and `act` begins with the one that
-        answers. Raises NotFound, Unavailable (no phone is registered), Overloaded."""
+        answers. Raises NotFound, Unavailable (no phone is registered), Overloaded, Barred."""
         now, directory = self._clock(), self._facilities.directory
         account = directory.account(account_id) or directory.default_account
         found = route(directory, account, number, source=None)
@@ -151,6 +160,7 @@ class Switch:
         wall = self._facilities.wall(now)
         record = CallRecord(new_id("call", wall), account.id, Direction.INTERNAL, "", name, number, wall)
         call = OutCall(self._facilities, record, reroute=lambda _uri: [], on_over=self._forget)
+        self.gate.enter(record, found.user.name, None, found, HOUSE)
         self.calls[record.id] = call
         self._facilities.tracer.began(record.id, record.id, account.id, now)  # its dialogs join when they ring
         try:
@@ -160,12 +170,9 @@ class Switch:
             raise
         return call
 
-    def is_full(self, trunk: Trunk) -> bool:
-        """Whether a trunk has as many calls as it may have."""
-        if trunk.max_calls is None:
-            return False
-        busy = sum(any(leg.party == trunk.name for leg in call.record.legs) for call in self.calls.values())
-        return busy >= trunk.max_calls
+    def alive(self) -> frozenset[str]:
+        """The ids of the calls that are up."""
+        return frozenset(name for name, call in self.calls.items() if call.state is not CallState.ENDED)
 
     # ---- inside
 
@@ -282,18 +289,22 @@ class Switch:
         call = Call(
             self._facilities,
             record,
-            reroute=lambda uri: self._reroute(uri, peer, request),
+            reroute=lambda uri: self._reroute(uri, record, peer, request),
             on_over=self._forget,
         )
         try:
-            if isinstance(found, ToTrunk):
-                self._admit_trunk(transaction, found)
+            self._enter(record, peer, found, transaction)
             leg = self._caller_leg(call, peer, transaction, now)
-        except Overloaded as error:
+        except (Overloaded, Barred) as error:
             self._trace(record, peer, request, found, now)
-            call.turn_away(error.message, now)
+            q850 = error.q850 if isinstance(error, Barred) else causes.CONGESTION
+            call.turn_away(error.message, now, status=error.sip_status, q850=q850)
+            raise
+        except BaseException:
+            self.gate.leave(record, now)
             raise
         if leg is None:
+            self.gate.leave(record, now)
             return
         self.calls[record.id] = call
         record.legs.append(leg.record)
@@ -313,6 +324,7 @@ class Switch:
 
     def _forget(self, call: Call) -> None:
         self.calls.pop(call.record.id, None)
+        self.gate.leave(call.record, self._clock())
         self._facilities.tracer.ended(call.record.id, self._clock())
 
     def _reply_trying(self, transaction: ServerTransaction, now: float) -> None:
@@ -323,8 +335,10 @@ class Switch:
             self._facilities.refuse(refusal, place(transaction.flow.transport, *transaction.flow.remote))
             raise Overloaded(refusal.value, self.admission.retry_after_s)
 
-    def _admit_trunk(self, transaction: ServerTransaction, found: ToTrunk) -> None:
-        self._admit(transaction, Refusal.TRUNK_FULL if self.is_full(found.trunk) else None)
+    def _enter(self, record: CallRecord, peer: Peer, found: Route, transaction: ServerTransaction) -> None:
+        if not isinstance(found, Reject):
+            user, trunk = (None, peer.party) if peer.trunk else (peer.party, None)
+            self.gate.enter(record, user, trunk, found, place(transaction.flow.transport, *transaction.flow.remote))
 
     def _record(self, peer: Peer, request: Request, found: Route, now: float) -> CallRecord:
         wall = self._facilities.wall(now)
@@ -371,15 +385,41 @@ class Switch:
             act = self._acts[found.extension.kind](found.extension, call.record)
             call.perform(act, now, Arrival(peer, request))
         else:
-            targets = targets_of(self._facilities, found, request, peer.caller, peer.account, now)
             call.fallback = self.fallback(found.user, call.record) if isinstance(found, ToUser) else None
+            try:
+                targets = self._targets(call.record, found, peer, request, now)
+            except Barred as error:
+                if not call.fall_back(486, now):
+                    call.refuse(End(Result.UPSTREAM, error.sip_status, error.q850, error.message, "house"), now)
+                return
             if targets:
                 call.ring(targets, self._clock)
             elif not call.fall_back(480, now):
                 call.refuse(End(Result.UPSTREAM, 480, 20, "no phone is registered", "house"), now)
 
-    def _reroute(self, uri: Uri, peer: Peer, request: Request) -> list[Target]:
+    def _targets(
+        self,
+        record: CallRecord,
+        found: ToUser | ToTrunk,
+        peer: Peer,
+        request: Request,
+        now: float,
+        *,
+        more: bool = False,
+    ) -> list[Target]:
+        """Where a route rings, each on a line; the trunk that a call was let in for it holds already, but not `more`
+        that come later. Raises Barred."""
+        targets = targets_of(self._facilities, found, request, peer.caller, peer.account, now)
+        if not targets or (isinstance(found, ToTrunk) and not more):
+            return targets
+        return on_line(targets, self.gate.reach(record, peer.party, found, targets[0].party), now)
+
+    def _reroute(self, uri: Uri, record: CallRecord, peer: Peer, request: Request) -> list[Target]:
         found = self._route(peer, uri.user or "")
         if not isinstance(found, ToUser | ToTrunk):
             return []
-        return targets_of(self._facilities, found, request, peer.caller, peer.account, self._clock())
+        try:
+            return self._targets(record, found, peer, request, self._clock(), more=True)
+        except Barred as error:
+            self._facilities.tracer.note(record.id, Topic.DECISION, f"not redirected: {error.message}", self._clock())
+            return []

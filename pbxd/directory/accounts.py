@@ -15,6 +15,7 @@ from pbxd.directory.declared import TABLES, declare, registers, sound
 from pbxd.directory.model import (
     Account,
     Aor,
+    CallLimit,
     Device,
     Extension,
     ExtensionKind,
@@ -168,6 +169,10 @@ class Directory:
                 dialled = route.prepend + number[route.strip :]
                 return (trunk, dialled) if trunk is not None and trunk.proxy is not None and dialled else None
         return None
+
+    def limits(self, account: Account) -> tuple[CallLimit, ...]:
+        """The call limits of an account."""
+        return self._snapshot.limits.get(account.id, ())
 
     # ---- phones
 

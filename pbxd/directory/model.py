@@ -161,3 +161,36 @@ class PhoneEntry:
     display_name: str
     auth_username: str
     declared: bool
+
+
+class LimitScope(StrEnum):
+    """What a limit counts the calls of."""
+
+    ACCOUNT = "account"
+    USER = "user"
+    NUMBER = "number"
+    TRUNK = "trunk"
+
+
+class LimitDirection(StrEnum):
+    """Which of them."""
+
+    INBOUND = "inbound"
+    OUTBOUND = "outbound"
+    INTERNAL = "internal"
+    ANY = "any"
+
+
+@dataclass(frozen=True, slots=True)
+class CallLimit:
+    """How many calls something of an account may have: at a time with `period_s` 0, else begun within so many seconds.
+    A `hard` limit refuses, the other kind warns. `scope_id` is a user's, number's or trunk's name or id."""
+
+    id: str
+    account_id: str
+    scope_kind: LimitScope
+    scope_id: str
+    direction: LimitDirection
+    period_s: int
+    max_count: int
+    hard: bool = True

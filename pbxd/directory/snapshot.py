@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from pbxd.directory.model import (
     Account,
+    CallLimit,
     DeclaredSound,
     Device,
     Extension,
@@ -46,6 +47,7 @@ class Snapshot:
     numbers_of: dict[tuple[str, str], frozenset[str]] = field(default_factory=dict)
     trunks: dict[tuple[str, str], Trunk] = field(default_factory=dict)
     routes: dict[str, tuple[OutboundRoute, ...]] = field(default_factory=dict)
+    limits: dict[str, tuple[CallLimit, ...]] = field(default_factory=dict)
     sources: TrustedSources = field(default_factory=lambda: TrustedSources(()))
 
     @classmethod

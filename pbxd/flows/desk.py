@@ -11,9 +11,10 @@ from dialplan.command import Outcome, Voicemail
 from dialplan.hours import Moment
 from media.script import Line
 from pbxd.calls.facilities import Facilities
+from pbxd.calls.line import Line as CallLine
 from pbxd.calls.record import CallRecord
+from pbxd.calls.routing import ToTrunk, ToUser
 from pbxd.calls.stage import Act
-from pbxd.directory.model import Trunk
 from pbxd.flows.take import Writes
 from pbxd.flows.web import Ask
 from pbxd.services.conferences import Conferences
@@ -32,6 +33,10 @@ class Visitor(Act, Protocol):
 
 MakeVisitor = Callable[[Voicemail, CallRecord], Visitor | None]
 """The mailbox of a command for a call; None where there is no such mailbox."""
+
+
+Reach = Callable[[CallRecord, str, ToUser | ToTrunk], CallLine]
+"""A line to whom a call of somebody reaches. Raises Barred where there is none left, or where it may not be."""
 
 
 @dataclass(slots=True)
@@ -55,7 +60,7 @@ class Desk:
     moment: Callable[[float], Moment]
     override: Callable[[str, str | None, float | None, str], str | None]
     soon: Callable[[Callable[[], None]], None]
-    trunk_full: Callable[[Trunk], bool] = lambda _trunk: False
+    reach: Reach = lambda _record, _caller, _found: CallLine(lambda _now, _talked_s: None)
     music: Callable[[], Sequence[Line]] = tuple
     voicemail: MakeVisitor | None = None
     limits: Limits = field(default_factory=Limits)

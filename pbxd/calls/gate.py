@@ -1,0 +1,201 @@
+"""The gate that every call passes once it is known who calls and where to: limits, and who may not call abroad now.
+
+What a call holds is given back in one place, when it is over, whatever ended it. What rings on its behalf and leaves
+earlier, such as one of the phones that a menu calls, holds a `Line` of its own, which its leg gives back.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Container, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import count
+from typing import Protocol
+
+from pbxd.calls import causes
+from pbxd.calls.admission import Refusal
+from pbxd.calls.dial import Target
+from pbxd.calls.facilities import Facilities
+from pbxd.calls.limits import Claims, LimitReached, Limits, Ticket
+from pbxd.calls.line import Line
+from pbxd.calls.record import CallRecord, Direction
+from pbxd.calls.routing import Route, ToTrunk, ToUser
+from pbxd.errors import HouseError
+from pbxd.trace import Topic
+
+log = logging.getLogger(__name__)
+
+HOUSE = "house"
+RETRY_S = 5
+RECONCILE_S = 60.0
+_E164 = re.compile(r"\+?[1-9][0-9]{6,14}")
+
+
+class Barred(HouseError):
+    """A call that may not be now. `why` is the word for metrics and Reason; the answer to the caller is `sip_status`
+    with `q850`."""
+
+    http_status, code = 503, "barred"
+
+    def __init__(self, why: Refusal, text: str, status: int, q850: int, retry_after_s: int | None = None) -> None:
+        super().__init__(f"{why.value}: {text}")
+        self.why = why
+        self.sip_status = status
+        self.q850 = q850
+        self.retry_after_s = retry_after_s
+
+    @classmethod
+    def by(cls, reached: LimitReached, direction: Direction) -> Barred:
+        """For a limit that is in the way."""
+        status, q850 = reached.answer(direction)
+        retry = (reached.retry_after_s or RETRY_S) if status == 503 else None
+        return cls(Refusal(reached.reason), reached.text, status, q850, retry)
+
+
+@dataclass(frozen=True, slots=True)
+class Outward:
+    """A call that leaves the house, for who watches for fraud. `caller` is the user, or where the call came from; `key`
+    names it until it is over."""
+
+    key: str
+    account_id: str
+    caller: str
+    number: str
+
+
+class Watchman(Protocol):
+    """Who looks out for toll fraud. Times are seconds since the epoch."""
+
+    def attempt(self, outward: Outward, wall: float) -> str | None:
+        """Why this call may not be, or None; it is under way then."""
+
+    def ended(self, key: str, talked_s: float, wall: float) -> None:
+        """It is over. Unknown keys mean nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class LimitPassed:
+    """A soft limit was reached; the call went on."""
+
+    call_id: str
+    reached: LimitReached
+
+
+@dataclass(frozen=True, slots=True)
+class LimitLeaked:
+    """A ticket was held for a call that had gone."""
+
+    ticket: Ticket
+
+
+@dataclass(slots=True)
+class Gate:
+    """Asks `limits` and `watchman` for each call, and gives back at its end. `watchman` may be set later."""
+
+    facilities: Facilities
+    limits: Limits
+    watchman: Watchman | None = None
+    _parts: count[int] = field(default_factory=lambda: count(1))
+    _due: float = float("-inf")
+    _outward: dict[str, list[str]] = field(default_factory=dict)  # keys of calls abroad, by call
+
+    def enter(self, record: CallRecord, user: str | None, trunk: str | None, found: Route, source: str) -> None:
+        """Lets a call in that `user` or `trunk` begins. Raises Barred, and then holds nothing."""
+        now, outward = self.facilities.clock(), found if isinstance(found, ToTrunk) else None
+        inbound = trunk is not None and _E164.fullmatch(record.called) is not None and outward is None
+        claims = Claims(
+            record.id,
+            record.account_id,
+            record.direction,
+            users=(user,) if user else (),
+            numbers=("+" + record.called.removeprefix("+"),) if inbound else (),
+            trunks=tuple(name for name in (trunk, outward.trunk.name if outward else None) if name),
+        )
+        self._claim(record, claims, source, now)
+        if outward is not None:
+            try:
+                self._watch(record, user or trunk or HOUSE, outward.number, record.id, source, now)
+            except Barred:
+                self.limits.release_call(record.account_id, record.id)
+                raise
+
+    def reach(self, record: CallRecord, caller: str, found: ToUser | ToTrunk, source: str) -> Line:
+        """A line to whom a call reaches, beside what it holds itself. Raises Barred."""
+        now, part = self.facilities.clock(), str(next(self._parts))
+        users = (found.user.name,) if isinstance(found, ToUser) else ()
+        trunks = (found.trunk.name,) if isinstance(found, ToTrunk) else ()
+        direction = Direction.OUTBOUND if trunks else record.direction
+        claims = Claims(record.id, record.account_id, direction, users=users, trunks=trunks, part=part)
+        ticket, key = self._claim(record, claims, source, now), f"{record.id}/{part}"
+        if isinstance(found, ToTrunk):
+            try:
+                self._watch(record, caller, found.number, key, source, now)
+            except Barred:
+                self.limits.release(ticket)
+                raise
+
+        def give_back(later: float, talked_s: float) -> None:
+            self.limits.release(ticket)
+            self._unwatch(record.id, key, talked_s, later)
+
+        return Line(give_back)
+
+    def leave(self, record: CallRecord, now: float) -> None:
+        """A call is over: all that it holds is given back. Again is harmless."""
+        self.limits.release_call(record.account_id, record.id)
+        talked = 0.0 if record.answered_at is None else (record.ended_at or record.answered_at) - record.answered_at
+        for key in self._outward.pop(record.id, ()):
+            if self.watchman is not None:
+                self.watchman.ended(key, talked, self.facilities.wall(now))
+
+    def look(self, live: Callable[[], Container[str]], now: float) -> None:
+        """Compares with the ids of the calls that are up, once a minute, and says what was held for others."""
+        if now < self._due:
+            return
+        self._due = now + RECONCILE_S
+        self._reconcile(live(), now)
+
+    # ---- inside
+
+    def _reconcile(self, live: Container[str], now: float) -> None:
+        leaked = self.limits.reconcile(live, now)
+        for ticket in leaked:
+            claims = ticket.claims
+            held = ", ".join(f"{subject.scope.value} {subject.id}" for subject in ticket.subjects)
+            log.error("a call that is over still counted: %s", held, extra={"call": claims.call_id})
+            self.facilities.bus.publish(LimitLeaked(ticket))
+
+    def _claim(self, record: CallRecord, claims: Claims, source: str, now: float) -> Ticket:
+        found = self.limits.admit(claims, now)
+        if isinstance(found, LimitReached):
+            self.facilities.refuse(Refusal(found.reason), source)
+            raise Barred.by(found, claims.direction)
+        for warning in found.warnings:
+            log.warning("a soft limit is passed: %s", warning.text, extra={"call": record.id})
+            self.facilities.tracer.note(record.id, Topic.DECISION, f"a soft limit is passed: {warning.text}", now)
+            self.facilities.bus.publish(LimitPassed(record.id, warning))
+        return found
+
+    def _watch(self, record: CallRecord, caller: str, number: str, key: str, source: str, now: float) -> None:
+        if self.watchman is None:
+            return
+        outward = Outward(key, record.account_id, caller, number)
+        why = self.watchman.attempt(outward, self.facilities.wall(now))
+        if why is not None:
+            self.facilities.refuse(Refusal.TOLL_FRAUD, source)
+            raise Barred(Refusal.TOLL_FRAUD, why, 403, causes.q850_of(403))
+        self._outward.setdefault(record.id, []).append(key)
+
+    def _unwatch(self, call_id: str, key: str, talked_s: float, now: float) -> None:
+        keys = self._outward.get(call_id)
+        if keys is None or key not in keys or self.watchman is None:
+            return
+        keys.remove(key)
+        self.watchman.ended(key, talked_s, self.facilities.wall(now))
+
+
+def on_line(targets: Sequence[Target], line: Line, now: float) -> list[Target]:
+    """Targets that hold `line` together."""
+    line.share(len(targets), now)
+    return [replace(target, line=line) for target in targets]
