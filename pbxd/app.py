@@ -18,9 +18,10 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
-from pbxd import __version__, facade, faults, measures
+from pbxd import __version__, control, facade, faults, measures
 from pbxd.api.access import Access
 from pbxd.api.contract import Identity
+from pbxd.api.edge import EDGE, Edge, EdgeAccess
 from pbxd.api.health import Health, health_routes
 from pbxd.api.house import HOUSE, House, Tracing, sound_routes
 from pbxd.api.origin import Origins
@@ -70,6 +71,8 @@ class App:
     mailroom: Mailroom
     deliveries: OutboxService
     server: Server
+    edge: Edge
+    edge_access: EdgeAccess
 
     def __init__(self, config: Config, logs: Logs | None = None) -> None:
         self.config = config
@@ -126,7 +129,7 @@ class App:
         self.telephony.dialplans.outbox = self.deliveries.outbox
         self._serving = True
         self._measure()
-        self.server = self._server()
+        self.server = self._server(data.secret)
         self._parts.push_async_callback(self.server.stop)
         await self._listen(data.path / SOCKET_NAME)
         self._lag.start(asyncio.get_running_loop())
@@ -216,6 +219,8 @@ class App:
             self.recordings.reload(config.recordings)
             await self.mailroom.reload(config)
             self.server.origins.proxies = config.http.trusted_proxies
+            self.edge_access.sources = config.edge.sources
+            control.reload(self.edge, config)
             self.traces.keeping = _keeping(config)
             if self._logs:
                 self._logs.set_level(config.log.level)
@@ -228,7 +233,7 @@ class App:
 
     # ---- HTTP
 
-    def _server(self) -> Server:
+    def _server(self, secret: bytes) -> Server:
         house = House(
             calls=facade.LiveCalls(self.telephony),
             records=self.records,
@@ -267,7 +272,14 @@ class App:
         access = Access(self._find_key)
         surface = Surface(HOUSE, house, access.identify, lambda: self.config.http.public_url)
         routes = [*health_routes(health, self.metrics), *sound_routes(house, access.identify)]
-        return Server([surface], routes, Origins(self.config.http.trusted_proxies))
+        origins = Origins(self.config.http.trusted_proxies)
+        return Server([surface, self._edge(origins, secret)], routes, origins)
+
+    def _edge(self, origins: Origins, secret: bytes) -> Surface[Edge]:
+        """The contract of the edge."""
+        self.edge = control.edge_of(self.config, secret, self.directory, self.telephony)
+        self.edge_access = EdgeAccess(self._find_key, origins, self.config.edge.sources)
+        return Surface(EDGE, self.edge, self.edge_access.identify, lambda: self.config.http.public_url)
 
     async def _reset_admin(self) -> tuple[str, str]:
         account = self.directory.default_account.id

@@ -14,6 +14,7 @@ from pydantic import Field, PrivateAttr, SecretStr, model_validator
 from pbxd.config.acoustics import Sound
 from pbxd.config.destinations import Conference, Extension
 from pbxd.config.dialplan import Dialplan
+from pbxd.config.edge import EdgeControl
 from pbxd.config.mailboxes import Lamp, Mailbox, Voicemail
 from pbxd.config.recordings import Recordings
 from pbxd.config.section import (
@@ -104,6 +105,7 @@ SCOPES = (
     "calls:write",
     "conferences:read",
     "conferences:write",
+    "edge",
     "flows:read",
     "flows:write",
     "outbox:read",
@@ -471,6 +473,7 @@ class Config(Section):
     calls: Calls = Field(default=Calls(), description="limits of calls")
     recordings: Recordings = Field(default=Recordings(), description="what is recorded, and for how long it is kept")
     http: Http = Field(default=Http(), description="the control plane")
+    edge: EdgeControl = Field(default=EdgeControl(), description="the control plane of SIP nodes and operators")
     first_start: FirstStart = Field(default=FirstStart(), description="what an empty house is given")
     phones: Phones = Field(default={}, description="declared phones by number: user, device and extension in one")
     extensions: Extensions = Field(default={"600": Extension(echo=True)}, description="declared extensions by number")
