@@ -126,7 +126,7 @@ class App:
         await self.deliveries.start()
         self.mailroom.serve(self.deliveries.outbox)
         self._parts.push_async_callback(self.mailroom.settle)
-        self.telephony.dialplans.outbox = self.deliveries.outbox
+        self.telephony.dialplans.outbox = self.telephony.vigil.outbox = self.deliveries.outbox
         self._serving = True
         self._measure()
         self.server = self._server(data.secret)

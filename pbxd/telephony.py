@@ -58,6 +58,7 @@ from pbxd.sip.uri import Uri
 from pbxd.store import DataDirectory, Store
 from pbxd.tls import Named, Shown
 from pbxd.trace import Recorder, Sound, TraceLimits
+from pbxd.vigil import Vigil
 
 log = logging.getLogger(__name__)
 
@@ -142,6 +143,8 @@ class Telephony:
         self.authenticator = Authenticator(directory, nonces, data.secret, _algorithms(config), bus, doorman)
         self.acts = self._acts()
         self.switch = Switch(self.facilities, self.authenticator, self.admission, self.acts)
+        self.vigil = Vigil(config, store, bus)
+        self.switch.gate.watchman = self.vigil.watch
         self.dialplans.pass_gate(self.switch.gate)
         self.stack.core = self.switch
         self.live = LiveSound(self.facilities, self.switch.calls, self.switch.call_out, self.conferences.tunes)
@@ -167,6 +170,7 @@ class Telephony:
         self.wire.start()
         try:
             await self.entrance.load(now)
+            await self.vigil.watch.load(self.wall(now))
             await self.dialplans.start()
             await self.transports.start()
         except BaseException:
@@ -208,6 +212,7 @@ class Telephony:
         await self.resolver.close()
         await self.transports.stop()
         self.entrance.bans.save()
+        await self.vigil.settle()
         self.media.close()
         self.wire.close()
 
@@ -298,6 +303,7 @@ class Telephony:
         self.media.ports.rest_s = config.rtp.quarantine_s
         self.transports.addresses.advertise(_external(config), map(str, config.sip.local_nets))
         self.entrance.apply(config, self.now())
+        self.vigil.apply(config)
 
     def _trust_registered(self, trunk: Trunk, addresses: frozenset[str]) -> None:
         self._directory.trust_registered(trunk, addresses)
@@ -381,6 +387,7 @@ class Telephony:
         self.registrar.expire(now)
         self.entrance.tick(now)
         self.switch.gate.look(self.switch.alive, now)
+        self.vigil.watch.tick(self.wall(now))
         self._look_at_clocks(now)
         for hearer in list(self.facilities.hearers.values()):
             hearer.look(now)

@@ -41,6 +41,7 @@ FLOORS = {
     "pbxd.api": 6,
     "pbxd.control": 7,
     "pbxd.entrance": 7,
+    "pbxd.vigil": 7,
     "pbxd.facade": 7,
     "pbxd.measures": 7,
     "pbxd.acoustics": 7,

@@ -21,6 +21,7 @@ from pbxd.calls.limits import Claims, LimitReached, Limits, Ticket
 from pbxd.calls.line import Line
 from pbxd.calls.record import CallRecord, Direction
 from pbxd.calls.routing import Route, ToTrunk, ToUser
+from pbxd.directory.fraud import Outward
 from pbxd.errors import HouseError
 from pbxd.trace import Topic
 
@@ -51,17 +52,6 @@ class Barred(HouseError):
         status, q850 = reached.answer(direction)
         retry = (reached.retry_after_s or RETRY_S) if status == 503 else None
         return cls(Refusal(reached.reason), reached.text, status, q850, retry)
-
-
-@dataclass(frozen=True, slots=True)
-class Outward:
-    """A call that leaves the house, for who watches for fraud. `caller` is the user, or where the call came from; `key`
-    names it until it is over."""
-
-    key: str
-    account_id: str
-    caller: str
-    number: str
 
 
 class Watchman(Protocol):
@@ -115,7 +105,7 @@ class Gate:
         self._claim(record, claims, source, now)
         if outward is not None:
             try:
-                self._watch(record, user or trunk or HOUSE, outward.number, record.id, source, now)
+                self._watch(record, user or trunk or HOUSE, (record.called, outward.number), record.id, source, now)
             except Barred:
                 self.limits.release_call(record.account_id, record.id)
                 raise
@@ -130,7 +120,7 @@ class Gate:
         ticket, key = self._claim(record, claims, source, now), f"{record.id}/{part}"
         if isinstance(found, ToTrunk):
             try:
-                self._watch(record, caller, found.number, key, source, now)
+                self._watch(record, caller, (found.number,), key, source, now)
             except Barred:
                 self.limits.release(ticket)
                 raise
@@ -177,10 +167,12 @@ class Gate:
             self.facilities.bus.publish(LimitPassed(record.id, warning))
         return found
 
-    def _watch(self, record: CallRecord, caller: str, number: str, key: str, source: str, now: float) -> None:
+    def _watch(
+        self, record: CallRecord, caller: str, numbers: tuple[str, ...], key: str, source: str, now: float
+    ) -> None:
         if self.watchman is None:
             return
-        outward = Outward(key, record.account_id, caller, number)
+        outward = Outward(key, record.account_id, caller, numbers)
         why = self.watchman.attempt(outward, self.facilities.wall(now))
         if why is not None:
             self.facilities.refuse(Refusal.TOLL_FRAUD, source)

@@ -18,11 +18,12 @@ from media.ports import PortPool
 from pbxd.calls.admission import CallRefused, Refusal
 from pbxd.calls.call import Call as LiveCall
 from pbxd.calls.facilities import CallLimits
-from pbxd.calls.gate import Barred, LimitLeaked, LimitPassed, Outward
+from pbxd.calls.gate import Barred, LimitLeaked, LimitPassed
 from pbxd.calls.limits import Claims
 from pbxd.calls.record import Direction, Result
 from pbxd.calls.stage import Stage
 from pbxd.directory.accounts import Directory
+from pbxd.directory.fraud import Outward
 from pbxd.directory.model import CallLimit, ExtensionKind, LimitDirection, LimitScope
 from pbxd.store import Store, sqlite_url
 from tests.calls.house import WALL, Handset, House, config_in
@@ -189,7 +190,7 @@ class Suspicious:
 
     def attempt(self, outward: Outward, wall: float) -> str | None:
         self.tried.append(outward)
-        return "too dear" if outward.number.startswith("79") else None
+        return "too dear" if outward.numbers[0].startswith("79") else None
 
     def ended(self, key: str, talked_s: float, wall: float) -> None:
         self.over.append((key, round(talked_s)))
@@ -208,7 +209,7 @@ async def test_a_watchman_refuses_and_hears_of_the_end(house: House) -> None:
     house >> "INVITE" >> provider >> 200 >> house >> "ACK" >> provider
     house >> 200 >> asker >> "ACK" >> house
     (call_id,) = house.switch.calls
-    assert watchman.tried[-1] == Outward(call_id, house.directory.default_account.id, "anyone", "7123")
+    assert watchman.tried[-1] == Outward(call_id, house.directory.default_account.id, "anyone", ("7123", "7123"))
     house.wire.after(8)
     asker >> "BYE" >> house >> 200 >> asker
     house >> "BYE" >> provider >> 200 >> house

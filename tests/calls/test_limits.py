@@ -58,8 +58,14 @@ def counters(*rules: CallLimit) -> Limits:
     return Limits(Book(list(rules)))
 
 
-def claims(call: str, direction: Direction = Direction.OUTBOUND, **more: tuple[str, ...]) -> Claims:
-    return Claims(call, ACCOUNT, direction, **more)
+def claims(
+    call: str,
+    direction: Direction = Direction.OUTBOUND,
+    *,
+    users: tuple[str, ...] = (),
+    trunks: tuple[str, ...] = (),
+) -> Claims:
+    return Claims(call, ACCOUNT, direction, users=users, trunks=trunks)
 
 
 def admitted(limits: Limits, wanted: Claims, now: float = 0.0) -> Ticket:
