@@ -114,11 +114,16 @@ class App:
         journal.listen(self.bus)
         self.telephony = Telephony(config, data, self.store, self.directory, self.bus)
         self.traces = self._traces()
+        self.edge = control.edge_of(
+            config, data.secret, self.store, self.bus, self.directory, self.telephony, self.records, self.traces
+        )
         self.recordings = await self._recordings(data, config)
         self.mailroom = Mailroom(config, data, self.store, self.telephony)
         self._parts.push_async_callback(self.mailroom.stop)
         await self.mailroom.open(config)
         await self.telephony.start()
+        await self.edge.flows.load()
+        self._parts.push_async_callback(self.edge.flows.stop)
         self._parts.push_async_callback(self._stop_traces)
         self._parts.push_async_callback(self.telephony.stop)
         self.deliveries = OutboxService(self.store, config)
@@ -129,7 +134,7 @@ class App:
         self.telephony.dialplans.outbox = self.telephony.vigil.outbox = self.deliveries.outbox
         self._serving = True
         self._measure()
-        self.server = self._server(data.secret)
+        self.server = self._server()
         self._parts.push_async_callback(self.server.stop)
         await self._listen(data.path / SOCKET_NAME)
         self._lag.start(asyncio.get_running_loop())
@@ -187,6 +192,7 @@ class App:
         self.records.beat(wall)
         self.traces.beat(time.monotonic())
         self.recordings.beat(wall)
+        control.beat(self.edge)
         self._beating = asyncio.get_running_loop().call_later(BEAT_S, self._beat)
 
     def _traces(self) -> Traces:
@@ -233,7 +239,7 @@ class App:
 
     # ---- HTTP
 
-    def _server(self, secret: bytes) -> Server:
+    def _server(self) -> Server:
         house = House(
             calls=facade.LiveCalls(self.telephony),
             records=self.records,
@@ -273,11 +279,10 @@ class App:
         surface = Surface(HOUSE, house, access.identify, lambda: self.config.http.public_url)
         routes = [*health_routes(health, self.metrics), *sound_routes(house, access.identify)]
         origins = Origins(self.config.http.trusted_proxies)
-        return Server([surface, self._edge(origins, secret)], routes, origins)
+        return Server([surface, self._edge(origins)], routes, origins)
 
-    def _edge(self, origins: Origins, secret: bytes) -> Surface[Edge]:
+    def _edge(self, origins: Origins) -> Surface[Edge]:
         """The contract of the edge."""
-        self.edge = control.edge_of(self.config, secret, self.directory, self.telephony)
         self.edge_access = EdgeAccess(self._find_key, origins, self.config.edge.sources)
         return Surface(EDGE, self.edge, self.edge_access.identify, lambda: self.config.http.public_url)
 
@@ -300,6 +305,7 @@ class App:
         measure_entrance(metrics, self.telephony.entrance)
         self.mailroom.measure(metrics)
         measure_flows(metrics, self.telephony.dialplans.flows)
+        control.measure(metrics, self.edge)
         measures.measure_records(metrics, self.records)
         measures.measure_store(metrics, store)
         faults.measure_faults(metrics, store, self.telephony)

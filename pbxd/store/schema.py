@@ -399,6 +399,17 @@ fraud_blocks = Table(
     Column("ended_by", Text),
 )
 
+edge_sessions = Table(
+    "edge_sessions",
+    METADATA,
+    _id(),
+    _account(strict=False),
+    Column("call_id", Text, nullable=False),  # what the node calls it
+    Column("flow", Text, nullable=False),
+    Column("touched_at", Float, nullable=False),
+    Column("state", Text, nullable=False),  # JSON
+)
+
 meta = Table(
     "meta",
     METADATA,

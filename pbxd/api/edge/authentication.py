@@ -39,9 +39,9 @@ class DigestWish(EdgeWish):
     algorithm: Annotated[Text, Field(description="MD5 where there is none; SHA-256")] = Algorithm.MD5.value
     qop: Annotated[Text | None, Field(description="`auth`, or none")] = None
     nc: Annotated[str, StringConstraints(pattern=r"^[0-9A-Fa-f]{1,8}$")] | None = Field(
-        None, description="as the phone wrote it: with qop"
+        default=None, description="as the phone wrote it: with qop"
     )
-    cnonce: Text | None = Field(None, description="with qop")
+    cnonce: Text | None = Field(default=None, description="with qop")
 
     @field_validator("username", "realm", "nonce", "uri", "response", "algorithm", "qop", "nc", "cnonce", mode="before")
     @classmethod
@@ -98,12 +98,14 @@ class RefusedView(View):
     ok: bool = False
     reason: Refusal
     stale: bool = Field(description="challenge again with stale=true: the phone answers without asking its user")
-    challenge: ChallengeView | None = Field(None, description="with a fresh nonce, where the realm is known")
+    challenge: ChallengeView | None = Field(default=None, description="with a fresh nonce, where the realm is known")
 
 
 class ChallengeQuery(EdgeWish):
     account_id: AccountName | None = None
-    domain: Word | None = Field(None, description="the SIP domain that the phone asked for; or else name the account")
+    domain: Word | None = Field(
+        default=None, description="the SIP domain that the phone asked for; or else name the account"
+    )
 
 
 @EDGE.operation("POST", "/auth", tag="sip", scope=SCOPE, others={RefusedView: 403})
