@@ -7,7 +7,6 @@ earlier, such as one of the phones that a menu calls, holds a `Line` of its own,
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
@@ -30,7 +29,6 @@ log = logging.getLogger(__name__)
 HOUSE = "house"
 RETRY_S = 5
 RECONCILE_S = 60.0
-_E164 = re.compile(r"\+?[1-9][0-9]{6,14}")
 
 
 class Barred(HouseError):
@@ -93,13 +91,12 @@ class Gate:
     def enter(self, record: CallRecord, user: str | None, trunk: str | None, found: Route, source: str) -> None:
         """Lets a call in that `user` or `trunk` begins. Raises Barred, and then holds nothing."""
         now, outward = self.facilities.clock(), found if isinstance(found, ToTrunk) else None
-        inbound = trunk is not None and _E164.fullmatch(record.called) is not None and outward is None
         claims = Claims(
             record.id,
             record.account_id,
             record.direction,
             users=(user,) if user else (),
-            numbers=("+" + record.called.removeprefix("+"),) if inbound else (),
+            numbers=self._own_number(record) if trunk is not None else (),
             trunks=tuple(name for name in (trunk, outward.trunk.name if outward else None) if name),
         )
         self._claim(record, claims, source, now)
@@ -147,6 +144,11 @@ class Gate:
         self._reconcile(live(), now)
 
     # ---- inside
+
+    def _own_number(self, record: CallRecord) -> tuple[str, ...]:
+        """The number of ours that was called from outside."""
+        found = self.facilities.directory.number("+" + record.called.removeprefix("+"))
+        return (found.number,) if found is not None and found.account_id == record.account_id else ()
 
     def _reconcile(self, live: Container[str], now: float) -> None:
         leaked = self.limits.reconcile(live, now)

@@ -14,7 +14,8 @@ from typing import Protocol
 
 from pbxd.calls import causes
 from pbxd.calls.record import Direction
-from pbxd.directory.model import CallLimit, LimitDirection, LimitScope
+from pbxd.config.groups import LimitDirection, LimitScope
+from pbxd.directory.model import CallLimit
 from pbxd.errors import Overloaded
 
 MAX_TICKETS = 65_536

@@ -256,7 +256,7 @@ class Switch:
         if len(request.body) > MAX_BODY:
             self._reply(transaction, 513, now)
             return
-        found = self._route(peer, request.uri.user or "")
+        found = self._route(peer, request.uri)
         if not isinstance(found, ToUser | ToTrunk):
             self._reply(transaction, found.status if isinstance(found, Reject) else 405, now)
             return
@@ -268,8 +268,11 @@ class Switch:
         else:
             self._reply(transaction, 480, now)
 
-    def _route(self, peer: Peer, called: str) -> Route:
-        return route(self._facilities.directory, peer.account, called, source=peer.trunk)
+    def _route(self, peer: Peer, uri: Uri) -> Route:
+        directory = self._facilities.directory
+        if peer.device is not None and directory.is_foreign(peer.account, uri.host):
+            return Reject(404, "the number is one of another account")
+        return route(directory, peer.account, uri.user or "", source=peer.trunk)
 
     # ---- INVITE
 
@@ -284,7 +287,7 @@ class Switch:
             return
         self._admit(transaction, self.admission.count(now))
         self._reply_trying(transaction, now)
-        found = self._route(peer, request.uri.user or "")
+        found = self._route(peer, request.uri)
         record = self._record(peer, request, found, now)
         call = Call(
             self._facilities,
@@ -415,7 +418,7 @@ class Switch:
         return on_line(targets, self.gate.reach(record, peer.party, found, targets[0].party), now)
 
     def _reroute(self, uri: Uri, record: CallRecord, peer: Peer, request: Request) -> list[Target]:
-        found = self._route(peer, uri.user or "")
+        found = self._route(peer, uri)
         if not isinstance(found, ToUser | ToTrunk):
             return []
         try:

@@ -12,7 +12,7 @@ from pbxd.api.contract import Contract, Identity
 from pbxd.api.edge import EDGE
 from pbxd.api.house import HOUSE
 from pbxd.api.openapi import document
-from pbxd.config.schema import SCOPES
+from pbxd.config.accounts import SCOPES
 from tests.api.test_surface import CUPS, Detail
 
 

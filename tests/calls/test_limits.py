@@ -14,7 +14,8 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multip
 from pbxd.calls import limits as limits_module
 from pbxd.calls.limits import LEASE_S, Claims, LimitReached, Limits, Subject, Ticket
 from pbxd.calls.record import Direction
-from pbxd.directory.model import CallLimit, LimitDirection, LimitScope
+from pbxd.config.groups import LimitDirection, LimitScope
+from pbxd.directory.model import CallLimit
 from pbxd.errors import Overloaded
 
 ACCOUNT = "acc_1"
@@ -31,9 +32,8 @@ def limit(
     account: str = ACCOUNT,
 ) -> CallLimit:
     """One limit, its id made of all it says."""
-    return CallLimit(
-        f"{account}/{scope}/{name}/{direction}/{per}", account, scope, name, direction, per, most, hard
-    )  # fmt: skip
+    made = f"{account}/{scope}/{name}/{direction}/{per}"
+    return CallLimit(made, account, "lim", scope, name, direction, per, most, hard)
 
 
 @dataclass
@@ -44,7 +44,7 @@ class Book:
 
     def of(self, subject: Subject) -> Iterator[CallLimit]:
         for one in self.rules:
-            named = subject.scope is LimitScope.ACCOUNT or one.scope_id == subject.id
+            named = subject.scope is LimitScope.ACCOUNT or one.scope_id in (None, subject.id)
             if one.account_id == subject.account_id and one.scope_kind is subject.scope and named:
                 yield one
 
@@ -308,9 +308,10 @@ ANY_LIMITS = st.lists(
     st.builds(
         CallLimit,
         id=st.uuids().map(str),
+        name=st.just("any"),
         account_id=st.sampled_from([ACCOUNT, "acc_2"]),
         scope_kind=st.sampled_from(list(LimitScope)),
-        scope_id=st.sampled_from(["1001", "1002", "+4930123456", "in", "out"]),
+        scope_id=st.sampled_from(["1001", "1002", "+4930123456", "in", "out", None]),
         direction=st.sampled_from(list(LimitDirection)),
         period_s=st.sampled_from([0, 0, 30]),
         max_count=st.integers(0, 4),

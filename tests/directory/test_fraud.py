@@ -275,7 +275,8 @@ def office(rng: Random) -> Iterator[tuple[float, tuple[str, str], str, float]]:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_an_office_is_never_blocked(seed: int) -> None:
-    fraud, live = Fraud(RULES), []
+    fraud = Fraud(RULES)
+    live: list[tuple[float, str, float]] = []
     calls = sorted(office(Random(seed)))
     abroad_count = 0
     for number, (wall, who, dialled, seconds) in enumerate(calls):
