@@ -249,6 +249,7 @@ class App:
             settings=lambda: settings(self.config),
             outbox=self.deliveries.outbox,
             door=self.telephony.entrance,
+            fraud=self.telephony.vigil.watch,
             recordings=self.recordings,
             live=self.telephony.live,
             conferences=self.telephony.conferences,

@@ -386,7 +386,7 @@ class Telephony:
         now = self.now()
         self.registrar.expire(now)
         self.entrance.tick(now)
-        self.switch.gate.look(self.switch.alive, now)
+        self.switch.gate.look(now)
         self.vigil.watch.tick(self.wall(now))
         self._look_at_clocks(now)
         for hearer in list(self.facilities.hearers.values()):

@@ -18,7 +18,7 @@ from pbxd.calls.dial import Target
 from pbxd.calls.facilities import Facilities
 from pbxd.calls.limits import Claims, LimitReached, Limits, Ticket
 from pbxd.calls.line import Line
-from pbxd.calls.record import CallRecord, Direction
+from pbxd.calls.record import CallChanged, CallRecord, Change, Direction
 from pbxd.calls.routing import Route, ToTrunk, ToUser
 from pbxd.directory.fraud import Outward
 from pbxd.errors import HouseError
@@ -79,10 +79,13 @@ class LimitLeaked:
 
 @dataclass(slots=True)
 class Gate:
-    """Asks `limits` and `watchman` for each call, and gives back at its end. `watchman` may be set later."""
+    """Asks `limits` and `watchman` for each call, and gives back at its end. `here` and `elsewhere` tell the ids of the
+    calls that are up in this process and at nodes; these two and `watchman` may be set later."""
 
     facilities: Facilities
     limits: Limits
+    here: Callable[[], frozenset[str]] = frozenset
+    elsewhere: Callable[[], frozenset[str]] = frozenset
     watchman: Watchman | None = None
     _parts: count[int] = field(default_factory=lambda: count(1))
     _due: float = float("-inf")
@@ -136,14 +139,31 @@ class Gate:
             if self.watchman is not None:
                 self.watchman.ended(key, talked, self.facilities.wall(now))
 
-    def look(self, live: Callable[[], Container[str]], now: float) -> None:
-        """Compares with the ids of the calls that are up, once a minute, and says what was held for others."""
-        if now < self._due:
-            return
-        self._due = now + RECONCILE_S
-        self._reconcile(live(), now)
+    def alive(self) -> frozenset[str]:
+        """The ids of all calls that are up."""
+        return self.here() | self.elsewhere()
+
+    def listen(self) -> None:
+        """From now on whatever ends a call gives back what it holds, also of calls at nodes."""
+        self.facilities.bus.subscribe(CallChanged, self._changed)
+
+    def look(self, now: float) -> None:
+        """Compares with the calls that are up, once a minute, and says what was held for others."""
+        if now >= self._due:
+            self._due = now + RECONCILE_S
+            self._reconcile(self.alive(), now)
+
+    def reset(self, account_id: str, live: Container[str], by: str) -> list[Ticket]:
+        """Clears what an account holds for others than the calls that are `live`."""
+        cleared = self.limits.reset(account_id, live)
+        log.warning("the counters of %s are reset by %s: %d were stuck", account_id, by, len(cleared))
+        return cleared
 
     # ---- inside
+
+    def _changed(self, event: CallChanged) -> None:
+        if event.change is Change.ENDED:
+            self.leave(event.record, self.facilities.clock())
 
     def _own_number(self, record: CallRecord) -> tuple[str, ...]:
         """The number of ours that was called from outside."""
@@ -172,7 +192,7 @@ class Gate:
     def _watch(
         self, record: CallRecord, caller: str, numbers: tuple[str, ...], key: str, source: str, now: float
     ) -> None:
-        if self.watchman is None:
+        if self.watchman is None or key in self._outward.get(record.id, ()):  # asked again
             return
         outward = Outward(key, record.account_id, caller, numbers)
         why = self.watchman.attempt(outward, self.facilities.wall(now))

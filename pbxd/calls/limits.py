@@ -236,7 +236,7 @@ class Limits:
     def reset(self, account_id: str, live: Container[str]) -> list[Ticket]:
         """Clears what an account holds, all but its calls that are `live` here, and its windows. Gives what it gave
         back."""
-        cleared = [ticket for ticket in self.tickets(account_id) if ticket.claims.remote or not _is(ticket, live)]
+        cleared = [ticket for ticket in self.tickets(account_id) if not _is(ticket, live)]
         for ticket in cleared:
             self.release(ticket)
         for place in [place for place in self._windows if place[1].account_id == account_id]:
@@ -324,7 +324,7 @@ class Limits:
             self._leases[_key(claims)] = now + LEASE_S
 
     def _lives(self, ticket: Ticket, live: Container[str], now: float) -> bool:
-        return self._leases[_key(ticket.claims)] > now if ticket.claims.remote else _is(ticket, live)
+        return _is(ticket, live) or (ticket.claims.remote and self._leases[_key(ticket.claims)] > now)
 
 
 def _key(claims: Claims) -> Key:

@@ -83,7 +83,8 @@ class Switch:
             "UPDATE": lambda transaction, _request, now: self._reply(transaction, 481, now),
         }
         self.admission = admission
-        self.gate = Gate(facilities, Limits(Rulebook(facilities.directory)))
+        self.gate = Gate(facilities, Limits(Rulebook(facilities.directory)), self.alive)
+        self.gate.listen()
         self.calls: dict[str, Call] = {}
 
     @property

@@ -102,6 +102,8 @@ class FraudWatch:
     def save(self) -> None:
         """Writes down what was learnt since the last time."""
         changed, self.fraud.changed = self.fraud.changed, {}
+        for block in self.fraud.blocks.values():
+            self._keep(block)
         for habits in changed.values():
             self._store.write(self._save_habits, _habits_row(habits))
 

@@ -225,11 +225,11 @@ async def test_a_leak_is_found_within_a_minute_and_told(house: House, caplog: py
     alice, bob = phones(house, "alice", "bob")
     house.register("1002", bob)
     talk(alice, house, bob)
-    gate.look(house.switch.alive, house.wire.now)
+    gate.look(house.wire.now)
     lost = gate.limits.admit(Claims("call_lost", account, Direction.OUTBOUND, users=("1001",)), house.wire.now)
-    gate.look(house.switch.alive, house.wire.now + 59)
+    gate.look(house.wire.now + 59)
     assert gate.limits.leaks == 0
-    gate.look(house.switch.alive, house.wire.now + 60)
+    gate.look(house.wire.now + 60)
     assert gate.limits.leaks == 1
     assert [event.ticket for event in told] == [lost]
     assert f"a call that is over still counted: account {account}, user 1001" in caplog.text

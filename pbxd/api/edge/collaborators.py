@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
+from pbxd.api.house.collaborators import Door
+from pbxd.calls.gate import Gate
 from pbxd.calls.record import CallRecord
 from pbxd.directory.accounts import Directory
 from pbxd.directory.model import Account
 from pbxd.directory.remote import RemoteDigests
+from pbxd.directory.reports import Reports
 from pbxd.flows.sessions import FlowSessions
 from pbxd.services.cdr import CallRecords
 from pbxd.services.reach import NodeContact, Reach
@@ -28,6 +31,12 @@ class Edge:
     flow_names: Callable[[Account], Collection[str]]  # the flows that an account may use
     housed: Callable[[Account, float], Sequence[NodeContact]]  # what is registered at the house itself, at a time
     live_record: Callable[[str], CallRecord | None]  # of a call that is up, by its id in the house
+    live_records: Callable[[], Sequence[CallRecord]]  # of all calls that are up, here and at nodes
+    gate: Gate
+    door: Door
+    reports: Reports
+    phones_at: Callable[[float], Collection[str]]  # the addresses (IP literals) that phones are registered from
+    node: str  # what the house calls itself
     records: CallRecords
     traces: Traces
     wall: Callable[[], float]
