@@ -21,7 +21,7 @@ class ReportedBan:
     reason: str = ""
     evidence: str = ""
     flagged: bool = False
-    since: float | None = None
+    since: float = 0.0
     until: float | None = None
     hits: int = 0
 

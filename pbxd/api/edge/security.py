@@ -57,7 +57,7 @@ class BanView(View):
     reason: str
     evidence: str
     flagged: bool = Field(description="worth a look: a phone is registered from there, or it is the third ban or later")
-    since: int | None = Field(description="seconds since the epoch")
+    since: int = Field(description="seconds since the epoch")
     until: int | None = Field(description="likewise; null is for good")
     hits: int = Field(description="datagrams and connections that it has kept out")
     node: str = Field(description="at which node; bans of other nodes are theirs to keep")
@@ -103,16 +103,19 @@ class AllowedView(View):
     note: str
     by: str
     since: int | None = Field(description="seconds since the epoch; null where the configuration says so")
-    ok: bool = True
-    unbanned: int = Field(default=0, description="bans that ended by this")
 
     @classmethod
-    def of(cls, entry: Allowed, unbanned: int = 0) -> Self:
-        return cls(ip=entry.name, note=entry.note, by=entry.made_by, since=_seconds(entry.since), unbanned=unbanned)
+    def of(cls, entry: Allowed) -> Self:
+        return cls(ip=entry.name, note=entry.note, by=entry.made_by, since=_seconds(entry.since))
 
 
 class AllowListView(View):
     allow: list[AllowedView]
+
+
+class AllowedNowView(AllowedView):
+    ok: bool = True
+    unbanned: int = Field(default=0, description="bans that ended by this")
 
 
 class ReportView(View):
@@ -141,20 +144,21 @@ async def report_bans(edge: Edge, body: ReportWish, identity: Identity) -> Repor
     """
     _of_the_house(edge, identity)
     node = body.node or identity.name
-    bans = [_reported(one) for one in body.bans]
+    bans = [_reported(one, edge.wall()) for one in body.bans]
     edge.reports.take(node, bans, edge.now())
     return ReportView(node=node, accepted=len(bans), allow=[entry.name for entry in edge.door.allowlist.entries])
 
 
-def _reported(one: BanWish | str) -> ReportedBan:
+def _reported(one: BanWish | str, wall: float) -> ReportedBan:
+    """What does not say since when is taken to be new."""
     if isinstance(one, str):
-        return ReportedBan(parse_network(one))
+        return ReportedBan(parse_network(one), since=wall)
     return ReportedBan(
         parse_network(one.ip),
         one.reason,
         one.evidence,
         one.flagged,
-        one.since.timestamp() if one.since is not None else None,
+        one.since.timestamp() if one.since is not None else wall,
         one.until.timestamp() if one.until is not None else None,
         one.hits,
     )
@@ -165,7 +169,7 @@ async def list_bans(edge: Edge, query: BansQuery, identity: Identity) -> BansVie
     """List bans, newest first: those of the house, and those that nodes report."""
     _of_the_house(edge, identity)
     found = [view for view, network in _bans(edge) if _wanted(view, network, query)]
-    found.sort(key=lambda view: view.since or 0, reverse=True)
+    found.sort(key=lambda view: view.since, reverse=True)
     return BansView(bans=found[: query.limit], total=len(found))
 
 
@@ -183,7 +187,7 @@ def _bans(edge: Edge) -> Iterator[tuple[BanView, Network]]:
                 reason=one.reason,
                 evidence=one.evidence,
                 flagged=one.flagged,
-                since=_seconds(one.since),
+                since=round(one.since),
                 until=_seconds(one.until),
                 hits=one.hits,
                 node=node,
@@ -239,7 +243,7 @@ async def list_allowed(edge: Edge, identity: Identity) -> AllowListView:
 
 
 @EDGE.operation("POST", "/security/allow", tag="security", scope=SCOPE, errors=(Conflict, Denied))
-async def allow(edge: Edge, body: AllowWish, identity: Identity) -> AllowedView:
+async def allow(edge: Edge, body: AllowWish, identity: Identity) -> AllowedNowView:
     """Never ban an address or network, and end the bans inside it. Again does no harm."""
     _of_the_house(edge, identity)
     network = parse_network(body.ip)
@@ -248,17 +252,17 @@ async def allow(edge: Edge, body: AllowWish, identity: Identity) -> AllowedView:
     if entry is None:
         entry = edge.door.allow(body.ip, body.note, identity.name, edge.now())
     unbanned = before - len(edge.door.bans.active) + edge.reports.lift(network)
-    return AllowedView.of(entry, unbanned)
+    return AllowedNowView.of(entry).model_copy(update={"unbanned": unbanned})
 
 
 @EDGE.operation("DELETE", "/security/allow/{ip}", tag="security", scope=SCOPE, errors=(NotFound, Conflict, Denied))
-async def disallow(edge: Edge, path: AllowPath, identity: Identity) -> AllowedView:
+async def disallow(edge: Edge, path: AllowPath, identity: Identity) -> AllowedNowView:
     """Take an address or network off the list; the slash of a network is written %2F.
 
     What the configuration allows is a conflict.
     """
     _of_the_house(edge, identity)
-    return AllowedView.of(edge.door.disallow(path.ip, identity.name, edge.now()))
+    return AllowedNowView.of(edge.door.disallow(path.ip, identity.name, edge.now()))
 
 
 def _of_the_house(edge: Edge, identity: Identity) -> None:
