@@ -16,11 +16,13 @@ from pbxd.calls import causes
 from pbxd.calls.admission import Refusal
 from pbxd.calls.dial import Target
 from pbxd.calls.facilities import Facilities
-from pbxd.calls.limits import Claims, LimitReached, Limits, Ticket
+from pbxd.calls.limits import Claims, LimitReached, Limits, Subject, Ticket
 from pbxd.calls.line import Line
 from pbxd.calls.record import CallChanged, CallRecord, Change, Direction
 from pbxd.calls.routing import Route, ToTrunk, ToUser
+from pbxd.config.groups import LimitScope
 from pbxd.directory.fraud import Outward
+from pbxd.directory.model import Trunk
 from pbxd.errors import HouseError
 from pbxd.trace import Topic
 
@@ -91,8 +93,18 @@ class Gate:
     _due: float = float("-inf")
     _outward: dict[str, list[str]] = field(default_factory=dict)  # keys of calls abroad, by call
 
-    def enter(self, record: CallRecord, user: str | None, trunk: str | None, found: Route, source: str) -> None:
-        """Lets a call in that `user` or `trunk` begins. Raises Barred, and then holds nothing."""
+    def enter(
+        self,
+        record: CallRecord,
+        user: str | None,
+        trunk: str | None,
+        found: Route,
+        source: str,
+        *,
+        carrier: Trunk | None = None,
+    ) -> None:
+        """Lets a call in that `user` begins, or `trunk` brings: the `carrier`, which may be another account's; an empty
+        word is somebody outside. Raises Barred, and then holds nothing."""
         now, outward = self.facilities.clock(), found if isinstance(found, ToTrunk) else None
         claims = Claims(
             record.id,
@@ -100,7 +112,8 @@ class Gate:
             record.direction,
             users=(user,) if user else (),
             numbers=self._own_number(record) if trunk is not None else (),
-            trunks=tuple(name for name in (trunk, outward.trunk.name if outward else None) if name),
+            trunks=(outward.trunk.name,) if outward is not None else (),
+            lent=() if carrier is None else (Subject(carrier.account_id, LimitScope.TRUNK, carrier.name),),
         )
         self._claim(record, claims, source, now)
         if outward is not None:
@@ -110,8 +123,17 @@ class Gate:
                 self.limits.release_call(record.account_id, record.id)
                 raise
 
+    def hold(self, record: CallRecord, caller: str, found: ToUser | ToTrunk, targets: Sequence[Target]) -> list[Target]:
+        """The places of a party that `caller` reaches, together on a line of their own beside what the call holds
+        itself. Raises Barred."""
+        if not targets:
+            return []
+        line = self.reach(record, caller, found, targets[0].party)
+        line.holders = len(targets)
+        return [replace(target, line=line) for target in targets]
+
     def reach(self, record: CallRecord, caller: str, found: ToUser | ToTrunk, source: str) -> Line:
-        """A line to whom a call reaches, beside what it holds itself. Raises Barred."""
+        """A line to whom a call reaches. Raises Barred."""
         now, part = self.facilities.clock(), str(next(self._parts))
         users = (found.user.name,) if isinstance(found, ToUser) else ()
         trunks = (found.trunk.name,) if isinstance(found, ToTrunk) else ()
@@ -207,9 +229,3 @@ class Gate:
             return
         keys.remove(key)
         self.watchman.ended(key, talked_s, self.facilities.wall(now))
-
-
-def on_line(targets: Sequence[Target], line: Line, now: float) -> list[Target]:
-    """Targets that hold `line` together."""
-    line.share(len(targets), now)
-    return [replace(target, line=line) for target in targets]

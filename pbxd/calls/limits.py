@@ -35,7 +35,8 @@ class Subject:
 class Claims:
     """What a call is to be counted against. `call_id` names it within its account: asked again, it is not counted
     twice. `part` names a part of it that comes and goes by itself, such as a line of a trunk that a menu dials by; only
-    the call itself, without a part, counts against its account. `remote` calls live in another process."""
+    the call itself, without a part, counts against its account. `lent` is what it uses of other accounts; a `remote`
+    call lives in another process."""
 
     call_id: str
     account_id: str
@@ -43,6 +44,7 @@ class Claims:
     users: tuple[str, ...] = ()
     numbers: tuple[str, ...] = ()
     trunks: tuple[str, ...] = ()
+    lent: tuple[Subject, ...] = ()
     part: str = ""
     remote: bool = False
 
@@ -53,7 +55,7 @@ class Claims:
         named += [(LimitScope.USER, name) for name in self.users]
         named += [(LimitScope.NUMBER, name) for name in self.numbers]
         named += [(LimitScope.TRUNK, name) for name in self.trunks]
-        return tuple(Subject(self.account_id, *each) for each in dict.fromkeys(named))
+        return tuple(dict.fromkeys((*(Subject(self.account_id, *each) for each in named), *self.lent)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,12 +15,6 @@ class Line:
     holders: int = 1
     talked_s: float = 0.0
 
-    def share(self, holders: int, now: float) -> None:
-        """So many hold it from now on; none gives it back."""
-        self.holders = holders
-        if not holders:
-            self.give_back(now, 0.0)
-
     def drop(self, now: float, talked_s: float = 0.0) -> None:
         """One of them has gone."""
         self.holders -= 1

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 from media.session import OutOfFiles, OutOfPorts
@@ -15,8 +16,10 @@ from pbxd.calls.admission import Admission, Refusal
 from pbxd.calls.call import Call, CallState, End, Fallback
 from pbxd.calls.dial import Target
 from pbxd.calls.facilities import Facilities
-from pbxd.calls.gate import HOUSE, Barred, Gate, on_line
-from pbxd.calls.identity import Caller
+from pbxd.calls.following import FindFallback, Following, MakeAct
+from pbxd.calls.gate import HOUSE, Barred, Gate
+from pbxd.calls.hunt import Refusing
+from pbxd.calls.identity import Caller, shown_outside
 from pbxd.calls.leg import Leg
 from pbxd.calls.limits import Limits
 from pbxd.calls.outcall import OutCall
@@ -24,13 +27,27 @@ from pbxd.calls.pager import MAX_BODY, Page
 from pbxd.calls.peer import Arrival, Challenge, Peer, peer_of
 from pbxd.calls.record import CallRecord, Direction, LegRecord, Result, Role, Timeline
 from pbxd.calls.register import Registration
-from pbxd.calls.routing import Reject, Route, ToEcho, ToHouse, ToTrunk, ToUser, described, route
+from pbxd.calls.routing import (
+    Hours,
+    Reject,
+    Route,
+    ToEcho,
+    ToGroup,
+    ToHouse,
+    ToTrunk,
+    ToUser,
+    described,
+    no_hours,
+    number_called,
+    route,
+)
 from pbxd.calls.rulebook import Rulebook
 from pbxd.calls.stage import Act
 from pbxd.calls.targets import targets_of, targets_of_user
 from pbxd.calls.watchers import Watchers
+from pbxd.config.groups import RingStrategy
 from pbxd.directory.authentication import Authenticator
-from pbxd.directory.model import Extension, ExtensionKind, User
+from pbxd.directory.model import ExtensionKind, Trunk, User
 from pbxd.errors import HouseError, NotFound, Overloaded, Unavailable
 from pbxd.ids import new_id
 from pbxd.sip.errors import ParseError
@@ -44,8 +61,6 @@ from pbxd.trace import Topic
 log = logging.getLogger(__name__)
 
 Headers = Sequence[tuple[str, str]]
-MakeAct = Callable[[Extension, CallRecord], Act]
-FindFallback = Callable[[User, CallRecord], Fallback | None]
 SERVED_SCHEMES = frozenset({"sip", "sips", "tel"})
 _AUTHENTICATED = frozenset({"INVITE", "REGISTER", "MESSAGE", "SUBSCRIBE"})
 
@@ -68,6 +83,10 @@ class Switch:
         self._registration = Registration(facilities, authenticator)
         self.watchers = Watchers(facilities, authenticator)
         self.fallback: FindFallback = lambda _user, _record: None
+        self.hours: Hours = no_hours
+        self.gate = Gate(facilities, Limits(Rulebook(facilities.directory)), self.alive)
+        self.gate.listen()
+        self.following = Following(facilities, acts, self._mailbox, self.gate.hold)
         self._methods: dict[str, Callable[[ServerTransaction, Request, float], None]] = {
             "INVITE": self._invite,
             "REGISTER": self._register,
@@ -83,8 +102,6 @@ class Switch:
             "UPDATE": lambda transaction, _request, now: self._reply(transaction, 481, now),
         }
         self.admission = admission
-        self.gate = Gate(facilities, Limits(Rulebook(facilities.directory)), self.alive)
-        self.gate.listen()
         self.calls: dict[str, Call] = {}
 
     @property
@@ -176,6 +193,9 @@ class Switch:
         return frozenset(name for name, call in self.calls.items() if call.state is not CallState.ENDED)
 
     # ---- inside
+
+    def _mailbox(self, user: User, record: CallRecord) -> Fallback | None:
+        return self.fallback(user, record)
 
     def _serve(self, transaction: ServerTransaction, request: Request, now: float) -> None:
         if request.uri.scheme not in SERVED_SCHEMES:
@@ -273,7 +293,17 @@ class Switch:
         directory = self._facilities.directory
         if peer.device is not None and directory.is_foreign(peer.account, uri.host):
             return Reject(404, "the number is one of another account")
-        return route(directory, peer.account, uri.user or "", source=peer.trunk)
+        private = peer.caller.private
+        return route(directory, peer.account, uri.user or "", source=peer.trunk, hours=self.hours, private=private)
+
+    def _arrived(self, peer: Peer, uri: Uri) -> Peer:
+        """A call by a trunk is one of the account whose number is called."""
+        directory = self._facilities.directory
+        if peer.trunk is None:
+            return peer
+        number = number_called(directory, peer.account, uri.user or "", default=directory.default_account)
+        account = directory.account(number.account_id) if number is not None else None
+        return replace(peer, account=account) if account is not None else peer
 
     # ---- INVITE
 
@@ -288,6 +318,7 @@ class Switch:
             return
         self._admit(transaction, self.admission.count(now))
         self._reply_trying(transaction, now)
+        peer = self._arrived(peer, request.uri)
         found = self._route(peer, request.uri)
         record = self._record(peer, request, found, now)
         call = Call(
@@ -296,6 +327,7 @@ class Switch:
             reroute=lambda uri: self._reroute(uri, record, peer, request),
             on_over=self._forget,
         )
+        call.carrier = peer.trunk
         try:
             self._enter(record, peer, found, transaction)
             leg = self._caller_leg(call, peer, transaction, now)
@@ -342,7 +374,8 @@ class Switch:
     def _enter(self, record: CallRecord, peer: Peer, found: Route, transaction: ServerTransaction) -> None:
         if not isinstance(found, Reject):
             user, trunk = (None, peer.party) if peer.trunk else (peer.party, None)
-            self.gate.enter(record, user, trunk, found, place(transaction.flow.transport, *transaction.flow.remote))
+            source = place(transaction.flow.transport, *transaction.flow.remote)
+            self.gate.enter(record, user, trunk, found, source, carrier=peer.trunk)
 
     def _record(self, peer: Peer, request: Request, found: Route, now: float) -> CallRecord:
         wall = self._facilities.wall(now)
@@ -388,42 +421,57 @@ class Switch:
         elif isinstance(found, ToHouse):
             act = self._acts[found.extension.kind](found.extension, call.record)
             call.perform(act, now, Arrival(peer, request))
+        elif isinstance(found, ToGroup):
+            arrival = Arrival(peer, request)
+            call.perform(self.following.group(found, peer.account, call.record, arrival), now, arrival)
+        elif isinstance(found, ToUser):
+            self._ring_user(call, found, peer, request, now)
         else:
-            call.fallback = self.fallback(found.user, call.record) if isinstance(found, ToUser) else None
-            try:
-                targets = self._targets(call.record, found, peer, request, now)
-            except Barred as error:
-                if not call.fall_back(486, now):
-                    call.refuse(End(Result.UPSTREAM, error.sip_status, error.q850, error.message, "house"), now)
-                return
-            if targets:
-                call.ring(targets, self._clock)
-            elif not call.fall_back(480, now):
-                call.refuse(End(Result.UPSTREAM, 480, 20, "no phone is registered", "house"), now)
+            caller = self._shown(peer, found.trunk)
+            call.ring(targets_of(self._facilities, found, request, caller, peer.account, now), self._clock)
 
-    def _targets(
-        self,
-        record: CallRecord,
-        found: ToUser | ToTrunk,
-        peer: Peer,
-        request: Request,
-        now: float,
-        *,
-        more: bool = False,
-    ) -> list[Target]:
-        """Where a route rings, each on a line; the trunk that a call was let in for it holds already, but not `more`
-        that come later. Raises Barred."""
+    def _ring_user(self, call: Call, found: ToUser, peer: Peer, request: Request, now: float) -> None:
+        user, arrival = found.user, Arrival(peer, request)
+        call.fallback = self.following.of_user(user, peer.account, call.record, arrival)
+        if user.dnd:
+            if not call.fall_back(486, now):
+                reason = "the user is not to be disturbed"
+                call.refuse(End(Result.UPSTREAM, 486, causes.q850_of(486), reason, "house"), now)
+            return
         targets = targets_of(self._facilities, found, request, peer.caller, peer.account, now)
-        if not targets or (isinstance(found, ToTrunk) and not more):
-            return targets
-        return on_line(targets, self.gate.reach(record, peer.party, found, targets[0].party), now)
+        try:
+            targets = self.gate.hold(call.record, peer.party, found, targets)
+        except Barred as error:
+            if not call.fall_back(486, now):
+                call.refuse(End(Result.UPSTREAM, error.sip_status, error.q850, error.message, "house"), now)
+            return
+        if len(targets) > 1 and user.ring_strategy is RingStrategy.SEQUENTIAL:
+            fallback, call.fallback = call.fallback, None
+            last = partial(self._last, fallback)
+            call.perform(self.following.phones(targets, user, last), now, arrival)
+        elif targets:
+            call.ring(targets, self._clock, user.ring_timeout_s)
+        elif not call.fall_back(480, now):
+            call.refuse(End(Result.UPSTREAM, 480, 20, "no phone is registered", "house"), now)
+
+    @staticmethod
+    def _last(fallback: Fallback | None, status: int) -> Act:
+        act = fallback.act(status) if fallback is not None else None
+        return act or Refusing(status, "nobody took the call")
+
+    def _shown(self, peer: Peer, trunk: Trunk) -> Caller:
+        """Who a provider is told is calling: another trunk's caller as they came."""
+        if peer.device is None:
+            return peer.caller
+        return shown_outside(peer.caller, self._facilities.directory.user(peer.account, peer.device.user), trunk)
 
     def _reroute(self, uri: Uri, record: CallRecord, peer: Peer, request: Request) -> list[Target]:
         found = self._route(peer, uri)
         if not isinstance(found, ToUser | ToTrunk):
             return []
+        targets = targets_of(self._facilities, found, request, peer.caller, peer.account, self._clock())
         try:
-            return self._targets(record, found, peer, request, self._clock(), more=True)
+            return self.gate.hold(record, peer.party, found, targets)
         except Barred as error:
             self._facilities.tracer.note(record.id, Topic.DECISION, f"not redirected: {error.message}", self._clock())
             return []

@@ -17,7 +17,7 @@ from dialplan.flow import Flow
 from dialplan.verbs.dial import Dial as DialVerb
 from pbxd.calls.connection import Came
 from pbxd.calls.dial import Target
-from pbxd.calls.gate import Barred, on_line
+from pbxd.calls.gate import Barred
 from pbxd.calls.identity import Caller
 from pbxd.calls.peer import Arrival
 from pbxd.calls.record import CallRecord
@@ -101,7 +101,7 @@ def _party(
     if not targets:
         return Nobody(Came.UNREACHABLE, "no phone is registered", 480)
     try:
-        return on_line(targets, desk.reach(record, arrival.peer.party, found), now)
+        return desk.hold(record, arrival.peer.party, found, targets)
     except Barred as error:
         return Nobody(_CAME.get(error.sip_status, Came.FAILED), error.message, error.sip_status)
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Protocol
 
 from dialplan.command import Outcome, Voicemail
 from dialplan.hours import Moment
 from media.script import Line
+from pbxd.calls.dial import Target
 from pbxd.calls.facilities import Facilities
-from pbxd.calls.line import Line as CallLine
 from pbxd.calls.record import CallRecord
 from pbxd.calls.routing import ToTrunk, ToUser
 from pbxd.calls.stage import Act
-from pbxd.flows.take import Writes
+from pbxd.flows.take import Tapes
 from pbxd.flows.web import Ask
 from pbxd.services.conferences import Conferences
 
@@ -35,8 +34,9 @@ MakeVisitor = Callable[[Voicemail, CallRecord], Visitor | None]
 """The mailbox of a command for a call; None where there is no such mailbox."""
 
 
-Reach = Callable[[CallRecord, str, ToUser | ToTrunk], CallLine]
-"""A line to whom a call of somebody reaches. Raises Barred where there is none left, or where it may not be."""
+Hold = Callable[[CallRecord, str, ToUser | ToTrunk, Sequence[Target]], list[Target]]
+"""The places of a party that somebody's call reaches, on a line of their own. Raises Barred where none is left, or the
+call may not be."""
 
 
 @dataclass(slots=True)
@@ -48,21 +48,20 @@ class Limits:
 
 @dataclass(slots=True)
 class Desk:
-    """`soon` runs what it is given in the event loop's thread, from any thread. `moment` is the time with the overrides
-    in force. `voicemail` is None as long as there is no such service; so `check` refuses flows that need one."""
+    """`moment` is the time with the overrides in force. `voicemail` is None as long as there is no such service; so
+    `check` refuses flows that need one. `tapes` is there once the house records."""
 
     facilities: Facilities
     conferences: Conferences
-    recorder: Writes
-    recordings: Path
     ask: Ask
     send_mail: SendMail
     moment: Callable[[float], Moment]
     override: Callable[[str, str | None, float | None, str], str | None]
-    soon: Callable[[Callable[[], None]], None]
-    reach: Reach = lambda _record, _caller, _found: CallLine(lambda _now, _talked_s: None)
+    hold: Hold = lambda _record, _caller, _found, targets: list(targets)
     music: Callable[[], Sequence[Line]] = tuple
     voicemail: MakeVisitor | None = None
+    mailboxes: Callable[[], Collection[str]] = tuple
+    tapes: Tapes | None = None
     limits: Limits = field(default_factory=Limits)
     turns: dict[str, int] = field(default_factory=dict)
 

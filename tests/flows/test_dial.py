@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import pytest
 
 from dialplan.state import Ending
@@ -317,7 +315,7 @@ async def test_music_instead_of_ringing_opens_the_callers_ears(hand: Stagehand, 
     alice = hand.dial()
     house >> "INVITE" >> bob
     house >> 183 >> alice
-    assert hand.saying == ("<ringback>" if ringback == "music" else "")  # there is no music in this house
+    assert hand.saying == ("(music)" if ringback == "music" else "")
     bob >> 200 >> house >> "ACK" >> bob
     house >> 200 >> alice >> "ACK" >> house
     assert hand.saying == ""
@@ -331,7 +329,7 @@ async def test_a_trunk_without_a_free_line_is_passed_over(hand: Stagehand) -> No
         Claims("other", house.directory.default_account.id, Direction.OUTBOUND, trunks=("out",)), 0
     )
     assert isinstance(busy, Ticket)
-    hand.desk.reach = partial(house.switch.gate.reach, source="flow")
+    hand.desk.hold = house.switch.gate.hold
     hand.write(TRUNKS)
     alice.number = "500"
     alice >> "INVITE" >> house >> 100 >> alice
