@@ -63,6 +63,7 @@ def edge_of(
         node=config.node,
         records=records,
         traces=traces,
+        hours=flows.opening,
         wall=wall,
         now=telephony.now,
     )
@@ -127,6 +128,4 @@ def _housed(telephony: Telephony, account: Account, now: float) -> list[NodeCont
 
 def _live_record(telephony: Telephony, calls: RemoteCalls, call_id: str) -> CallRecord | None:
     call = telephony.switch.calls.get(call_id)
-    if call is not None:
-        return call.record
-    return next((each.record for each in calls.live() if each.record.id == call_id), None)
+    return call.record if call is not None else calls.record(call_id)

@@ -4,11 +4,12 @@ contract        what all operations share, and which paths are its own
 collaborators   what it works with        access   who may ask        tenancy   for which account
 wishes          what it is told           stubs    what is not served yet
 authentication  is a phone who it says it is?         stepping  call flows, command by command
+routing         where does this call go?              dialled   who calls and is called, as nodes write it
 presence        what became of phones and calls       tracing   how one call went
 admission       how many calls there are              security  bans, and who is never banned
 """
 
-from pbxd.api.edge import admission, authentication, presence, security, stepping, stubs, tracing
+from pbxd.api.edge import admission, authentication, presence, routing, security, stepping, stubs, tracing
 from pbxd.api.edge.access import EdgeAccess
 from pbxd.api.edge.collaborators import Edge
 from pbxd.api.edge.contract import EDGE
@@ -20,6 +21,7 @@ __all__ = [
     "admission",
     "authentication",
     "presence",
+    "routing",
     "security",
     "stepping",
     "stubs",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pbxd.api.house.collaborators import Door
 from pbxd.calls.gate import Gate
 from pbxd.calls.record import CallRecord
+from pbxd.calls.routing import Hours
 from pbxd.directory.accounts import Directory
 from pbxd.directory.model import Account
 from pbxd.directory.remote import RemoteDigests
@@ -39,5 +40,6 @@ class Edge:
     node: str  # what the house calls itself
     records: CallRecords
     traces: Traces
+    hours: Hours
     wall: Callable[[], float]
     now: Callable[[], float]
