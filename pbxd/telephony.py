@@ -143,7 +143,7 @@ class Telephony:
         self.authenticator = Authenticator(directory, nonces, data.secret, _algorithms(config), bus, doorman)
         self.acts = self._acts()
         self.switch = Switch(self.facilities, self.authenticator, self.admission, self.acts)
-        self.vigil = Vigil(config, store, bus)
+        self.vigil = Vigil(config, store, bus, self.hangup)
         self.switch.gate.watchman = self.vigil.watch
         self.dialplans.pass_gate(self.switch.gate)
         self.switch.hours = self.dialplans.flows.opening

@@ -29,6 +29,7 @@ from pbxd.trace import Topic
 log = logging.getLogger(__name__)
 
 HOUSE = "house"
+OF_CALL = "/"  # between the id of a call and a part of it
 RETRY_S = 5
 RECONCILE_S = 60.0
 
@@ -52,6 +53,11 @@ class Barred(HouseError):
         status, q850 = reached.answer(direction)
         retry = (reached.retry_after_s or RETRY_S) if status == 503 else None
         return cls(Refusal(reached.reason), reached.text, status, q850, retry)
+
+
+def call_of(key: str) -> str:
+    """The id of the call that a key of an `Outward` belongs to."""
+    return key.partition(OF_CALL)[0]
 
 
 class Watchman(Protocol):
@@ -139,7 +145,7 @@ class Gate:
         trunks = (found.trunk.name,) if isinstance(found, ToTrunk) else ()
         direction = Direction.OUTBOUND if trunks else record.direction
         claims = Claims(record.id, record.account_id, direction, users=users, trunks=trunks, part=part)
-        ticket, key = self._claim(record, claims, source, now), f"{record.id}/{part}"
+        ticket, key = self._claim(record, claims, source, now), f"{record.id}{OF_CALL}{part}"
         if isinstance(found, ToTrunk):
             try:
                 self._watch(record, caller, (found.number,), key, source, now)
