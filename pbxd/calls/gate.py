@@ -29,6 +29,7 @@ from pbxd.trace import Topic
 log = logging.getLogger(__name__)
 
 HOUSE = "house"
+OUTSIDE = "outside"
 OF_CALL = "/"  # between the id of a call and a part of it
 RETRY_S = 5
 RECONCILE_S = 60.0
@@ -122,9 +123,9 @@ class Gate:
             lent=() if carrier is None else (Subject(carrier.account_id, LimitScope.TRUNK, carrier.name),),
         )
         self._claim(record, claims, source, now)
-        if outward is not None:
+        if outward is not None and (user is not None or trunk is not None):  # what the house itself begins is no theft
             try:
-                self._watch(record, user or trunk or HOUSE, (record.called, outward.number), record.id, source, now)
+                self._watch(record, user or trunk or OUTSIDE, (record.called, outward.number), record.id, source, now)
             except Barred:
                 self.limits.release_call(record.account_id, record.id)
                 raise
