@@ -149,7 +149,7 @@ class App:
         await self.deliveries.start()
         self.mailroom.serve(self.deliveries.outbox)
         self._parts.push_async_callback(self.mailroom.settle)
-        self.telephony.dialplans.outbox = self.deliveries.outbox
+        self.telephony.dialplans.outbox = self.telephony.vigil.outbox = self.deliveries.outbox
         self.administration.changed = self._directory_changed
         self._serving = True
         self._measure()
@@ -277,6 +277,7 @@ class App:
             settings=lambda: settings(self.config),
             outbox=self.deliveries.outbox,
             door=self.telephony.entrance,
+            fraud=self.telephony.vigil.watch,
             recordings=self.recordings,
             live=self.telephony.live,
             conferences=self.telephony.conferences,

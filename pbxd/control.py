@@ -11,6 +11,7 @@ from pbxd.config.schema import Config
 from pbxd.directory.accounts import Directory
 from pbxd.directory.model import Account, Aor, ExtensionKind
 from pbxd.directory.remote import RemoteDigests
+from pbxd.directory.reports import Reports
 from pbxd.events import Bus
 from pbxd.flows.sessions import Bounds, FlowSessions
 from pbxd.metrics import Metrics
@@ -54,6 +55,15 @@ def edge_of(
         flow_names=partial(_flow_names, directory, telephony),
         housed=partial(_housed, telephony),
         live_record=partial(_live_record, telephony, calls),
+        live_records=lambda: [
+            *(call.record for call in telephony.switch.calls.values()),
+            *(call.record for call in calls.live()),
+        ],
+        gate=telephony.switch.gate,
+        door=telephony.entrance,
+        reports=Reports(),
+        phones_at=lambda now: {binding.source[0] for binding in telephony.registrar.all(now)},
+        node=config.node,
         records=records,
         traces=traces,
         media=media,
@@ -62,6 +72,7 @@ def edge_of(
         wall=wall,
         now=telephony.now,
     )
+    telephony.switch.gate.elsewhere = lambda: frozenset(call.record.id for call in calls.live())
     reload(edge, config)
     return edge
 
