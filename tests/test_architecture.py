@@ -73,6 +73,7 @@ SHELLS = {
     "pbxd.sip.connections",
     "pbxd.sip.resolve",
     "media.convert",  # files from outside are decoded in a process of their own
+    "media.pages",  # documents from outside likewise
     "media.recorder",  # a thread writes files
     "media.speech",  # a voice is a program
 }
