@@ -18,11 +18,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Any, Generic, TypeVar, get_type_hints
+from typing import Annotated, Any, BinaryIO, Generic, TypeVar, get_type_hints
 
-from pydantic import BaseModel
+from pydantic import BaseModel, InstanceOf, ValidationError, WithJsonSchema
 
-from pbxd.errors import HouseError
+from pbxd.errors import Denied, HouseError, Invalid
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +35,33 @@ class Download:
     sha256: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file that came in a form. `file` is open at its beginning and gone once the answer is given."""
+
+    name: str
+    content_type: str
+    file: BinaryIO
+    octets: int
+
+
+FormFile = Annotated[InstanceOf[Upload], WithJsonSchema({"type": "string", "format": "binary"})]
+"""The type of a form's field that is a file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How large a form may be; `said` is what is answered above that."""
+
+    octets: int
+    said: str
+
+
 Context = TypeVar("Context")
 Answer = BaseModel | Download | None
 Handler = TypeVar("Handler", bound=Callable[..., Awaitable[Answer]])
+
+MAX_SHOWN_PROBLEMS = 10
 
 _PATH_NAMES = re.compile(r"\{(\w+)\}")
 
@@ -68,7 +92,9 @@ class Part(Enum):
 
     PATH = "path"
     QUERY = "query"
+    HEADER = "header"  # by aliases in lower case
     BODY = "body"
+    FORM = "form"  # multipart/form-data
     IDENTITY = "identity"
 
 
@@ -89,13 +115,26 @@ class Operation:
     result: type[BaseModel] | type[Download] | None
     errors: tuple[type[HouseError], ...]
     handler: Callable[..., Awaitable[Answer]]
+    token_instead: bool = False
+    media: str = "application/octet-stream"
+    room: Callable[[Any], Room] = lambda _context: Room(1 << 20, "the form is larger than this server takes")
+
+
+def _lacks(scope: str) -> HouseError:
+    return Denied(f"this key lacks the scope {scope}")
+
+
+def _wrong(error: ValidationError) -> HouseError:
+    return Invalid(problems_of(error))
 
 
 @dataclass(frozen=True, slots=True)
 class Contract(Generic[Context]):
     """A set of operations under one prefix, with one way to say who asks and one shape of errors.
 
-    `error` builds the error body from (status, code, message); its model is what the document shows.
+    `error` builds the error body from (status, code, message); its model is what the document shows. `owned` are
+    beginnings of paths that are answered in this shape beside those under the prefix. `lacks` is the error of a key
+    without the scope, `wrong` that of values that are not what they should be, of the class `invalid`.
     """
 
     name: str
@@ -106,6 +145,10 @@ class Contract(Generic[Context]):
     error: Callable[[int, str, str], BaseModel]
     error_model: type[BaseModel]
     security: dict[str, dict[str, str]]
+    owned: tuple[str, ...] = ()
+    lacks: Callable[[str], HouseError] = _lacks
+    wrong: Callable[[ValidationError], HouseError] = _wrong
+    invalid: type[HouseError] = Invalid
     operations: list[Operation] = field(default_factory=list)
 
     def operation(
@@ -117,8 +160,13 @@ class Contract(Generic[Context]):
         scope: str | None,
         status: int = 200,
         errors: tuple[type[HouseError], ...] = (),
+        token_instead: bool = False,
+        media: str = "application/octet-stream",
+        room: Callable[[Any], Room] | None = None,
     ) -> Callable[[Handler], Handler]:
-        """Declare the decorated function as an operation; `scope` None means anybody may.
+        """Declare the decorated function as an operation; `scope` None means anybody may. with
+        `token_instead`, so may who has a `token` in the query, which the function checks. `media` is the type of a file
+        as an answer, `room` how large a form may be.
 
         Raises TypeError where the function and the path do not fit together.
         """
@@ -127,8 +175,12 @@ class Contract(Generic[Context]):
             parts, takes_identity = _arguments(handler, path)
             result = get_type_hints(handler)["return"]
             summary, description = _documentation(handler)
+            own = {} if room is None else {"room": room}
             self.operations.append(
                 Operation(
+                    token_instead=token_instead,
+                    media=media,
+                    **own,
                     name=handler.__name__,
                     method=method,
                     path=path,
@@ -169,3 +221,15 @@ def _documentation(handler: Callable[..., object]) -> tuple[str, str]:
     if not summary:
         raise TypeError(f"{handler.__name__}: an operation without a docstring")
     return summary.rstrip("."), " ".join(description.split())
+
+
+def problems_of(error: ValidationError) -> str:
+    """Every problem in a sentence or two; no value is repeated."""
+    problems = error.errors(include_url=False, include_context=False, include_input=False)
+    shown = [f"{_place(one['loc'])}{one['msg']}" for one in problems[:MAX_SHOWN_PROBLEMS]]
+    more = len(problems) - len(shown)
+    return "; ".join(shown) + (f"; and {more} more" if more else "")
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    return ".".join(str(step) for step in location) + ": " if location else ""

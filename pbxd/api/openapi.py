@@ -39,8 +39,9 @@ def _models(contract: Contract[Context]) -> Iterable[tuple[type[BaseModel], Json
     for operation in contract.operations:
         if operation.result is not None and issubclass(operation.result, BaseModel):
             yield operation.result, "serialization"
-        if body := operation.parts.get(Part.BODY):
-            yield body, "validation"
+        for part in (Part.BODY, Part.FORM):
+            if body := operation.parts.get(part):
+                yield body, "validation"
 
 
 def _operation(contract: Contract[Context], operation: Operation, schemas: _Schemas) -> Document:
@@ -55,10 +56,13 @@ def _operation(contract: Contract[Context], operation: Operation, schemas: _Sche
         described["description"] = operation.description
     if operation.scope:
         described["x-scope"] = operation.scope
-    if parameters := [*_parameters(operation, Part.PATH), *_parameters(operation, Part.QUERY)]:
+    if parameters := [one for part in (Part.PATH, Part.QUERY, Part.HEADER) for one in _parameters(operation, part)]:
         described["parameters"] = parameters
     if body := operation.parts.get(Part.BODY):
         described["requestBody"] = {"required": True, "content": _json(schemas[body, "validation"])}
+    if form := operation.parts.get(Part.FORM):
+        content = {"multipart/form-data": {"schema": schemas[form, "validation"]}}
+        described["requestBody"] = {"required": True, "content": content}
     return described
 
 
@@ -92,25 +96,25 @@ def _inlined(schema: Any, definitions: Document) -> Any:
 def _responses(contract: Contract[Context], operation: Operation, schemas: _Schemas) -> Document:
     success: Document = {"description": HTTPStatus(operation.status).phrase}
     if operation.result in (Attachment, Download):
-        success["content"] = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+        success["content"] = {operation.media: {"schema": {"type": "string", "format": "binary"}}}
     elif operation.result:
         success["content"] = _json(schemas[operation.result, "serialization"])
     responses = {str(operation.status): success}
     failure = _json(schemas[contract.error_model, "serialization"])
-    for error in _errors(operation):
+    for error in _errors(operation, contract.invalid):
         phrase = f"{HTTPStatus(error.http_status).phrase} (`{error.code}`)"
         responses[str(error.http_status)] = {"description": phrase, "content": failure}
     responses["default"] = {"description": "Any other error, in the same shape", "content": failure}
     return responses
 
 
-def _errors(operation: Operation) -> list[type[HouseError]]:
+def _errors(operation: Operation, invalid: type[HouseError]) -> list[type[HouseError]]:
     errors = list(operation.errors)
     if operation.scope:
         errors += [Unauthorized, Denied]
     if operation.parts:
-        errors.append(Invalid)
-    if Part.BODY in operation.parts:
+        errors += [Invalid, invalid]
+    if Part.BODY in operation.parts or Part.FORM in operation.parts:
         errors.append(TooLarge)
     return sorted(set(errors), key=lambda error: error.http_status)
 

@@ -7,6 +7,7 @@ import base64
 import json
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -14,14 +15,14 @@ from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
 from pbxd.api.contract import Attachment, Context, Contract, Download, Identity, Operation, Part
+from pbxd.api.form import form_of
 from pbxd.api.openapi import document
-from pbxd.errors import Denied, HouseError, Invalid, TooLarge, Unauthorized
+from pbxd.errors import HouseError, Invalid, TooLarge, Unauthorized
 
 log = logging.getLogger(__name__)
 
 BODY_TIMEOUT_S = 10.0
 OPERATION_TIMEOUT_S = 30.0
-MAX_SHOWN_PROBLEMS = 10
 
 Model = TypeVar("Model", bound=BaseModel)
 Identify = Callable[[web.Request], Identity]
@@ -30,13 +31,14 @@ Identify = Callable[[web.Request], Identity]
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An error on its way out, before it has a contract's shape."""
+    """An error on its way out, before it has a contract's shape; `body` where it brings one of its own."""
 
     status: int
     code: str
     message: str
     headers: dict[str, str] = field(default_factory=dict)
     close: bool = False
+    body: BaseModel | None = None
 
 
 class Surface(Generic[Context]):
@@ -69,13 +71,14 @@ class Surface(Generic[Context]):
 
     def owns(self, path: str) -> bool:
         """Whether an unknown `path` is answered in this contract's shape."""
-        return path == self._contract.prefix or path.startswith(self._contract.prefix + "/")
+        contract = self._contract
+        prefixes = (*contract.owned, contract.prefix) if contract.prefix else contract.owned
+        return any(path == prefix or path.startswith(prefix + "/") for prefix in prefixes)
 
     def failure(self, failure: Failure) -> web.Response:
         """The failure in this contract's shape."""
-        response = json_response(
-            failure.status, self._contract.error(failure.status, failure.code, failure.message), failure.headers
-        )
+        body = failure.body or self._contract.error(failure.status, failure.code, failure.message)
+        response = json_response(failure.status, body, failure.headers)
         if failure.close:
             response.force_close()
         return response
@@ -93,10 +96,11 @@ class Surface(Generic[Context]):
             identity = self._authorise(operation, request)
             if operation.takes_identity:
                 arguments[Part.IDENTITY.value] = identity
-            for part, model in operation.parts.items():
-                arguments[part.value] = await _taken(part, model, request)
-            async with asyncio.timeout(OPERATION_TIMEOUT_S):
-                result = await operation.handler(self._context, **arguments)
+            async with AsyncExitStack() as files:
+                for part, model in operation.parts.items():
+                    arguments[part.value] = await self._taken(operation, part, model, request, files)
+                async with asyncio.timeout(OPERATION_TIMEOUT_S):
+                    result = await operation.handler(self._context, **arguments)
             if isinstance(result, Attachment):
                 return _data_response(operation.status, result)
             if isinstance(result, Download):
@@ -106,18 +110,40 @@ class Surface(Generic[Context]):
         return handle
 
     def _authorise(self, operation: Operation, request: web.Request) -> Identity | None:
-        if operation.scope is None:
+        if operation.scope is None or (operation.token_instead and "token" in request.query):
             return None
         identity = self._identify(request)
         if not identity.may(operation.scope):
-            raise Denied(f"this key lacks the scope {operation.scope}")
+            raise self._contract.lacks(operation.scope)
         return identity
+
+    async def _taken(
+        self, operation: Operation, part: Part, model: type[Model], request: web.Request, files: AsyncExitStack
+    ) -> Model:
+        """The values of one part of the request, checked. Raises the contract's error, naming every problem and
+        repeating no value."""
+        try:
+            match part:
+                case Part.PATH:
+                    return model.model_validate(dict(request.match_info))
+                case Part.QUERY:
+                    return model.model_validate(_query(request))
+                case Part.HEADER:
+                    return model.model_validate({name.lower(): value for name, value in request.headers.items()})
+                case Part.FORM:
+                    return model.model_validate(await form_of(request, operation.room(self._context), files))
+                case _:
+                    return model.model_validate_json(await _body(request))
+        except ValidationError as error:
+            raise self._contract.wrong(error) from None
 
 
 def failure_of(error: Exception) -> Failure:
     """What an exception that reached the edge means to the one who asked; what is not theirs to know is logged."""
     if isinstance(error, HouseError):
-        return Failure(error.http_status, error.code, error.message, _headers_of(error), isinstance(error, TooLarge))
+        body: BaseModel | None = getattr(error, "body", None)
+        closes = isinstance(error, TooLarge)
+        return Failure(error.http_status, error.code, error.message, _headers_of(error), closes, body)
     if isinstance(error, web.HTTPRequestEntityTooLarge):
         return Failure(413, TooLarge.code, "the body is larger than this server takes", close=True)
     if isinstance(error, web.HTTPMethodNotAllowed):
@@ -164,20 +190,6 @@ def _headers_of(error: HouseError) -> dict[str, str]:
     return {} if error.retry_after_s is None else {"Retry-After": str(error.retry_after_s)}
 
 
-async def _taken(part: Part, model: type[Model], request: web.Request) -> Model:
-    """The values of one part of the request, checked. Raises Invalid, naming every problem and repeating no value."""
-    try:
-        match part:
-            case Part.PATH:
-                return model.model_validate(dict(request.match_info))
-            case Part.QUERY:
-                return model.model_validate(_query(request))
-            case _:
-                return model.model_validate_json(await _body(request))
-    except ValidationError as error:
-        raise Invalid(_problems(error)) from None
-
-
 def _query(request: web.Request) -> dict[str, str]:
     values = dict(request.query)
     if len(values) != len(request.query):
@@ -190,14 +202,3 @@ async def _body(request: web.Request) -> bytes:
         raise Invalid("the body must be JSON, and its Content-Type application/json")
     async with asyncio.timeout(BODY_TIMEOUT_S):
         return await request.read()
-
-
-def _problems(error: ValidationError) -> str:
-    problems = error.errors(include_url=False, include_context=False, include_input=False)
-    shown = [f"{_place(one['loc'])}{one['msg']}" for one in problems[:MAX_SHOWN_PROBLEMS]]
-    more = len(problems) - len(shown)
-    return "; ".join(shown) + (f"; and {more} more" if more else "")
-
-
-def _place(location: tuple[int | str, ...]) -> str:
-    return ".".join(str(step) for step in location) + ": " if location else ""

@@ -14,6 +14,7 @@ from pydantic import Field, PrivateAttr, SecretStr, model_validator
 from pbxd.config.acoustics import Sound
 from pbxd.config.destinations import Conference, Extension
 from pbxd.config.dialplan import Dialplan
+from pbxd.config.faxes import Faxes
 from pbxd.config.mailboxes import Lamp, Mailbox, Voicemail
 from pbxd.config.recordings import Recordings
 from pbxd.config.section import (
@@ -104,8 +105,13 @@ SCOPES = (
     "calls:write",
     "conferences:read",
     "conferences:write",
+    "fax:read",
+    "fax:send",
     "flows:read",
     "flows:write",
+    "inbound:list",
+    "inbound:read",
+    "keys:manage",
     "outbox:read",
     "outbox:write",
     "phones:read",
@@ -478,6 +484,7 @@ class Config(Section):
     conferences: Conferences = Field(default={}, description="conference rooms by number or range of numbers")
     voicemail: Voicemail = Field(default=Voicemail(), description="what holds for all mailboxes")
     mailboxes: Mailboxes = Field(default={}, description="mailboxes by number: a user's own, or shared")
+    faxes: Faxes = Field(default=Faxes(), description="faxes that are sent and received")
     trunks: Trunks = Field(default={}, description="providers by name")
     routes: Routes = Field(default=(), description="which trunk takes which dialled number; the first match wins")
     keys: Keys = Field(default={}, description="API keys by name")

@@ -16,7 +16,7 @@ from pbxd.config.schema import Key, Phone, Route, Trunk, TrunkRegister
 ETC = Path(__file__).parent.parent.parent / "etc"
 
 
-NAMED = ("phones", "extensions", "conferences", "mailboxes", "trunks", "keys")
+NAMED = ("faxes.boxes", "phones", "extensions", "conferences", "mailboxes", "trunks", "keys")
 
 
 def stated(value: object, prefix: str = "") -> Iterator[str]:
