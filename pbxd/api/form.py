@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from typing import Any, BinaryIO
 
 from aiohttp import BodyPartReader, web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from pbxd.api.contract import Room, Upload
 from pbxd.errors import Invalid, TooLarge
@@ -30,7 +31,7 @@ async def form_of(request: web.Request, room: Room, files: AsyncExitStack) -> di
     try:
         async with asyncio.timeout(FORM_TIMEOUT_S):
             return await _fields(request, room, files)
-    except (ValueError, AssertionError, RuntimeError, web.RequestPayloadError):
+    except (ValueError, AssertionError, RuntimeError, HttpProcessingError, web.RequestPayloadError):
         raise Invalid("the form cannot be read") from None
 
 
