@@ -26,7 +26,7 @@ from pypdfium2.raw import FPDF_ERR_PASSWORD, FPDF_ERR_SECURITY
 
 from media.halftone import Bits, bilevel
 from media.paper import H_DPI, POINTS, WIDTH, Kind, Paper, Placement, Resolution, place
-from media.tiff import Coding, TiffWriter, encode, to_pdf
+from media.sheets import Coding, TiffWriter, encode, to_pdf
 from media.typesetting import CannotSet, set_text
 
 MEMORY = 1 << 30  # octets of address space

@@ -128,13 +128,13 @@ class Faxroom:
 def measure(metrics: Metrics, room: Faxroom) -> None:
     """Names what is counted."""
     sending, arrivals = room.faxes.sending, room.faxes.arrivals
-    metrics.gauge("faxes_waiting", "Faxes that are not sent yet", lambda: len(sending.queue))
-    metrics.gauge("faxes_sending", "Faxes that are being sent", lambda: len(sending.queue.active))
-    metrics.counters("faxes_ended", "Faxes that have ended", ["result"], lambda: {
+    metrics.gauge("fax_jobs_waiting", "Faxes that are not sent yet", lambda: len(sending.queue))
+    metrics.gauge("fax_jobs_sending", "Faxes that are being sent", lambda: len(sending.queue.active))
+    metrics.counters("fax_jobs_ended", "Faxes that have ended", ["result"], lambda: {
         state.name.lower(): count for state, count in sending.ended.items()})  # fmt: skip
-    metrics.counters("fax_tries", "Tries of faxes, by how they ended", ["reason"], lambda: {
+    metrics.counters("fax_job_tries", "Tries of faxes, by how they ended", ["reason"], lambda: {
         reason.value: count for reason, count in sending.tries.items()})  # fmt: skip
-    metrics.counter("fax_pages_confirmed", "Pages that the far side confirmed", lambda: sending.pages_confirmed)
+    metrics.counter("fax_job_pages", "Pages that the far side confirmed", lambda: sending.pages_confirmed)
     metrics.counters("faxes_received", "Faxes that came in", ["state"], lambda: {
         state.value: count for state, count in arrivals.taken.items()})  # fmt: skip
     metrics.counter("fax_audit_failures", "Lines of the audit log that are lost", lambda: room.audit.failures)

@@ -15,8 +15,8 @@ from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
 from pbxd.api.contract import Attachment, Context, Contract, Download, Identity, Operation, Part
-from pbxd.api.form import form_of
 from pbxd.api.openapi import document
+from pbxd.api.upload import form_of
 from pbxd.errors import HouseError, Invalid, TooLarge, Unauthorized
 
 log = logging.getLogger(__name__)

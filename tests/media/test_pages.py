@@ -15,8 +15,8 @@ from reportlab.lib.pagesizes import A4, A5, LEGAL, LETTER, landscape
 from media.halftone import bilevel
 from media.pages import BadDocument, Kind, Layout, Pages, Paper, Resolution
 from media.paper import WIDTH, paper_of, place
-from media.tiff import Coding, TiffWriter, encode
-from tests.media import documents
+from media.sheets import Coding, TiffWriter, encode
+from tests.media import papers
 
 LINES = {  # of a page by paper and lines per inch
     ("a4", Resolution.STANDARD): 1146,
@@ -49,7 +49,7 @@ async def faxed(source: Path, tmp_path: Path, layout: Layout | None = None, kind
 async def test_a_page_has_the_size_of_its_paper_and_what_is_on_it_keeps_its_shape(
     size: str, resolution: Resolution, tmp_path: Path
 ) -> None:
-    source = documents.pdf(tmp_path / "a.pdf", size=documents.SIZES[size])
+    source = papers.pdf(tmp_path / "a.pdf", size=papers.SIZES[size])
     tiff = await faxed(source, tmp_path, Layout(resolution))
     with Image.open(tiff) as file:
         assert (file.size, file.mode) == ((WIDTH, LINES[size, resolution]), "1")
@@ -65,7 +65,7 @@ async def test_a_page_has_the_size_of_its_paper_and_what_is_on_it_keeps_its_shap
 
 
 async def test_every_page_is_there_in_order(tmp_path: Path) -> None:
-    source = documents.pdf(tmp_path / "a.pdf", pages=3)
+    source = papers.pdf(tmp_path / "a.pdf", pages=3)
     tiff = tmp_path / "fax.tiff"
     assert await Pages().render(source, Kind.PDF, tiff, Layout()) == 3
     first, second, third = pages_of(tiff)
@@ -100,7 +100,7 @@ def test_a_page_is_turned_or_shrunk_where_it_does_not_fit() -> None:
 
 
 async def test_a_lying_page_is_turned_whole(tmp_path: Path) -> None:
-    tiff = await faxed(documents.pdf(tmp_path / "a.pdf", size=landscape(A4)), tmp_path)
+    tiff = await faxed(papers.pdf(tmp_path / "a.pdf", size=landscape(A4)), tmp_path)
     (page,) = pages_of(tiff)
     assert page.shape == (2292, WIDTH)
     ink = np.argwhere(page)
@@ -160,16 +160,16 @@ def test_a_document_is_known_by_its_first_bytes() -> None:
 
 
 async def test_documents_nobody_should_send_are_refused_in_words(tmp_path: Path) -> None:
-    whole = documents.pdf(tmp_path / "whole.pdf").read_bytes()
-    huge = documents.pdf(tmp_path / "huge.pdf", size=(20_000, 300))
+    whole = papers.pdf(tmp_path / "whole.pdf").read_bytes()
+    huge = papers.pdf(tmp_path / "huge.pdf", size=(20_000, 300))
     refused = {
-        documents.pdf(tmp_path / "secret.pdf", password="x"): "the PDF is encrypted",
+        papers.pdf(tmp_path / "secret.pdf", password="x"): "the PDF is encrypted",
         _file(tmp_path / "cut.pdf", whole[:300]): "the PDF is broken",
         _file(tmp_path / "junk.pdf", b"%PDF-1.7\n" + bytes(range(256)) * 40): "the PDF is broken",
-        documents.pdf(tmp_path / "long.pdf", pages=201): "the PDF has 201 pages, more than 200",
+        papers.pdf(tmp_path / "long.pdf", pages=201): "the PDF has 201 pages, more than 200",
         huge: "page 1 measures 278 × 4 inches",
-        documents.bomb(tmp_path / "bomb.png"): "the file takes more memory than a fax may",
-        _file(tmp_path / "cut.png", documents.grey_ramp(tmp_path / "p.png").read_bytes()[:900]): "the file is broken",
+        papers.bomb(tmp_path / "bomb.png"): "the file takes more memory than a fax may",
+        _file(tmp_path / "cut.png", papers.grey_ramp(tmp_path / "p.png").read_bytes()[:900]): "the file is broken",
         _file(tmp_path / "cut.jpg", b"\xff\xd8\xff\xe0" + bytes(50)): "the file is broken",
         _file(tmp_path / "cut.tif", b"II*\0\x08\0\0\0"): "the file is broken",
     }
@@ -188,14 +188,14 @@ def _file(path: Path, content: bytes) -> Path:
 
 
 async def test_one_that_takes_too_long_is_killed(tmp_path: Path) -> None:
-    source = documents.pdf(tmp_path / "a.pdf", pages=100)
+    source = papers.pdf(tmp_path / "a.pdf", pages=100)
     with pytest.raises(BadDocument, match="took too much time or memory"):
         await Pages(patience_s=0.3).render(source, Kind.PDF, tmp_path / "fax.tiff", Layout(Resolution.SUPERFINE))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.pdf"]
 
 
 async def test_one_that_nobody_waits_for_is_killed(tmp_path: Path) -> None:
-    source = documents.pdf(tmp_path / "a.pdf", pages=100)
+    source = papers.pdf(tmp_path / "a.pdf", pages=100)
     rendering = asyncio.create_task(
         Pages().render(source, Kind.PDF, tmp_path / "fax.tiff", Layout(Resolution.SUPERFINE))
     )
@@ -208,7 +208,7 @@ async def test_one_that_nobody_waits_for_is_killed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["ramp.png", "ramp.jpg", "ramp.tif"])
 async def test_a_picture_is_dithered_and_fills_the_width(name: str, tmp_path: Path) -> None:
-    (page,) = pages_of(await faxed(documents.grey_ramp(tmp_path / name), tmp_path))
+    (page,) = pages_of(await faxed(papers.grey_ramp(tmp_path / name), tmp_path))
     ink = page[:1200].mean(0).reshape(-1, 64).mean(1)  # how black each of 27 columns is
     assert ink[0] > 0.95
     assert ink[-1] < 0.05

@@ -13,7 +13,7 @@ import aiohttp
 from pbxd.app import App
 from pbxd.config import load
 from tests.api.client import Answer, Client
-from tests.media import documents
+from tests.media import papers
 from tests.services.faxes.line import ScriptedLine
 
 ADMIN = "lab-admin"
@@ -54,7 +54,7 @@ class FaxLab:
         return self.client.base
 
     def pdf(self, pages: int = 1) -> Path:
-        return documents.pdf(self.folder / f"document{pages}.pdf", pages)
+        return papers.pdf(self.folder / f"document{pages}.pdf", pages)
 
     async def send(self, file: Path, to: str = TO, key: str | None = KEY, **fields: str) -> Answer:
         form = aiohttp.FormData()

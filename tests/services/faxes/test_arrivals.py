@@ -13,13 +13,13 @@ import pytest
 
 from media.fax import FaxOutcome, FaxReason, FaxReceived, FaxResult
 from media.pages import BadDocument
-from media.tiff import TiffWriter, encode
+from media.sheets import TiffWriter, encode
 from pbxd.config.faxes import FaxBox, FaxInbound
 from pbxd.errors import NotFound
 from pbxd.services.faxes import Arrival, ReceivedFilter, ReceivedState
 from pbxd.services.faxes.notices import letter_of_job, letter_of_received, of_received
 from pbxd.services.faxes.received import box_of
-from tests.media import documents
+from tests.media import papers
 from tests.services.faxes.line import Desk, a_desk, outcome
 
 BOXES = {"office": FaxBox(numbers=("+12025550150", "950"))}
@@ -122,7 +122,7 @@ async def test_mail_and_webhook_say_what_came_and_nothing_breaks_their_lines(des
     assert (letter.attachments[0].name, letter.attachments[0].content) == (f"fax-{fax.id}.pdf", b"%PDF")
     said = of_received(fax)
     assert (said["event"], said["mailbox"], said["pages"], said["sha256"]) == ("fax.received", "office", 2, fax.sha256)
-    job = await desk.submit(documents.pdf(tmp_path / "a.pdf"))
+    job = await desk.submit(papers.pdf(tmp_path / "a.pdf"))
     await desk.settle()
     assert letter_of_job("a@example.com", await desk.job(job)).subject == "Fax to +15551230000 sent (1 of 1 pages)"
 

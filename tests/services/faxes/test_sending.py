@@ -14,14 +14,14 @@ from media.fax import FaxMode, FaxOptions, FaxOutcome, FaxReason, FaxResult
 from media.pages import Kind
 from pbxd.errors import Conflict, Invalid, NotFound, Overloaded
 from pbxd.services.faxes import FaxJob, FaxWish, Handed, JobFilter, JobState, Papers
-from tests.media import documents
+from tests.media import papers
 from tests.services.faxes.line import REMOTE, START, Desk, ScriptedLine, Sent, a_desk, outcome
 
 
 @pytest.fixture(scope="module")
 def three(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A document of three pages."""
-    return documents.pdf(tmp_path_factory.mktemp("documents") / "three.pdf", pages=3)
+    return papers.pdf(tmp_path_factory.mktemp("documents") / "three.pdf", pages=3)
 
 
 @pytest.fixture
@@ -286,10 +286,10 @@ async def test_a_document_that_cannot_be_faxed_is_no_job(desk: Desk, tmp_path: P
         await desk.faxes.sending.submit(FaxWish("+15551230000"), io.BytesIO(b" "), Kind.TEXT)
     desk.faxes.office.settings = desk.faxes.office.settings.model_copy(update={"backend": "carrier-pigeon"})
     with pytest.raises(Invalid, match="there is no fax backend carrier-pigeon"):
-        await desk.submit(documents.pdf(tmp_path / "a.pdf"))
+        await desk.submit(papers.pdf(tmp_path / "a.pdf"))
     desk.faxes.office.settings = desk.faxes.office.settings.model_copy(update={"max_waiting": 0})
     with pytest.raises(Overloaded, match="too many faxes are waiting"):
-        await desk.submit(documents.pdf(tmp_path / "a.pdf"))
+        await desk.submit(papers.pdf(tmp_path / "a.pdf"))
     assert (await desk.faxes.rows.page(JobFilter("acc_1"))) == (0, [])
     assert list((desk.faxes.files.folder / "out").iterdir()) == []
 
@@ -307,7 +307,7 @@ async def test_text_and_pictures_are_faxed_and_have_a_pdf(desk: Desk, tmp_path: 
     text.write_text("100 €", encoding="utf-8")
     jobs = [
         await desk.submit(text, kind=Kind.TEXT),
-        await desk.submit(documents.grey_ramp(tmp_path / "a.png"), kind=Kind.PNG),
+        await desk.submit(papers.grey_ramp(tmp_path / "a.png"), kind=Kind.PNG),
     ]
     await desk.settle()
     assert [(await desk.job(one)).state for one in jobs] == [JobState.SUCCESS] * 2
