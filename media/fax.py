@@ -6,7 +6,7 @@ A page counts when the far end confirmed it (ITU-T T.30 §5.3.6: MCF, or PIP), n
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum, IntFlag
+from enum import Enum, IntFlag, StrEnum
 from pathlib import Path
 
 IDENT_MAX = 20  # digits and blanks of TSI and CSI, T.30 §5.3.6.2.4
@@ -14,7 +14,7 @@ HEADER_MAX = 50  # characters of the line over each page
 PAGES_MAX = 2000  # of one document
 
 
-class FaxMode(Enum):
+class FaxMode(StrEnum):
     """How pages are to travel. AUTO begins in audio and goes over to T.38 when it hears a fax; PASSTHROUGH is G711 that
     also refuses the far end's T.38."""
 

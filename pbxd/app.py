@@ -18,9 +18,11 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
-from pbxd import __version__, facade, faults, measures
+from media.recorder import Recorder
+from pbxd import __version__, control, facade, faults, measures
 from pbxd.api.access import Access
 from pbxd.api.contract import Identity
+from pbxd.api.edge import EDGE, Edge, EdgeAccess
 from pbxd.api.health import Check, Health, health_routes
 from pbxd.api.house import HOUSE, House, Tracing, sound_routes
 from pbxd.api.origin import Origins
@@ -33,7 +35,7 @@ from pbxd.directory.keys import EVERYTHING, Keys
 from pbxd.entrance import measure as measure_entrance
 from pbxd.events import Bus
 from pbxd.faxroom import Faxroom
-from pbxd.faxroom import measure as measure_faxes
+from pbxd.faxroom import measure as measure_fax_jobs
 from pbxd.flows import measure as measure_flows
 from pbxd.logs import Logs, get_logger
 from pbxd.mailroom import Mailroom
@@ -74,6 +76,8 @@ class App:
     faxroom: Faxroom
     deliveries: OutboxService
     server: Server
+    edge: Edge
+    edge_access: EdgeAccess
 
     def __init__(self, config: Config, logs: Logs | None = None) -> None:
         self.config = config
@@ -109,7 +113,7 @@ class App:
         self.store = await Store.open(url)
         self._parts.push_async_callback(self.store.close)
         self.directory = await Directory.load(self.store, config, wall)
-        self.keys = await Keys.load(self.store, config, self.directory.default_account.id, wall)
+        self.keys = await Keys.load(self.store, config, self.directory.ids, wall)
         self.card = await first_start(self.directory, self.keys, self.store, config, wall)
         self.records = CallRecords(self.store, config.node)
         await self.records.close_orphans()
@@ -117,13 +121,21 @@ class App:
         journal.listen(self.bus)
         self.telephony = Telephony(config, data, self.store, self.directory, self.bus)
         self.traces = self._traces()
-        self.recordings = await self._recordings(data, config)
-        self.mailroom = Mailroom(config, data, self.store, self.telephony)
+        self.edge = control.edge_of(
+            config, data.secret, self.store, self.bus, self.directory, self.telephony, self.records, self.traces
+        )
+        recorder = Recorder()  # one thread writes for all
+        self._parts.push_async_callback(asyncio.to_thread, recorder.close)
+        self.recordings = await self._recordings(data, config, recorder)
+        self.mailroom = Mailroom(config, data, self.store, self.telephony, recorder)
         self._parts.push_async_callback(self.mailroom.stop)
         await self.mailroom.open(config)
         self.faxroom = Faxroom(config, data, self.store, self.directory.default_account.id, self.bus, time.time)
         await self.faxroom.open()
+        self.faxroom.connect(self.telephony.fax_line, self._trunk_of)
         await self.telephony.start()
+        await self.edge.flows.load()
+        self._parts.push_async_callback(self.edge.flows.stop)
         self._parts.push_async_callback(self._stop_traces)
         self._parts.push_async_callback(self.telephony.stop)
         self._parts.push_async_callback(self.faxroom.stop)
@@ -142,16 +154,17 @@ class App:
         self._lag.start(asyncio.get_running_loop())
         self._beat()
 
-    async def _recordings(self, data: DataDirectory, config: Config) -> Recordings:
+    async def _recordings(self, data: DataDirectory, config: Config, recorder: Recorder) -> Recordings:
         telephony = self.telephony
         folder = data.path / "recordings"
         made = Recordings(
-            self.store, config.node, telephony.facilities, telephony.switch.calls, folder, config.recordings
+            self.store, config.node, telephony.facilities, telephony.switch.calls, folder, config.recordings, recorder
         )
         await made.start(self.directory.default_account.id)
         self._parts.push_async_callback(made.stop)
         made.listen(self.bus)
         telephony.conferences.recorder = made
+        telephony.dialplans.keep_in(made)
         return made
 
     async def _listen(self, unix: Path) -> None:
@@ -195,6 +208,7 @@ class App:
         self.traces.beat(time.monotonic())
         self.recordings.beat(wall)
         self.faxroom.faxes.beat(wall)
+        control.beat(self.edge)
         self._beating = asyncio.get_running_loop().call_later(BEAT_S, self._beat)
 
     def _traces(self) -> Traces:
@@ -222,12 +236,14 @@ class App:
             self.telephony.check_certificates(config)
             self.deliveries.reload(config)  # the first, for it may refuse
             await self.directory.reload(config, wall)
-            await self.keys.reload(config, self.directory.default_account.id, wall)
+            await self.keys.reload(config, self.directory.ids, wall)
             self.telephony.reload(config)
             self.recordings.reload(config.recordings)
             await self.mailroom.reload(config)
             self.faxroom.reload(config)
             self.server.origins.proxies = config.http.trusted_proxies
+            self.edge_access.sources = config.edge.sources
+            control.reload(self.edge, config)
             self.traces.keeping = _keeping(config)
             if self._logs:
                 self._logs.set_level(config.log.level)
@@ -237,6 +253,11 @@ class App:
             "the configuration was read again", changed=changed or "nothing", restart_needed_for=waiting or "nothing"
         )
         return changed
+
+    def _trunk_of(self, number: str) -> str:
+        """The trunk that a call to a number would leave by; empty where it stays in the house."""
+        found = self.directory.outbound(self.directory.default_account, number)
+        return found[0].name if found is not None else ""
 
     def _restart(self) -> None:
         self.restart()
@@ -288,7 +309,13 @@ class App:
         routes = [*health_routes(health, self.metrics), *sound_routes(house, access.identify)]
         sip = health.checks
         fax = self.faxroom.surface(access, self._reread, self._restart, lambda: _first(sip))
-        return Server([surface, fax], routes, Origins(self.config.http.trusted_proxies))
+        origins = Origins(self.config.http.trusted_proxies)
+        return Server([surface, self._edge(origins), fax], routes, origins)
+
+    def _edge(self, origins: Origins) -> Surface[Edge]:
+        """The contract of the edge."""
+        self.edge_access = EdgeAccess(self._find_key, origins, self.config.edge.sources)
+        return Surface(EDGE, self.edge, self.edge_access.identify, lambda: self.config.http.public_url)
 
     async def _reset_admin(self) -> tuple[str, str]:
         account = self.directory.default_account.id
@@ -308,13 +335,15 @@ class App:
         measures.measure_telephony(metrics, self.telephony)
         measure_entrance(metrics, self.telephony.entrance)
         self.mailroom.measure(metrics)
-        measure_faxes(metrics, self.faxroom)
+        measure_fax_jobs(metrics, self.faxroom)
         measure_flows(metrics, self.telephony.dialplans.flows)
+        control.measure(metrics, self.edge)
         measures.measure_records(metrics, self.records)
         measures.measure_store(metrics, store)
         faults.measure_faults(metrics, store, self.telephony)
         measures.measure_outbox(metrics, self.deliveries.outbox)
         measures.measure_sound(metrics, self.telephony, self.recordings)
+        measures.measure_faxes(metrics, self.telephony.fax_line)
         metrics.counters("http_requests", "HTTP requests", ["status"], lambda: self.server.requests)
         metrics.histogram("loop_lag_seconds", "How late the event loop ran what was due", self._lag.reading)
         metrics.gauge("tasks", "Asyncio tasks", lambda: len(asyncio.all_tasks()))

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+from media.fax import FaxOptions, FaxOutcome
 from pbxd.api.access import Access
 from pbxd.api.fax import FAX, FaxAccess, FaxHouse
 from pbxd.api.surface import Surface
@@ -15,15 +16,27 @@ from pbxd.config.overlay import NAME, changed, stored, write
 from pbxd.directory.minted import MintedKeys
 from pbxd.errors import Invalid, Unavailable
 from pbxd.events import Bus
+from pbxd.faxline import FaxLine
 from pbxd.metrics import Metrics
 from pbxd.outbox import Outbox
 from pbxd.services.audit import AuditLog, masked
 from pbxd.services.faxes import FaxArrived, Faxes, FaxJobChanged
 from pbxd.store import DataDirectory, Store
 
-FOLDER = "fax"
+FOLDER = "faxes"
 Reload = Callable[[], Awaitable[list[str]]]
 """Reads all settings again and takes them up; the keys that changed. Raises ConfigError."""
+
+
+class OwnLine:
+    """The house's own fax line, for the faxes of one account."""
+
+    def __init__(self, line: FaxLine, account_id: str) -> None:
+        self._line = line
+        self._account_id = account_id
+
+    async def send(self, number: str, tiff: Path, options: FaxOptions) -> FaxOutcome:
+        return await self._line.send(number, tiff, options, account_id=self._account_id)
 
 
 class Faxroom:
@@ -37,6 +50,7 @@ class Faxroom:
         self._store = store
         self._wall = wall
         self._turn = asyncio.Lock()
+        self._line: FaxLine | None = None
         self.keys = MintedKeys(store, account_id, wall)
         self.faxes = Faxes(store, data.path / FOLDER, account_id, config.faxes, bus, wall)
         self.audit = AuditLog(config.faxes.audit, wall)
@@ -48,6 +62,15 @@ class Faxroom:
         await self.keys.load()
         await self.faxes.start()
 
+    def connect(self, line: FaxLine, trunk_of: Callable[[str], str]) -> None:
+        """Faxes go out by `line` from now on, and those that come in are taken from it. `trunk_of` names the trunk that
+        a number leaves by."""
+        self._line = line
+        self.faxes.sip.line = OwnLine(line, self.faxes.office.account_id)
+        self.faxes.sending.trunk_of = trunk_of
+        line.received = self.faxes.arrivals.received
+        line.ident, line.header = self._config.faxes.ident, self._config.faxes.header
+
     def serve(self, outbox: Outbox) -> None:
         """From now on people are told."""
         self.faxes.serve(outbox)
@@ -57,6 +80,8 @@ class Faxroom:
             self.audit.reload(config.faxes.audit)
         self._config = config
         self.faxes.reload(config.faxes)
+        if self._line is not None:
+            self._line.ident, self._line.header = config.faxes.ident, config.faxes.header
 
     async def stop(self) -> None:
         """Hangs up what is being sent; the next start tries again."""

@@ -22,12 +22,14 @@ from media.script import Prompt
 from media.session import Media, MediaEvent, MediaEventKind
 from media.wire import Wire
 from pbxd.acoustics import Workers, reader_of
+from pbxd.ahead import played, read_ahead
 from pbxd.calls.admission import Admission
 from pbxd.calls.crypto import Protection
 from pbxd.calls.facilities import CallLimits, Facilities
+from pbxd.calls.following import MakeAct
 from pbxd.calls.policy import Policy
 from pbxd.calls.studio import Studio, clip_of
-from pbxd.calls.switch import MakeAct, Switch
+from pbxd.calls.switch import Switch
 from pbxd.certificates import Identity, client_context, given, self_signed
 from pbxd.clock import WallClock
 from pbxd.config.schema import Config, Redirects
@@ -42,6 +44,7 @@ from pbxd.directory.registrar import Registrar
 from pbxd.directory.trunks import Surroundings, TrunkRegistrations
 from pbxd.entrance import Entrance
 from pbxd.events import Bus
+from pbxd.faxline import FaxLine
 from pbxd.listening import Listening
 from pbxd.services.announcements import Announcement, ReadBack, caller_announcement
 from pbxd.services.conferences import ConferenceRules, Conferences
@@ -57,7 +60,7 @@ from pbxd.sip.transport import Transports, TransportSettings
 from pbxd.sip.uri import Uri
 from pbxd.store import DataDirectory, Store
 from pbxd.tls import Named, Shown
-from pbxd.trace import Recorder, Sound, TraceLimits
+from pbxd.trace import Recorder, Sound, TraceLimits, score
 
 log = logging.getLogger(__name__)
 
@@ -134,16 +137,16 @@ class Telephony:
             tracer=self.trace,
         )
         self.conferences = Conferences(self.facilities, lambda: self._config.sound.music or data.path / "music")
-        self.dialplans = Dialplans(
-            config, data, store, directory, self.facilities, self.conferences, self.transports.flush
-        )
+        self.dialplans = Dialplans(config, store, directory, self.facilities, self.conferences, self.transports.flush)
         self.listening = Listening(self.trace, self.media, self.facilities.hearers.values)
         nonces = NonceBook(data.secret, config.sip.digest.nonce_lifetime_s)
         self.authenticator = Authenticator(directory, nonces, data.secret, _algorithms(config), bus, doorman)
+        self.fax_line = FaxLine(self.now, data.path / "faxes" / "arriving", self.transports.flush)
         self.acts = self._acts()
         self.switch = Switch(self.facilities, self.authenticator, self.admission, self.acts)
         self.dialplans.admit_trunks(self.switch.is_full)
-        self.stack.core = self.switch
+        self.switch.hours = self.dialplans.flows.opening
+        self.stack.core = self.fax_line.switch = self.switch
         self.live = LiveSound(self.facilities, self.switch.calls, self.switch.call_out, self.conferences.tunes)
         self.live.listen(bus)
         self._apply(config)
@@ -168,16 +171,19 @@ class Telephony:
         try:
             await self.entrance.load(now)
             await self.dialplans.start()
+            self.fax_line.start()
             await self.transports.start()
         except BaseException:
             await self.dialplans.stop()
+            await self.fax_line.stop()
             self.wire.close()
             raise
         self.resolver.means = self.transports.means
         self.transports.on_connection_lost(self._connection_lost)
         asyncio.get_running_loop().add_reader(self.wire.media_fd, self._media_events)
-        self.trunks.apply(self._directory.trunks(self._directory.default_account), now)
+        self.trunks.apply(self._directory.all_trunks(), now)
         self._keep_house()
+        self._read_ahead()
         self.transports.flush()
 
     def drain(self) -> None:
@@ -204,6 +210,7 @@ class Telephony:
         self.listening.stop()
         asyncio.get_running_loop().remove_reader(self.wire.media_fd)
         await self.dialplans.stop()
+        await self.fax_line.stop()
         self.workers.close()
         await self.resolver.close()
         await self.transports.stop()
@@ -227,9 +234,14 @@ class Telephony:
         self._apply(config)
         self.studio.reader = reader_of(config, self._data)
         self.studio.forget()
+        self._read_ahead()
         self.dialplans.reload(config)
-        self.trunks.apply(self._directory.trunks(self._directory.default_account), self.now())
+        self.trunks.apply(self._directory.all_trunks(), self.now())
         self.transports.flush()
+
+    def _read_ahead(self) -> None:
+        extensions = self._directory.extensions(self._directory.default_account)
+        read_ahead(self.studio, [*played(extensions), *self.conferences.tunes()[:1]], self._config.sound.language)
 
     def hangup(self, call_id: str) -> bool:
         """Ends one live call; False when there is none of that id."""
@@ -319,6 +331,7 @@ class Telephony:
             ExtensionKind.FLOW: lambda extension, record: self.dialplans.flows.act(
                 str(extension.options["flow"]), record
             ),
+            ExtensionKind.FAX: self.fax_line.act,
             ExtensionKind.CALLER: lambda _extension, record: caller_announcement(
                 record.caller, self.facilities.language
             ),
@@ -458,7 +471,7 @@ _WORDS = {
     MediaEventKind.FIRST_PACKET: "sends its first packet",
     MediaEventKind.SILENT: "fell silent: no packet for the RTP timeout",
     MediaEventKind.RESUMED: "is heard again",
-    MediaEventKind.DTMF: "dials a digit",
+    MediaEventKind.DTMF: score.DIALS,
     MediaEventKind.SRTP_FAILED: "sends what cannot be opened",
 }
 _PLACED = (MediaEventKind.LATCHED, MediaEventKind.RELATCHED)

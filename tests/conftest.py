@@ -1,15 +1,23 @@
-"""What every test gets: no task outlives it, and the stories run last."""
+"""What every test gets: no task outlives it, and the stories run last.
+
+Where real programs run in real time, a test that failed is tried once more: what a busy machine did to a phone is no
+fault of the house. More than a few such second tries in one run are, and fail it.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from tests.clients.block import Block, leased_block
 
+IN_REAL_TIME = frozenset({"stories", "faults", "box"})
+SECOND_TRIES = int(os.environ.get("SECOND_TRIES", "1"))  # 0 shows what is unsteady
+MOST_SECOND_TRIES = 6
 TURNS_TO_FINISH = 5  # of the event loop, for tasks that were cancelled and are on their way out
 
 
@@ -17,6 +25,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Small tests first: what they find is easier to mend. Else as they stand in the files, parameters by name, so that
     every worker has the same order also where parameters come from a set."""
     items.sort(key=lambda item: ("stories" in item.path.parts, item.path, item.location[1] or 0, item.name))
+    for item in items:
+        if IN_REAL_TIME & set(item.path.parts):
+            item.add_marker(pytest.mark.flaky(reruns=SECOND_TRIES))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Many second tries are a fault."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None:
+        return
+    tried_again = len(reporter.stats.get("rerun", ()))
+    if tried_again > MOST_SECOND_TRIES:
+        reporter.write_line(f"\n{tried_again} second tries: more than {MOST_SECOND_TRIES} are a fault")
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.fixture(scope="session")

@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO, Generic, TypeVar, get_type_hints
+from types import UnionType
+from typing import Annotated, Any, BinaryIO, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, InstanceOf, ValidationError, WithJsonSchema
 
@@ -63,7 +64,7 @@ Handler = TypeVar("Handler", bound=Callable[..., Awaitable[Answer]])
 
 MAX_SHOWN_PROBLEMS = 10
 
-_PATH_NAMES = re.compile(r"\{(\w+)\}")
+_PATH_NAMES = re.compile(r"\{(\w+)(?::[^{}]+)?\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,11 @@ class Attachment(BaseModel):
     data: bytes
     name: str
     media_type: str
+
+
+def needs_body(model: type[BaseModel]) -> bool:
+    """Whether a request must have a body. Where every value may be left out, so may the body."""
+    return any(field.is_required() for field in model.model_fields.values())
 
 
 class Part(Enum):
@@ -118,6 +124,16 @@ class Operation:
     token_instead: bool = False
     media: str = "application/octet-stream"
     room: Callable[[Any], Room] = lambda _context: Room(1 << 20, "the form is larger than this server takes")
+    others: Mapping[type[BaseModel], int] = field(default_factory=dict)  # other answers, each with its status
+
+    @property
+    def plain_path(self) -> str:
+        """The path without the patterns of its names: `/v1/{rest}` for `/v1/{rest:.*}`."""
+        return _PATH_NAMES.sub(r"{\1}", self.path)
+
+    def status_of(self, answer: Answer) -> int:
+        """The status that an answer goes out with."""
+        return self.others.get(type(answer), self.status) if isinstance(answer, BaseModel) else self.status
 
 
 def _lacks(scope: str) -> HouseError:
@@ -132,9 +148,10 @@ def _wrong(error: ValidationError) -> HouseError:
 class Contract(Generic[Context]):
     """A set of operations under one prefix, with one way to say who asks and one shape of errors.
 
-    `error` builds the error body from (status, code, message); its model is what the document shows. `owned` are
-    beginnings of paths that are answered in this shape beside those under the prefix. `lacks` is the error of a key
-    without the scope, `wrong` that of values that are not what they should be, of the class `invalid`.
+    `error` builds the error body from (status, code, message); its model is what the document shows. A contract without
+    a prefix of its own says by `owns` which unknown paths are answered in its shape. `forms`: bodies may be
+    form-encoded, too. `lacks` is the error of a key without the scope, `wrong` that of values that are not what they
+    should be, of the class `invalid`.
     """
 
     name: str
@@ -145,11 +162,12 @@ class Contract(Generic[Context]):
     error: Callable[[int, str, str], BaseModel]
     error_model: type[BaseModel]
     security: dict[str, dict[str, str]]
-    owned: tuple[str, ...] = ()
     lacks: Callable[[str], HouseError] = _lacks
     wrong: Callable[[ValidationError], HouseError] = _wrong
     invalid: type[HouseError] = Invalid
     operations: list[Operation] = field(default_factory=list)
+    owns: Callable[[str], bool] | None = None
+    forms: bool = False
 
     def operation(
         self,
@@ -160,20 +178,23 @@ class Contract(Generic[Context]):
         scope: str | None,
         status: int = 200,
         errors: tuple[type[HouseError], ...] = (),
+        others: Mapping[type[BaseModel], int] | None = None,
+        name: str | None = None,
         token_instead: bool = False,
         media: str = "application/octet-stream",
         room: Callable[[Any], Room] | None = None,
     ) -> Callable[[Handler], Handler]:
-        """Declare the decorated function as an operation; `scope` None means anybody may. with
-        `token_instead`, so may who has a `token` in the query, which the function checks. `media` is the type of a file
-        as an answer, `room` how large a form may be.
+        """Declare the decorated function as an operation; `scope` None means anybody may. With `token_instead`, so may
+        who has a `token` in the query, which the function checks. `others` are answers beside the usual one, with the
+        status of each; `name` is the operation's, where it is not the function's. `media` is the type of a file as an
+        answer, `room` how large a form may be.
 
         Raises TypeError where the function and the path do not fit together.
         """
 
         def declare(handler: Handler) -> Handler:
             parts, takes_identity = _arguments(handler, path)
-            result = get_type_hints(handler)["return"]
+            result = _usual(get_type_hints(handler)["return"], others or {})
             summary, description = _documentation(handler)
             own = {} if room is None else {"room": room}
             self.operations.append(
@@ -181,7 +202,7 @@ class Contract(Generic[Context]):
                     token_instead=token_instead,
                     media=media,
                     **own,
-                    name=handler.__name__,
+                    name=name or handler.__name__,
                     method=method,
                     path=path,
                     summary=summary,
@@ -194,11 +215,22 @@ class Contract(Generic[Context]):
                     result=None if result is type(None) else result,
                     errors=errors,
                     handler=handler,
+                    others=others or {},
                 )
             )
             return handler
 
         return declare
+
+
+def _usual(result: Any, others: Mapping[type[BaseModel], int]) -> Any:
+    """The one answer of a handler that is not among `others`."""
+    if get_origin(result) not in (Union, UnionType):
+        return result
+    usual = [one for one in get_args(result) if one not in others]
+    if len(usual) != 1:
+        raise TypeError(f"which of {result} is the usual answer?")
+    return usual[0]
 
 
 def _arguments(handler: Callable[..., object], path: str) -> tuple[dict[Part, type[BaseModel]], bool]:

@@ -14,7 +14,8 @@ from typing import Any, Generic, TypeVar
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
-from pbxd.api.contract import Attachment, Context, Contract, Download, Identity, Operation, Part
+from pbxd.api.contract import Attachment, Context, Contract, Download, Identity, Operation, Part, needs_body
+from pbxd.api.form import FORM, read_form
 from pbxd.api.openapi import document
 from pbxd.api.upload import form_of
 from pbxd.errors import HouseError, Invalid, TooLarge, Unauthorized
@@ -71,9 +72,9 @@ class Surface(Generic[Context]):
 
     def owns(self, path: str) -> bool:
         """Whether an unknown `path` is answered in this contract's shape."""
-        contract = self._contract
-        prefixes = (*contract.owned, contract.prefix) if contract.prefix else contract.owned
-        return any(path == prefix or path.startswith(prefix + "/") for prefix in prefixes)
+        if self._contract.owns is not None:
+            return self._contract.owns(path)
+        return path == self._contract.prefix or path.startswith(self._contract.prefix + "/")
 
     def failure(self, failure: Failure) -> web.Response:
         """The failure in this contract's shape."""
@@ -105,7 +106,8 @@ class Surface(Generic[Context]):
                 return _data_response(operation.status, result)
             if isinstance(result, Download):
                 return _file_response(result)
-            return web.Response(status=operation.status) if result is None else json_response(operation.status, result)
+            status = operation.status_of(result)
+            return web.Response(status=status) if result is None else json_response(status, result)
 
         return handle
 
@@ -132,8 +134,11 @@ class Surface(Generic[Context]):
                     return model.model_validate({name.lower(): value for name, value in request.headers.items()})
                 case Part.FORM:
                     return model.model_validate(await form_of(request, operation.room(self._context), files))
+                case _ if self._contract.forms and request.content_type == FORM:
+                    return model.model_validate(read_form(await _read(request)))
                 case _:
-                    return model.model_validate_json(await _body(request))
+                    text = await _body(request, self._contract.forms, needed=needs_body(model))
+                    return model.model_validate_json(text)
         except ValidationError as error:
             raise self._contract.wrong(error) from None
 
@@ -197,8 +202,15 @@ def _query(request: web.Request) -> dict[str, str]:
     return values
 
 
-async def _body(request: web.Request) -> bytes:
+async def _body(request: web.Request, forms: bool, *, needed: bool) -> bytes:
+    if not needed and not request.can_read_body:
+        return b"{}"
     if request.content_type != "application/json":
-        raise Invalid("the body must be JSON, and its Content-Type application/json")
+        other = f" or {FORM}" if forms else ""
+        raise Invalid(f"the body must be JSON, and its Content-Type application/json{other}")
+    return await _read(request)
+
+
+async def _read(request: web.Request) -> bytes:
     async with asyncio.timeout(BODY_TIMEOUT_S):
         return await request.read()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 from media.session import OutOfFiles, OutOfPorts
@@ -15,19 +16,36 @@ from pbxd.calls.admission import Admission, Refusal
 from pbxd.calls.call import Call, End, Fallback
 from pbxd.calls.dial import Target
 from pbxd.calls.facilities import Facilities
-from pbxd.calls.identity import Caller
+from pbxd.calls.following import FindFallback, Following, MakeAct
+from pbxd.calls.hunt import Refusing
+from pbxd.calls.identity import Caller, shown_outside
 from pbxd.calls.leg import Leg
 from pbxd.calls.outcall import OutCall
 from pbxd.calls.pager import MAX_BODY, Page
 from pbxd.calls.peer import Arrival, Challenge, Peer, peer_of
+from pbxd.calls.policy import LAWS
 from pbxd.calls.record import CallRecord, Direction, LegRecord, Result, Role, Timeline
 from pbxd.calls.register import Registration
-from pbxd.calls.routing import Reject, Route, ToEcho, ToHouse, ToTrunk, ToUser, described, route
+from pbxd.calls.routing import (
+    Hours,
+    Reject,
+    Route,
+    ToEcho,
+    ToGroup,
+    ToHouse,
+    ToTrunk,
+    ToUser,
+    described,
+    no_hours,
+    number_called,
+    route,
+)
 from pbxd.calls.stage import Act
 from pbxd.calls.targets import targets_of, targets_of_user
 from pbxd.calls.watchers import Watchers
+from pbxd.config.groups import RingStrategy
 from pbxd.directory.authentication import Authenticator
-from pbxd.directory.model import Extension, ExtensionKind, Trunk, User
+from pbxd.directory.model import ExtensionKind, Trunk, User
 from pbxd.errors import HouseError, NotFound, Overloaded, Unavailable
 from pbxd.ids import new_id
 from pbxd.sip.errors import ParseError
@@ -41,8 +59,6 @@ from pbxd.trace import Topic
 log = logging.getLogger(__name__)
 
 Headers = Sequence[tuple[str, str]]
-MakeAct = Callable[[Extension, CallRecord], Act]
-FindFallback = Callable[[User, CallRecord], Fallback | None]
 SERVED_SCHEMES = frozenset({"sip", "sips", "tel"})
 _AUTHENTICATED = frozenset({"INVITE", "REGISTER", "MESSAGE", "SUBSCRIBE"})
 
@@ -65,6 +81,8 @@ class Switch:
         self._registration = Registration(facilities, authenticator)
         self.watchers = Watchers(facilities, authenticator)
         self.fallback: FindFallback = lambda _user, _record: None
+        self.hours: Hours = no_hours
+        self.following = Following(facilities, acts, self._mailbox, self.is_full)
         self._methods: dict[str, Callable[[ServerTransaction, Request, float], None]] = {
             "INVITE": self._invite,
             "REGISTER": self._register,
@@ -148,26 +166,72 @@ class Switch:
         targets = targets_of_user(self._facilities, found.user.name, Caller(number, name), account, now)
         if not targets:
             raise Unavailable(f"no phone of {number} is registered")
-        wall = self._facilities.wall(now)
-        record = CallRecord(new_id("call", wall), account.id, Direction.INTERNAL, "", name, number, wall)
+        record = self._own_record(account.id, Direction.INTERNAL, Caller("", name), number, now)
         call = OutCall(self._facilities, record, reroute=lambda _uri: [], on_over=self._forget)
+        self._begin(call, targets, act, now)
+        return call
+
+    def send_out(self, account_id: str, number: str, act: Act, caller: Caller, over: Callable[[Call], None]) -> Call:
+        """The house calls a number of an account, a phone's or one that leaves by a trunk, in G.711; `act` begins when
+        it is answered, and `over` hears the end. Raises NotFound, Unavailable, Overloaded."""
+        now, directory = self._clock(), self._facilities.directory
+        account = directory.account(account_id) or directory.default_account
+        found = route(directory, account, number, source=None)
+        outbound = directory.outbound(account, number)
+        if isinstance(found, ToHouse | ToEcho | Reject) and outbound is not None:
+            found = ToTrunk(*outbound)  # to a number of the house's own, too, by a trunk that leads back
+        if not isinstance(found, ToUser | ToTrunk):
+            raise NotFound(f"no route leads to {number}")
+        refusal = self.admission.refusal(len(self.calls))
+        if refusal is None and isinstance(found, ToTrunk) and self.is_full(found.trunk):
+            refusal = Refusal.TRUNK_FULL
+        if refusal is not None:
+            raise Overloaded(refusal.value, self.admission.retry_after_s)
+        targets = targets_of(self._facilities, found, None, caller, account, now)
+        if not targets:
+            raise Unavailable(f"no phone of {number} is registered")
+        record = self._own_record(account.id, found.direction, caller, number, now)
+
+        def ended(call: Call) -> None:
+            self._forget(call)
+            over(call)
+
+        call = OutCall(self._facilities, record, reroute=lambda _uri: [], on_over=ended)
+        self._begin(call, [replace(target, codecs=LAWS) for target in targets], act, now)
+        return call
+
+    def _own_record(self, account_id: str, direction: Direction, caller: Caller, number: str, now: float) -> CallRecord:
+        wall = self._facilities.wall(now)
+        return CallRecord(new_id("call", wall), account_id, direction, caller.number, caller.name, number, wall)
+
+    def _begin(self, call: OutCall, targets: Sequence[Target], act: Act, now: float) -> None:
+        record = call.record
         self.calls[record.id] = call
-        self._facilities.tracer.began(record.id, record.id, account.id, now)  # its dialogs join when they ring
+        self._facilities.tracer.began(record.id, record.id, record.account_id, now)  # its dialogs join when they ring
         try:
             call.call_out(targets, act, self._clock)
         except Exception:
             call.fail(now)
             raise
-        return call
 
     def is_full(self, trunk: Trunk) -> bool:
         """Whether a trunk has as many calls as it may have."""
         if trunk.max_calls is None:
             return False
-        busy = sum(any(leg.party == trunk.name for leg in call.record.legs) for call in self.calls.values())
-        return busy >= trunk.max_calls
+        return sum(self._busies(trunk, call) for call in self.calls.values()) >= trunk.max_calls
+
+    @staticmethod
+    def _busies(trunk: Trunk, call: Call) -> bool:
+        """Whether a call has a line of a trunk: it came by it, or goes out by it."""
+        if call.carrier is not None and call.carrier.id == trunk.id:
+            return True
+        own = call.record.account_id == trunk.account_id
+        return own and any(leg.party == trunk.name and leg.role is Role.CALLEE for leg in call.record.legs)
 
     # ---- inside
+
+    def _mailbox(self, user: User, record: CallRecord) -> Fallback | None:
+        return self.fallback(user, record)
 
     def _serve(self, transaction: ServerTransaction, request: Request, now: float) -> None:
         if request.uri.scheme not in SERVED_SCHEMES:
@@ -249,7 +313,7 @@ class Switch:
         if len(request.body) > MAX_BODY:
             self._reply(transaction, 513, now)
             return
-        found = self._route(peer, request.uri.user or "")
+        found = self._route(peer, request.uri)
         if not isinstance(found, ToUser | ToTrunk):
             self._reply(transaction, found.status if isinstance(found, Reject) else 405, now)
             return
@@ -261,8 +325,21 @@ class Switch:
         else:
             self._reply(transaction, 480, now)
 
-    def _route(self, peer: Peer, called: str) -> Route:
-        return route(self._facilities.directory, peer.account, called, source=peer.trunk)
+    def _route(self, peer: Peer, uri: Uri) -> Route:
+        directory = self._facilities.directory
+        if peer.device is not None and directory.is_foreign(peer.account, uri.host):
+            return Reject(404, "the number is one of another account")
+        private = peer.caller.private
+        return route(directory, peer.account, uri.user or "", source=peer.trunk, hours=self.hours, private=private)
+
+    def _arrived(self, peer: Peer, uri: Uri) -> Peer:
+        """A call by a trunk is one of the account whose number is called."""
+        directory = self._facilities.directory
+        if peer.trunk is None:
+            return peer
+        number = number_called(directory, peer.account, uri.user or "", default=directory.default_account)
+        account = directory.account(number.account_id) if number is not None else None
+        return replace(peer, account=account) if account is not None else peer
 
     # ---- INVITE
 
@@ -277,7 +354,8 @@ class Switch:
             return
         self._admit(transaction, self.admission.count(now))
         self._reply_trying(transaction, now)
-        found = self._route(peer, request.uri.user or "")
+        peer = self._arrived(peer, request.uri)
+        found = self._route(peer, request.uri)
         record = self._record(peer, request, found, now)
         call = Call(
             self._facilities,
@@ -285,6 +363,7 @@ class Switch:
             reroute=lambda uri: self._reroute(uri, peer, request),
             on_over=self._forget,
         )
+        call.carrier = peer.trunk
         try:
             if isinstance(found, ToTrunk):
                 self._admit_trunk(transaction, found)
@@ -363,23 +442,53 @@ class Switch:
     def _connect(self, call: Call, leg: Leg, found: Route, peer: Peer, request: Request, now: float) -> None:
         if isinstance(found, Reject):
             call.refuse(End(Result.CLIENT, found.status, causes.q850_of(found.status), found.reason, "house"), now)
-        elif not leg.read_offer():
+        elif not leg.read_offer(images=isinstance(found, ToHouse) and found.extension.kind is ExtensionKind.FAX):
             call.refuse(End(Result.CLIENT, 488, causes.q850_of(488), leg.refusal, "house"), now)
         elif isinstance(found, ToEcho):
             call.echo(now)
         elif isinstance(found, ToHouse):
             act = self._acts[found.extension.kind](found.extension, call.record)
             call.perform(act, now, Arrival(peer, request))
+        elif isinstance(found, ToGroup):
+            arrival = Arrival(peer, request)
+            call.perform(self.following.group(found, peer.account, call.record, arrival), now, arrival)
+        elif isinstance(found, ToUser):
+            self._ring_user(call, found, peer, request, now)
         else:
-            targets = targets_of(self._facilities, found, request, peer.caller, peer.account, now)
-            call.fallback = self.fallback(found.user, call.record) if isinstance(found, ToUser) else None
-            if targets:
-                call.ring(targets, self._clock)
-            elif not call.fall_back(480, now):
-                call.refuse(End(Result.UPSTREAM, 480, 20, "no phone is registered", "house"), now)
+            caller = self._shown(peer, found.trunk)
+            call.ring(targets_of(self._facilities, found, request, caller, peer.account, now), self._clock)
+
+    def _ring_user(self, call: Call, found: ToUser, peer: Peer, request: Request, now: float) -> None:
+        user, arrival = found.user, Arrival(peer, request)
+        call.fallback = self.following.of_user(user, peer.account, call.record, arrival)
+        if user.dnd:
+            if not call.fall_back(486, now):
+                reason = "the user is not to be disturbed"
+                call.refuse(End(Result.UPSTREAM, 486, causes.q850_of(486), reason, "house"), now)
+            return
+        targets = targets_of(self._facilities, found, request, peer.caller, peer.account, now)
+        if len(targets) > 1 and user.ring_strategy is RingStrategy.SEQUENTIAL:
+            fallback, call.fallback = call.fallback, None
+            last = partial(self._last, fallback)
+            call.perform(self.following.phones(targets, user, last), now, arrival)
+        elif targets:
+            call.ring(targets, self._clock, user.ring_timeout_s)
+        elif not call.fall_back(480, now):
+            call.refuse(End(Result.UPSTREAM, 480, 20, "no phone is registered", "house"), now)
+
+    @staticmethod
+    def _last(fallback: Fallback | None, status: int) -> Act:
+        act = fallback.act(status) if fallback is not None else None
+        return act or Refusing(status, "nobody took the call")
+
+    def _shown(self, peer: Peer, trunk: Trunk) -> Caller:
+        """Who a provider is told is calling: another trunk's caller as they came."""
+        if peer.device is None:
+            return peer.caller
+        return shown_outside(peer.caller, self._facilities.directory.user(peer.account, peer.device.user), trunk)
 
     def _reroute(self, uri: Uri, peer: Peer, request: Request) -> list[Target]:
-        found = self._route(peer, uri.user or "")
+        found = self._route(peer, uri)
         if not isinstance(found, ToUser | ToTrunk):
             return []
         return targets_of(self._facilities, found, request, peer.caller, peer.account, self._clock())

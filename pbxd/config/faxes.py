@@ -53,7 +53,7 @@ class FaxInbound(Section):
         default=None, min_length=8, max_length=256, description="what an Asterisk beside us proves itself with"
     )
     inbox: PathField | None = Field(
-        default=None, description="the folder it puts its TIFF files in; null is fax/inbox in data_dir"
+        default=None, description="the folder it puts its TIFF files in; null is faxes/inbox in data_dir"
     )
 
 

@@ -17,7 +17,7 @@ from sqlalchemy import select
 from pbxd.directory.keys import MAX_KEY, hash_key
 from pbxd.errors import NotFound
 from pbxd.store import Store
-from pbxd.store.schema import fax_keys
+from pbxd.store.faxes import fax_keys
 
 PREFIX = "fbk_live_"
 USED_EVERY_S = 60.0  # how exact `last_used_at` is

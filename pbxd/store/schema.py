@@ -18,56 +18,46 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     Table,
     Text,
     UniqueConstraint,
-    false,
     text,
 )
 
-REVISION = "0015"  # the newest migration; a test proves it
-METADATA = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-        "pk": "pk_%(table_name)s",
-    }
+from pbxd.store import faxes, tenancy
+from pbxd.store.columns import (
+    account_column,
+    created_column,
+    declared_column,
+    id_column,
+    options_column,
+    revision_column,
+    serial_column,
+    updated_column,
 )
-_SERIAL = BigInteger().with_variant(Integer(), "sqlite")
 
-
-def _id() -> Column[str]:
-    return Column("id", Text, primary_key=True)
-
-
-def _account(*, strict: bool = True) -> Column[str]:
-    if strict:
-        return Column("account_id", Text, ForeignKey("accounts.id", ondelete="CASCADE"), nullable=False)
-    return Column("account_id", Text, nullable=False)
-
-
-def _declared() -> Column[bool]:
-    """True while the configuration file declares the row: the file is its truth."""
-    return Column("declared", Boolean, nullable=False, server_default=false())
-
+REVISION = "0015"  # the newest migration; a test proves it
+METADATA = tenancy.numbers.metadata  # with the tables of that module
+FAX_TABLES = (faxes.fax_jobs, faxes.received_faxes, faxes.fax_keys)
 
 accounts = Table(
     "accounts",
     METADATA,
-    _id(),
+    id_column(),
     Column("slug", Text, nullable=False, unique=True),
     Column("name", Text, nullable=False),
     Column("realm", Text, nullable=False),
-    Column("created_at", Float, nullable=False),
+    declared_column(),
+    revision_column(),
+    updated_column(),
+    created_column(),
 )
 
 domains = Table(
     "domains",
     METADATA,
-    _id(),
-    _account(),
+    id_column(),
+    account_column(),
     Column("host", Text, nullable=False, unique=True),
     Column("created_at", Float, nullable=False),
 )
@@ -75,97 +65,100 @@ domains = Table(
 users = Table(
     "users",
     METADATA,
-    _id(),
-    _account(),
+    id_column(),
+    account_column(),
     Column("name", Text, nullable=False),
     Column("display_name", Text, nullable=False),
-    _declared(),
-    Column("created_at", Float, nullable=False),
+    options_column(),
+    declared_column(),
+    revision_column(),
+    updated_column(),
+    created_column(),
     UniqueConstraint("account_id", "name"),
 )
 
 devices = Table(
     "devices",
     METADATA,
-    _id(),
-    _account(),
+    id_column(),
+    account_column(),
     Column("user_id", Text, ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
     Column("auth_username", Text, nullable=False),
     Column("realm", Text, nullable=False),
     Column("ha1_md5", Text, nullable=False),
     Column("ha1_sha256", Text, nullable=False),
-    _declared(),
-    Column("created_at", Float, nullable=False),
+    Column("domain", Text, nullable=False, server_default=""),  # that of the log-in user@domain
+    Column("ha1b_md5", Text, nullable=False, server_default=""),  # HA1 of user@domain
+    Column("ha1b_sha256", Text, nullable=False, server_default=""),
+    options_column(),
+    declared_column(),
+    revision_column(),
+    updated_column(),
+    created_column(),
     UniqueConstraint("account_id", "auth_username"),
 )
 
 extensions = Table(
     "extensions",
     METADATA,
-    _id(),
-    _account(),
+    id_column(),
+    account_column(),
     Column("number", Text, nullable=False),
     Column("kind", Text, nullable=False),
     Column("user_id", Text, ForeignKey("users.id", ondelete="CASCADE"), index=True),
-    Column("options", Text, nullable=False, server_default="{}"),  # JSON
-    _declared(),
-    Column("created_at", Float, nullable=False),
+    options_column(),
+    declared_column(),
+    revision_column(),
+    updated_column(),
+    created_column(),
     UniqueConstraint("account_id", "number"),
-)
-
-numbers = Table(
-    "numbers",
-    METADATA,
-    Column("serial", _SERIAL, primary_key=True, autoincrement=True),
-    Column("id", Text, nullable=False, unique=True),
-    _account(),
-    Column("number", Text, nullable=False, unique=True),  # E.164 with its plus
-    Column("extension_id", Text, ForeignKey("extensions.id", ondelete="SET NULL"), index=True),
-    _declared(),
-    Column("created_at", Float, nullable=False),
-    sqlite_autoincrement=True,
 )
 
 trunks = Table(
     "trunks",
     METADATA,
-    _id(),
-    _account(),
+    id_column(),
+    account_column(),
     Column("name", Text, nullable=False),
     Column("proxy", Text),
     Column("sources", Text, nullable=False),  # JSON list of networks
     Column("from_user", Text),
     Column("max_calls", Integer),
     Column("transit", Boolean, nullable=False, default=False),
-    _declared(),
-    Column("created_at", Float, nullable=False),
+    options_column(),
+    declared_column(),
+    revision_column(),
+    updated_column(),
+    created_column(),
     UniqueConstraint("account_id", "name"),
 )
 
 routes = Table(
     "routes",
     METADATA,
-    _id(),
-    _account(),
+    id_column(),
+    account_column(),
     Column("position", Integer, nullable=False),
     Column("pattern", Text, nullable=False),
     Column("trunk", Text, nullable=False),
     Column("strip", Integer, nullable=False),
     Column("prepend", Text, nullable=False),
-    _declared(),
-    Column("created_at", Float, nullable=False),
+    declared_column(),
+    revision_column(),
+    updated_column(),
+    created_column(),
     Index(None, "account_id", "position"),
 )
 
 keys = Table(
     "keys",
     METADATA,
-    _id(),
-    _account(),
+    id_column(),
+    account_column(),
     Column("name", Text, nullable=False),
     Column("hash", Text, nullable=False, unique=True),  # SHA-256 of the key
     Column("scopes", Text, nullable=False),  # JSON list
-    _declared(),
+    declared_column(),
     Column("created_at", Float, nullable=False),
     UniqueConstraint("account_id", "name"),
 )
@@ -173,8 +166,8 @@ keys = Table(
 bindings = Table(
     "bindings",
     METADATA,
-    _id(),
-    _account(strict=False),
+    id_column(),
+    account_column(strict=False),
     Column("user_name", Text, nullable=False),
     Column("contact", Text, nullable=False),
     Column("params", Text, nullable=False),  # the Contact's own parameters as the response repeats them
@@ -196,9 +189,9 @@ _OPEN = text("ended_at IS NULL")
 calls = Table(
     "calls",
     METADATA,
-    Column("serial", _SERIAL, primary_key=True, autoincrement=True),
+    serial_column(),
     Column("id", Text, nullable=False, unique=True),
-    _account(strict=False),
+    account_column(strict=False),
     Column("node", Text, nullable=False),
     Column("direction", Text, nullable=False),
     Column("caller", Text, nullable=False),
@@ -223,8 +216,8 @@ calls = Table(
 call_legs = Table(
     "call_legs",
     METADATA,
-    _id(),
-    _account(strict=False),
+    id_column(),
+    account_column(strict=False),
     Column("call_id", Text, nullable=False, index=True),
     Column("role", Text, nullable=False),
     Column("party", Text, nullable=False),
@@ -243,8 +236,8 @@ call_legs = Table(
 recordings = Table(
     "recordings",
     METADATA,
-    _id(),
-    _account(strict=False),
+    id_column(),
+    account_column(strict=False),
     Column("node", Text, nullable=False),
     Column("call_id", Text, nullable=False, index=True),  # empty for that of a conference
     Column("room", Text, nullable=False),  # the conference's name, or empty
@@ -265,8 +258,8 @@ recordings = Table(
 outbox = Table(
     "outbox",
     METADATA,
-    _id(),
-    _account(strict=False),
+    id_column(),
+    account_column(strict=False),
     Column("idempotency_key", Text, nullable=False),  # the id where the producer gave none
     Column("kind", Text, nullable=False),
     Column("destination", Text, nullable=False),
@@ -286,8 +279,8 @@ outbox = Table(
 bans = Table(
     "bans",
     METADATA,
-    _id(),
-    _account(strict=False),
+    id_column(),
+    account_column(strict=False),
     Column("network", Text, nullable=False),
     Column("cause", Text, nullable=False),
     Column("reason", Text, nullable=False),
@@ -304,8 +297,8 @@ bans = Table(
 allowed_networks = Table(
     "allowed_networks",
     METADATA,
-    _id(),
-    _account(strict=False),
+    id_column(),
+    account_column(strict=False),
     Column("network", Text, nullable=False),
     Column("note", Text, nullable=False),
     Column("made_by", Text, nullable=False),
@@ -315,8 +308,8 @@ allowed_networks = Table(
 flow_versions = Table(
     "flow_versions",
     METADATA,
-    _id(),
-    _account(strict=False),
+    id_column(),
+    account_column(strict=False),
     Column("name", Text, nullable=False, index=True),
     Column("digest", Text, nullable=False),
     Column("text", Text, nullable=False),
@@ -327,8 +320,8 @@ flow_versions = Table(
 trace_segments = Table(
     "trace_segments",
     METADATA,
-    _id(),
-    _account(strict=False),
+    id_column(),
+    account_column(strict=False),
     Column("started_at", Float, nullable=False),
     Column("ended_at", Float, nullable=False, index=True),  # of the last call
     Column("calls", Integer, nullable=False),
@@ -340,8 +333,8 @@ trace_segments = Table(
 mailboxes = Table(
     "mailboxes",
     METADATA,
-    _id(),
-    _account(strict=False),
+    id_column(),
+    account_column(strict=False),
     Column("number", Text, nullable=False),
     Column("pin_hash", Text),  # Argon2id; null: the configuration's PIN is good
     Column("wrong_pins", Integer, nullable=False),  # in a row
@@ -354,8 +347,8 @@ mailboxes = Table(
 messages = Table(
     "messages",
     METADATA,
-    _id(),
-    _account(strict=False),
+    id_column(),
+    account_column(strict=False),
     Column("mailbox_id", Text, nullable=False, index=True),
     Column("caller", Text, nullable=False),
     Column("caller_name", Text, nullable=False),
@@ -369,86 +362,15 @@ messages = Table(
     Column("told_at", Float),  # when mail and webhook were handed to the outbox
 )
 
-fax_jobs = Table(
-    "fax_jobs",
+edge_sessions = Table(
+    "edge_sessions",
     METADATA,
-    _id(),
-    _account(strict=False),
-    Column("to", Text, nullable=False),
-    Column("state", Text, nullable=False),
-    Column("backend", Text, nullable=False),
-    Column("idempotency_key", Text, nullable=False),  # the id where nobody gave one
-    Column("priority", Integer, nullable=False),
-    Column("file_name", Text, nullable=False),
-    Column("sha256", Text, nullable=False),  # of the document as it was given
-    Column("ident", Text, nullable=False),
-    Column("header", Text, nullable=False),
-    Column("detail", Text, nullable=False),
-    Column("created_at", Float, nullable=False),
-    Column("updated_at", Float, nullable=False),
-    Column("due_at", Float, nullable=False),
-    Column("pages", Integer),
-    Column("confirmed", Integer, nullable=False),
-    Column("tries", Integer, nullable=False),
-    Column("vain", Integer, nullable=False),
-    Column("step", Integer, nullable=False),
-    Column("speed", Integer),
-    Column("ecm", Boolean),
-    Column("transport", Text),
-    Column("remote_ident", Text),
-    Column("duration_s", Float, nullable=False),
-    Column("reason", Text),
-    Column("error", Text),
-    Column("provider_sid", Text, index=True),
-    Column("made_by", Text, nullable=False),
-    Column("told_at", Float),
-    Column("cleaned_at", Float),  # when its documents were deleted
-    UniqueConstraint("account_id", "idempotency_key"),
-    Index(None, "account_id", "created_at"),
-    Index(None, "state"),
-)
-
-received_faxes = Table(
-    "received_faxes",
-    METADATA,
-    _id(),
-    _account(strict=False),
-    Column("event", Text, nullable=False),  # what makes it one and the same: a call, or a provider's id and event
-    Column("caller", Text, nullable=False),
-    Column("called", Text, nullable=False),
-    Column("box", Text, nullable=False),
-    Column("state", Text, nullable=False),
-    Column("backend", Text, nullable=False),
-    Column("pages", Integer, nullable=False),
-    Column("octets", BigInteger, nullable=False),
-    Column("sha256", Text),  # of the PDF
-    Column("remote_ident", Text, nullable=False),
-    Column("speed", Integer),
-    Column("ecm", Boolean),
-    Column("duration_s", Float, nullable=False),
-    Column("reason", Text, nullable=False),
-    Column("received_at", Float, nullable=False),
-    Column("updated_at", Float, nullable=False),
-    Column("told_at", Float),
-    UniqueConstraint("account_id", "event"),
-    Index(None, "account_id", "received_at"),
-)
-
-fax_keys = Table(
-    "fax_keys",
-    METADATA,
-    _id(),
-    _account(strict=False),
-    Column("name", Text, nullable=False),
-    Column("owner", Text, nullable=False),
-    Column("note", Text, nullable=False),
-    Column("hash", Text, nullable=False),  # SHA-256 of the token
-    Column("scopes", Text, nullable=False),  # JSON list
-    Column("rate_per_minute", Integer),  # null: that of the settings
-    Column("created_at", Float, nullable=False),
-    Column("expires_at", Float),
-    Column("revoked_at", Float),
-    Column("last_used_at", Float),
+    id_column(),
+    account_column(strict=False),
+    Column("call_id", Text, nullable=False),  # what the node calls it
+    Column("flow", Text, nullable=False),
+    Column("touched_at", Float, nullable=False),
+    Column("state", Text, nullable=False),  # JSON
 )
 
 meta = Table(

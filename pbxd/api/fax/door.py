@@ -118,6 +118,12 @@ def _wrong(error: ValidationError) -> HouseError:
     return Unprocessable([{"loc": list(one["loc"]), "msg": one["msg"], "type": one["type"]} for one in problems[:10]])
 
 
+_OWNED = (
+    *("/fax", "/inbound", "/_internal/asterisk/inbound", "/plugins", "/plugin-registry"),
+    *("/admin/settings", "/admin/health-status", "/admin/db-status", "/admin/logs", "/admin/diagnostics"),
+    *("/admin/restart", "/admin/api-keys", "/admin/fax-jobs"),
+)
+
 FAX: Contract[FaxHouse] = Contract(
     name="fax",
     title="Fax",
@@ -127,11 +133,7 @@ FAX: Contract[FaxHouse] = Contract(
     error=lambda _status, _code, message: FaxError(detail=message),
     error_model=FaxError,
     security={"key": {"type": "apiKey", "in": "header", "name": "X-API-Key"}},
-    owned=(
-        *("/fax", "/inbound", "/_internal/asterisk/inbound", "/plugins", "/plugin-registry"),
-        *("/admin/settings", "/admin/health-status", "/admin/db-status", "/admin/logs", "/admin/diagnostics"),
-        *("/admin/restart", "/admin/api-keys", "/admin/fax-jobs"),
-    ),
+    owns=lambda path: any(path == own or path.startswith(own + "/") for own in _OWNED),
     lacks=_lacks,
     wrong=_wrong,
     invalid=Unprocessable,

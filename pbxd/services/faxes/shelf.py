@@ -17,7 +17,7 @@ from pbxd.services.faxes.carrier import Papers
 from pbxd.services.faxes.job import FaxJob, JobState
 from pbxd.services.faxes.received import ReceivedFax, ReceivedState
 from pbxd.store import Store
-from pbxd.store.schema import fax_jobs, received_faxes
+from pbxd.store.faxes import fax_jobs, received_faxes
 
 MAX_PAGE = 100
 _OPEN = (JobState.QUEUED.value, JobState.IN_PROGRESS.value)

@@ -174,8 +174,9 @@ class Voicemail:
 
     # ---- acts
 
-    def leaving(self, number: str, reason: Reason, done: Done) -> Act | None:
-        """The act of somebody who leaves a message in the mailbox `number`; None where there is none."""
+    def leaving(self, number: str, reason: Reason | None, done: Done) -> Act | None:
+        """The act of somebody who leaves a message in the mailbox `number`; None where there is none. Without a reason
+        there is no greeting, only the beep."""
         box = self.archive.box(number)
         return None if box is None else Leaving(self.post, box, reason, done)
 
@@ -212,7 +213,7 @@ class Voicemail:
     def fallback(self, user: User, _record: CallRecord) -> Fallback | None:
         """What is done for a user who does not answer."""
         box = self.archive.of_user(user.name)
-        if box is None or not box.rules.answers or user.name not in box.users:
+        if box is None or not box.rules.answers or (user.account_id, user.name) not in box.owners:
             return None
         number = box.number
         return Fallback(box.rules.answers_after_s, lambda status: _Final(self.leaving, number, Reason.of(status)))

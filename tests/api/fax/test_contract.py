@@ -35,7 +35,7 @@ def matches(path: str, method: str, status: str, answer: object) -> None:
 
 
 def test_the_document_is_valid() -> None:
-    OpenAPIV31SpecValidator(document(FAX)).validate()  # type: ignore[arg-type]
+    OpenAPIV31SpecValidator(document(FAX)).validate()
 
 
 async def test_a_fax_has_the_shape_of_the_page(lab: FaxLab) -> None:
@@ -152,7 +152,7 @@ async def test_a_fax_is_cancelled(lab: FaxLab) -> None:
 async def test_a_link_opens_one_pdf_for_a_while(lab: FaxLab) -> None:
     job = (await lab.send(lab.pdf())).json
     other = (await lab.send(lab.pdf(2))).json
-    house = lab.app.server._surfaces[1]._context  # type: ignore[attr-defined]
+    house = lab.app.server._surfaces[1]._context
     token = house.pdf_token("out", job["id"])
     good = await lab.client.get(f"/fax/{job['id']}/pdf?token={token}")
     assert (good.status, good.headers["Content-Type"], good.headers["Cache-Control"]) == (
@@ -184,7 +184,7 @@ async def test_a_link_opens_one_pdf_for_a_while(lab: FaxLab) -> None:
 
 
 async def test_a_received_fax_is_listed_and_its_link_needs_no_key(lab: FaxLab) -> None:
-    inbox = lab.folder / "data" / "fax" / "inbox"
+    inbox = lab.folder / "data" / "faxes" / "inbox"
     inbox.mkdir(parents=True)
     tiff(inbox / "fax.tiff")
     said = {"tiff_path": "fax.tiff", "to_number": "+12025550150", "from_number": "+15551112222", "uniqueid": "1.1"}
@@ -211,7 +211,7 @@ async def test_a_received_fax_is_listed_and_its_link_needs_no_key(lab: FaxLab) -
 
 
 async def test_the_internal_door_opens_to_its_secret_and_its_folder_alone(lab: FaxLab) -> None:
-    inbox = lab.folder / "data" / "fax" / "inbox"
+    inbox = lab.folder / "data" / "faxes" / "inbox"
     inbox.mkdir(parents=True)
     outside = tiff(lab.folder / "outside.tiff")
     (inbox / "link.tiff").symlink_to(outside)

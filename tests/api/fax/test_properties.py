@@ -1,4 +1,4 @@
-"""What else could be asked of the fax contract: nothing is answered with 500, and every answer is as its document says."""
+"""What else could be asked of the fax contract: no answer is a 500, and every one is as its document says."""
 
 from __future__ import annotations
 
