@@ -30,8 +30,10 @@ from pbxd.api.server import Server
 from pbxd.api.surface import Surface
 from pbxd.config import Config, diff, load, needs_restart, settings
 from pbxd.directory.accounts import Directory
+from pbxd.directory.administration import Administration
 from pbxd.directory.first_start import ADMIN_KEY_NAME, Card, first_start
 from pbxd.directory.keys import EVERYTHING, Keys
+from pbxd.directory.tenants import Tenants
 from pbxd.entrance import measure as measure_entrance
 from pbxd.events import Bus
 from pbxd.faxroom import Faxroom
@@ -39,6 +41,7 @@ from pbxd.faxroom import measure as measure_fax_jobs
 from pbxd.flows import measure as measure_flows
 from pbxd.logs import Logs, get_logger
 from pbxd.mailroom import Mailroom
+from pbxd.media_desk import media_desk, open_media
 from pbxd.metrics import LoopLag, Metrics
 from pbxd.services import journal
 from pbxd.services.cdr import CallRecords
@@ -47,6 +50,7 @@ from pbxd.services.recordings import Recordings
 from pbxd.services.traces import Keeping, Network, Traces
 from pbxd.store import DataDirectory, Store, sqlite_url
 from pbxd.telephony import Telephony
+from pbxd.watching import monitor_of
 
 SOCKET_NAME = "pbxd.sock"
 BEAT_S = 1.0
@@ -114,6 +118,7 @@ class App:
         self._parts.push_async_callback(self.store.close)
         self.directory = await Directory.load(self.store, config, wall)
         self.keys = await Keys.load(self.store, config, self.directory.ids, wall)
+        self.administration = Administration(self.store, self.directory, time.time)
         self.card = await first_start(self.directory, self.keys, self.store, config, wall)
         self.records = CallRecords(self.store, config.node)
         await self.records.close_orphans()
@@ -122,7 +127,16 @@ class App:
         self.telephony = Telephony(config, data, self.store, self.directory, self.bus)
         self.traces = self._traces()
         self.edge = control.edge_of(
-            config, data.secret, self.store, self.bus, self.directory, self.telephony, self.records, self.traces
+            config,
+            data.secret,
+            self.store,
+            self.bus,
+            self.directory,
+            self.telephony,
+            self.records,
+            self.traces,
+            media_desk(config, data),
+            monitor_of(self.telephony, self.bus, self._logs),
         )
         recorder = Recorder()  # one thread writes for all
         self._parts.push_async_callback(asyncio.to_thread, recorder.close)
@@ -133,6 +147,7 @@ class App:
         self.faxroom = Faxroom(config, data, self.store, self.directory.default_account.id, self.bus, time.time)
         await self.faxroom.open()
         self.faxroom.connect(self.telephony.fax_line, self._trunk_of)
+        await open_media(self.edge.media, self.mailroom.voicemail)
         await self.telephony.start()
         await self.edge.flows.load()
         self._parts.push_async_callback(self.edge.flows.stop)
@@ -146,10 +161,12 @@ class App:
         self.faxroom.serve(self.deliveries.outbox)
         self._parts.push_async_callback(self.mailroom.settle)
         self.telephony.dialplans.outbox = self.deliveries.outbox
+        self.administration.changed = self._directory_changed
         self._serving = True
         self._measure()
         self.server = self._server()
         self._parts.push_async_callback(self.server.stop)
+        self._parts.callback(self.edge.monitor.stop)  # before the server: who watches would hold it up
         await self._listen(data.path / SOCKET_NAME)
         self._lag.start(asyncio.get_running_loop())
         self._beat()
@@ -243,6 +260,7 @@ class App:
             self.faxroom.reload(config)
             self.server.origins.proxies = config.http.trusted_proxies
             self.edge_access.sources = config.edge.sources
+            self.edge_access.media_sources = config.edge.media_sources
             control.reload(self.edge, config)
             self.traces.keeping = _keeping(config)
             if self._logs:
@@ -266,13 +284,19 @@ class App:
         """Reads the configuration and the settings file again. Raises ConfigError, and what `reload` raises."""
         return await self.reload(await asyncio.to_thread(self.read_config))
 
+    async def _directory_changed(self) -> None:
+        """Somebody changed the directory by API. Raises StoreError."""
+        self.telephony.follow_directory()
+        await self.mailroom.follow()
+        self.telephony.dialplans.read_again()
+
     # ---- HTTP
 
     def _server(self) -> Server:
         house = House(
             calls=facade.LiveCalls(self.telephony),
             records=self.records,
-            registrations=facade.Registrations(self.directory, self.telephony),
+            registrations=facade.Registrations(self.telephony),
             phones=facade.Phones(self.directory, self.telephony),
             trunks=partial(facade.trunks, self.directory, self.telephony),
             settings=lambda: settings(self.config),
@@ -284,6 +308,9 @@ class App:
             account_id=self.directory.default_account.id,
             flush=self.telephony.transports.flush,
             voicemail=self.mailroom.voicemail,
+            directory=self.directory,
+            administration=self.administration,
+            tenants=Tenants(self.administration),
             flows=self.telephony.dialplans.flows,
             reset_admin=self._reset_admin,
             wall=time.time,
@@ -305,21 +332,25 @@ class App:
             faults.beside(self.store, self.telephony),
         )
         access = Access(self._find_key)
-        surface = Surface(HOUSE, house, access.identify, lambda: self.config.http.public_url)
+        surface = Surface(HOUSE, house, access.identify, lambda: self.config.http.public_url, self._home)
         routes = [*health_routes(health, self.metrics), *sound_routes(house, access.identify)]
         sip = health.checks
-        fax = self.faxroom.surface(access, self._reread, self._restart, lambda: _first(sip))
+        fax = self.faxroom.surface(access, self._reread, self._restart, lambda: _first(sip), self._home)
         origins = Origins(self.config.http.trusted_proxies)
         return Server([surface, self._edge(origins), fax], routes, origins)
 
     def _edge(self, origins: Origins) -> Surface[Edge]:
         """The contract of the edge."""
-        self.edge_access = EdgeAccess(self._find_key, origins, self.config.edge.sources)
+        listed = self.config.edge
+        self.edge_access = EdgeAccess(self._find_key, origins, listed.sources, listed.media_sources)
         return Surface(EDGE, self.edge, self.edge_access.identify, lambda: self.config.http.public_url)
 
     async def _reset_admin(self) -> tuple[str, str]:
         account = self.directory.default_account.id
         return ADMIN_KEY_NAME, await self.keys.replace(account, ADMIN_KEY_NAME, [EVERYTHING], time.time())
+
+    def _home(self) -> str:
+        return self.directory.default_account.id
 
     def _find_key(self, secret: str) -> Identity | None:
         key = self.keys.check(secret)

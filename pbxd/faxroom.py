@@ -94,6 +94,7 @@ class Faxroom:
         reread: Reload,
         restart: Callable[[], None],
         sip_trouble: Callable[[], str | None],
+        home: Callable[[], str],
     ) -> Surface[FaxHouse]:
         """The fax contract over all of this."""
 
@@ -120,7 +121,7 @@ class Faxroom:
             sip_trouble=sip_trouble,
         )
         identify = FaxAccess(access, self.keys, self.audit, lambda: self._config.faxes, self._wall).identify
-        return Surface(FAX, house, identify, lambda: self._config.http.public_url)
+        return Surface(FAX, house, identify, lambda: self._config.http.public_url, home)
 
     async def _change(self, changes: dict[str, Any], reread: Reload) -> list[str]:
         """Writes the settings file and takes it up; what is no good is taken back. Raises Invalid, Unavailable."""

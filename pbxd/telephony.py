@@ -236,7 +236,13 @@ class Telephony:
         self.studio.forget()
         self._read_ahead()
         self.dialplans.reload(config)
-        self.trunks.apply(self._directory.all_trunks(), self.now())
+        self.follow_directory()
+
+    def follow_directory(self) -> None:
+        """Takes up trunks that have changed: registers at providers, and lets them call us."""
+        now = self.now()
+        self.trunks.apply(self._directory.all_trunks(), now)
+        self.entrance.refresh(now)
         self.transports.flush()
 
     def _read_ahead(self) -> None:

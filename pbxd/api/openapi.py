@@ -58,7 +58,8 @@ def _operation(contract: Contract[Context], operation: Operation, schemas: _Sche
         described["description"] = operation.description
     if operation.scope:
         described["x-scope"] = operation.scope
-    if parameters := [one for part in (Part.PATH, Part.QUERY, Part.HEADER) for one in _parameters(operation, part)]:
+    places = (Part.PATH, Part.QUERY, Part.HEADERS)
+    if parameters := [one for part in places for one in _parameters(operation, part)]:
         described["parameters"] = parameters
     if body := operation.parts.get(Part.BODY):
         content = _json(schemas[body, "validation"])
@@ -68,6 +69,8 @@ def _operation(contract: Contract[Context], operation: Operation, schemas: _Sche
     if form := operation.parts.get(Part.FORM):
         content = {"multipart/form-data": {"schema": schemas[form, "validation"]}}
         described["requestBody"] = {"required": True, "content": content}
+    if operation.body_type:
+        described["requestBody"] = {"required": True, "content": _octets(operation.body_type)}
     return described
 
 
@@ -80,7 +83,7 @@ def _parameters(operation: Operation, part: Part) -> Iterable[Document]:
     for name, described in schema["properties"].items():
         yield {
             "name": name,
-            "in": part.value,
+            "in": "header" if part is Part.HEADERS else part.value,
             "required": part is Part.PATH or name in schema.get("required", ()),
             "description": described.pop("description", ""),
             "schema": _inlined(described, definitions),
@@ -101,8 +104,10 @@ def _inlined(schema: Any, definitions: Document) -> Any:
 def _responses(contract: Contract[Context], operation: Operation, schemas: _Schemas) -> Document:
     success: Document = {"description": HTTPStatus(operation.status).phrase}
     if operation.result in (Attachment, Download):
-        success["content"] = {operation.media: {"schema": {"type": "string", "format": "binary"}}}
-    elif operation.result:
+        success["content"] = _octets(operation.media)
+    elif operation.answer_type:
+        success["content"] = {operation.answer_type: {"schema": {}}}
+    elif operation.result and issubclass(operation.result, BaseModel):
         success["content"] = _json(schemas[operation.result, "serialization"])
     responses = {str(operation.status): success}
     failure = _json(schemas[contract.error_model, "serialization"])
@@ -129,6 +134,10 @@ def _errors(operation: Operation, invalid: type[HouseError]) -> list[type[HouseE
     if Part.BODY in operation.parts or Part.FORM in operation.parts:
         errors.append(TooLarge)
     return sorted(set(errors), key=lambda error: error.http_status)
+
+
+def _octets(media_type: str) -> Document:
+    return {media_type: {"schema": {"type": "string", "format": "binary"}}}
 
 
 def _json(schema: Document) -> Document:

@@ -136,7 +136,7 @@ async def delete_inbound(house: FaxHouse, path: FaxPath, identity: Identity) -> 
 class InternalSecret(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
-    secret: str = Field(default="", alias="x-internal-secret", description="faxes.inbound.asterisk_secret")
+    secret: str = Field(default="", alias="X-Internal-Secret", description="faxes.inbound.asterisk_secret")
 
 
 class AsteriskFax(BaseModel):
@@ -158,7 +158,7 @@ class Taken(BaseModel):
 
 
 @FAX.operation("POST", "/_internal/asterisk/inbound", tag="inbound", scope=None, errors=(NotFound, Invalid))
-async def asterisk_inbound(house: FaxHouse, header: InternalSecret, body: AsteriskFax) -> Taken:
+async def asterisk_inbound(house: FaxHouse, headers: InternalSecret, body: AsteriskFax) -> Taken:
     """Take in a fax that an Asterisk beside the house received.
 
     The TIFF file lies in the inbox folder and nowhere else. The same `uniqueid` is the same fax.
@@ -167,7 +167,7 @@ async def asterisk_inbound(house: FaxHouse, header: InternalSecret, body: Asteri
     settings = house.config().faxes.inbound
     if settings.asterisk_secret is None:
         raise Unauthorized("Internal secret not configured")
-    if not _same(header.secret, settings.asterisk_secret.get_secret_value()):
+    if not _same(headers.secret, settings.asterisk_secret.get_secret_value()):
         raise Unauthorized("Invalid internal secret")
     tiff = await asyncio.to_thread(_in_inbox, settings.inbox or house.faxes.files.folder / "inbox", body.tiff_path)
     well = (body.faxstatus or "SUCCESS").upper() in ("SUCCESS", "OK")
