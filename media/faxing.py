@@ -24,6 +24,7 @@ TURN_S: Final = 0.01
 STEP_S: Final = FRAME_MS / 1000
 NICE: Final = -10  # below the packet mover, before all else: a frame that comes late is a line of a page
 STEPS_MAX: Final = 50  # of a session in one turn: it catches up on a second
+WAITING_MAX: Final = 250  # frames that were heard and wait: five seconds
 _SILENCE: Final = bytes(FRAME_OCTETS)
 
 Tell = Callable[[Sequence[FaxEvent], FaxOutcome | None], None]
@@ -31,16 +32,17 @@ Tell = Callable[[Sequence[FaxEvent], FaxOutcome | None], None]
 
 class _Line:
     """A port of wire, and what has to be brought to a session from it. A frame that wire missed has been silence at the
-    far end: it is left out when it comes, so that what is said keeps its place and no delay piles up."""
+    far end: it is left out when it comes, so that what is said keeps its place and no delay piles up; and for one that
+    was heard and lost there is silence to say."""
 
-    __slots__ = ("_missed", "_owed", "frames", "last", "port", "transport")
+    __slots__ = ("_lost", "_missed", "_owed", "frames", "last", "port", "transport")
 
     def __init__(self, port: FaxPort, transport: FaxTransport, now: float) -> None:
         self.port = port
         self.transport = transport
-        self.frames: deque[bytes | None] = deque(maxlen=STEPS_MAX)
+        self.frames: deque[bytes | None] = deque()
         self.last = now
-        self._missed = self._owed = 0
+        self._missed = self._lost = self._owed = 0
         if transport is FaxTransport.AUDIO:
             for _ in range(AHEAD):
                 port.say(_SILENCE)
@@ -49,11 +51,19 @@ class _Line:
         """How many are due: the sound tells the time, or the clock does."""
         if self.transport is FaxTransport.AUDIO:
             self.frames.extend(self.port.hear())
-            missed, _ = self.port.numbers()
-            self._owed += missed - self._missed
-            self._missed = missed
-            return len(self.frames)
+            self._keep_place()
+            return min(STEPS_MAX, len(self.frames))
         return min(STEPS_MAX, int((now - self.last) / STEP_S))
+
+    def _keep_place(self) -> None:
+        missed, lost = self.port.numbers()
+        while len(self.frames) > WAITING_MAX:
+            self.frames.popleft()
+            self._lost -= 1
+        self._owed += missed - self._missed - (lost - self._lost)
+        self._missed, self._lost = missed, lost
+        while self._owed < 0 and self.port.say(_SILENCE):
+            self._owed += 1
 
     def put(self, said: bytes, datagrams: Sequence[bytes]) -> None:
         """What the session has for the far end."""
