@@ -14,6 +14,7 @@ from pathlib import Path
 from tests.bench import (
     calls,
     codecs,
+    faxes,
     flows,
     hearing,
     ivr,
@@ -53,6 +54,7 @@ PARTS = {
     "junk": Part(junk.FIGURES, junk.run),
     "flows": Part(flows.FIGURES, flows.run),
     "ivr": Part(ivr.FIGURES, ivr.run),
+    "faxes": Part(faxes.FIGURES, faxes.run),
 }
 
 
