@@ -39,6 +39,7 @@ from pbxd.events import Bus
 from pbxd.flows import measure as measure_flows
 from pbxd.logs import Logs, get_logger
 from pbxd.mailroom import Mailroom
+from pbxd.media_desk import media_desk, open_media
 from pbxd.metrics import LoopLag, Metrics
 from pbxd.services import journal
 from pbxd.services.cdr import CallRecords
@@ -47,6 +48,7 @@ from pbxd.services.recordings import Recordings
 from pbxd.services.traces import Keeping, Network, Traces
 from pbxd.store import DataDirectory, Store, sqlite_url
 from pbxd.telephony import Telephony
+from pbxd.watching import monitor_of
 
 SOCKET_NAME = "pbxd.sock"
 BEAT_S = 1.0
@@ -119,7 +121,16 @@ class App:
         self.telephony = Telephony(config, data, self.store, self.directory, self.bus)
         self.traces = self._traces()
         self.edge = control.edge_of(
-            config, data.secret, self.store, self.bus, self.directory, self.telephony, self.records, self.traces
+            config,
+            data.secret,
+            self.store,
+            self.bus,
+            self.directory,
+            self.telephony,
+            self.records,
+            self.traces,
+            media_desk(config, data),
+            monitor_of(self.telephony, self.bus, self._logs),
         )
         recorder = Recorder()  # one thread writes for all
         self._parts.push_async_callback(asyncio.to_thread, recorder.close)
@@ -127,6 +138,7 @@ class App:
         self.mailroom = Mailroom(config, data, self.store, self.telephony, recorder)
         self._parts.push_async_callback(self.mailroom.stop)
         await self.mailroom.open(config)
+        await open_media(self.edge.media, self.mailroom.voicemail)
         await self.telephony.start()
         await self.edge.flows.load()
         self._parts.push_async_callback(self.edge.flows.stop)
@@ -143,6 +155,7 @@ class App:
         self._measure()
         self.server = self._server()
         self._parts.push_async_callback(self.server.stop)
+        self._parts.callback(self.edge.monitor.stop)  # before the server: who watches would hold it up
         await self._listen(data.path / SOCKET_NAME)
         self._lag.start(asyncio.get_running_loop())
         self._beat()
@@ -234,6 +247,7 @@ class App:
             await self.mailroom.reload(config)
             self.server.origins.proxies = config.http.trusted_proxies
             self.edge_access.sources = config.edge.sources
+            self.edge_access.media_sources = config.edge.media_sources
             control.reload(self.edge, config)
             self.traces.keeping = _keeping(config)
             if self._logs:
@@ -300,7 +314,8 @@ class App:
 
     def _edge(self, origins: Origins) -> Surface[Edge]:
         """The contract of the edge."""
-        self.edge_access = EdgeAccess(self._find_key, origins, self.config.edge.sources)
+        listed = self.config.edge
+        self.edge_access = EdgeAccess(self._find_key, origins, listed.sources, listed.media_sources)
         return Surface(EDGE, self.edge, self.edge_access.identify, lambda: self.config.http.public_url)
 
     async def _reset_admin(self) -> tuple[str, str]:
@@ -331,6 +346,7 @@ class App:
         faults.measure_faults(metrics, store, self.telephony)
         measures.measure_outbox(metrics, self.deliveries.outbox)
         measures.measure_sound(metrics, self.telephony, self.recordings)
+        measures.measure_faxes(metrics, self.telephony.fax_line)
         metrics.counters("http_requests", "HTTP requests", ["status"], lambda: self.server.requests)
         metrics.histogram("loop_lag_seconds", "How late the event loop ran what was due", self._lag.reading)
         metrics.gauge("tasks", "Asyncio tasks", lambda: len(asyncio.all_tasks()))

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from media.recorder import Recorder, Share
+from media.transcription import WorkerTranscriber, installed
+from pbxd.callbacks import ring_back
 from pbxd.calls.targets import domain_of
 from pbxd.config import Config
 from pbxd.config.mailboxes import Lamp, Mailbox
@@ -52,6 +54,7 @@ class Mailroom:
         flows = telephony.dialplans.flows.desk
         flows.voicemail = visits_of(self.voicemail)
         flows.mailboxes = lambda: [box.number for box in self.voicemail.boxes()]
+        self.voicemail.post.ring = ring_back(telephony.facilities, telephony.switch.is_full)
         telephony.switch.fallback = self.voicemail.fallback
         telephony.acts[ExtensionKind.VOICEMAIL_OWN] = self.voicemail.listen_own
         telephony.acts[ExtensionKind.VOICEMAIL_ANY] = self.voicemail.listen_any
@@ -85,7 +88,7 @@ class Mailroom:
 
     def serve(self, outbox: Outbox) -> None:
         """From now on mail goes out."""
-        self.voicemail.serve(outbox)
+        self.voicemail.serve(outbox, WorkerTranscriber() if installed() else None)
 
     async def settle(self) -> None:
         """Waits for what was said at the last moment, 3 s at most: then owners are told of it. What takes longer is

@@ -101,8 +101,12 @@ class Surface(Generic[Context]):
                 arguments[Part.IDENTITY.value] = identity
             for part, model in operation.parts.items():
                 arguments[part.value] = await _taken(part, model, request, self._contract.forms)
-            async with asyncio.timeout(OPERATION_TIMEOUT_S):
+            if operation.takes_request:
+                arguments[Part.REQUEST.value] = request
+            async with asyncio.timeout(None if operation.takes_request else OPERATION_TIMEOUT_S):
                 result = await operation.handler(self._context, **arguments)
+            if isinstance(result, web.StreamResponse):
+                return result
             if isinstance(result, Attachment):
                 return _data_response(operation.status, result)
             if isinstance(result, Download):

@@ -207,6 +207,8 @@ def kind_of(extension: DeclaredExtension) -> ExtensionKind:
         return ExtensionKind.PLAY
     if extension.flow is not None:
         return ExtensionKind.FLOW
+    if extension.fax is not None:
+        return ExtensionKind.FAX
     if extension.mailbox is not None:
         return ExtensionKind.VOICEMAIL_LEAVE
     if extension.voicemail is not None:
@@ -217,7 +219,8 @@ def kind_of(extension: DeclaredExtension) -> ExtensionKind:
 
 def options_of(extension: DeclaredExtension) -> dict[str, str]:
     """What it needs to know for that."""
-    said = {"play": extension.play, "mailbox": extension.mailbox, "flow": extension.flow}
+    mode = extension.fax.mode.value if extension.fax is not None else None
+    said = {"play": extension.play, "mailbox": extension.mailbox, "flow": extension.flow, "mode": mode}
     return {name: value for name, value in said.items() if value is not None}
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -32,7 +31,7 @@ from pbxd.services.live import LiveSound
 from pbxd.services.recordings import Recordings
 from pbxd.services.traces import Keeping, Network, Traces
 from pbxd.services.voicemail import Voicemail
-from pbxd.store import Store, sqlite_url
+from pbxd.store import Store
 from pbxd.trace import Recorder, Topic, TraceLimits
 from pbxd.trace.tape import Packet
 from tests.api.client import Answer, Client, serving
@@ -119,9 +118,9 @@ TRUNKS = [
 
 
 @pytest.fixture
-async def records(tmp_path: Path) -> AsyncIterator[CallRecords]:
+async def records(store_url: str) -> AsyncIterator[CallRecords]:
     """Three ended calls, one a second, the middle one not answered."""
-    store = await Store.open(sqlite_url(tmp_path / "pbxd.db"))
+    store = await Store.open(store_url)
     records, bus = CallRecords(store, "node"), Bus()
     records.listen(bus)
     for number, result in enumerate((Result.SUCCESS, Result.UPSTREAM, Result.SUCCESS)):
@@ -164,8 +163,8 @@ def recorder() -> Recorder:
 
 
 @pytest.fixture
-async def traces(tmp_path: Path, recorder: Recorder) -> AsyncIterator[Traces]:
-    store = await Store.open(sqlite_url(tmp_path / "traces.db"))
+async def traces(store_url: str, recorder: Recorder) -> AsyncIterator[Traces]:
+    store = await Store.open(store_url)
     network = Network(lambda _: "127.0.0.1", lambda _: (), lambda: WALL)
     yield Traces(recorder, store, network, Keeping(), "acc_1")
     await store.close()

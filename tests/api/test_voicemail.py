@@ -21,7 +21,7 @@ from pbxd.api.server import Server
 from pbxd.api.surface import Surface
 from pbxd.config.mailboxes import Mailbox
 from pbxd.services.voicemail import Folder, Message, VoicemailChange
-from pbxd.store import Store, sqlite_url
+from pbxd.store import Store
 from tests.api.client import Answer, Client, serving
 from tests.api.tenancy import only_account
 from tests.services.voicemail.theatre import RATE, WALL, House, tone
@@ -35,8 +35,8 @@ BOX = "/house/v1/voicemail/1002"
 
 
 @pytest_asyncio.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
-    store = await Store.open(sqlite_url(tmp_path / "pbxd.db"))
+async def house(tmp_path: Path, store_url: str) -> AsyncIterator[House]:
+    store = await Store.open(store_url)
     mailboxes = {"1002": Mailbox(pin=SecretStr("1002")), "1003": Mailbox()}
     yield await House(store, tmp_path / "voicemail").load(mailboxes, greeting_max_s=5)
     await store.close()

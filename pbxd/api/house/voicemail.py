@@ -69,6 +69,7 @@ class MessageView(View):
     seconds: float
     forwarded_by: str | None
     deleted_at: datetime | None
+    transcript: str | None = Field(description="what it says, in words, where that is installed")
 
     @classmethod
     def of(cls, box: Box, message: Message) -> Self:
@@ -84,6 +85,7 @@ class MessageView(View):
             seconds=message.seconds or 0.0,
             forwarded_by=message.forwarded_by,
             deleted_at=moment_or_none(message.deleted_at),
+            transcript=message.transcript,
         )
 
 

@@ -12,11 +12,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from media.convert import BadAudio, convert
+from media.transcription import CannotTranscribe, Transcriber
 from pbxd.calls.call import Fallback
 from pbxd.calls.facilities import Facilities
 from pbxd.calls.record import CallRecord, Direction
@@ -78,6 +80,8 @@ class Voicemail:
         self._outbox: Outbox | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._untold: dict[str, Message] = {}
+        self._transcriber: Transcriber | None = None
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="transcripts")
         archive = Archive(store, folder)
         pins = Pins(archive, desk.aside, self.wall)
         self.post = Post(archive, pins, desk, facilities.bus, rules, self.wall, self._delivered)
@@ -114,9 +118,10 @@ class Voicemail:
             log.warning("%d messages were being left when the house died; they are delivered as they are", delivered)
         return delivered
 
-    def serve(self, outbox: Outbox) -> None:
-        """From now on owners are told of messages, also of those that nobody was told of yet."""
-        self._outbox = outbox
+    def serve(self, outbox: Outbox, transcriber: Transcriber | None = None) -> None:
+        """From now on owners are told of messages, also of those that nobody was told of yet; and what they say, where
+        there is a transcriber."""
+        self._outbox, self._transcriber = outbox, transcriber
         waiting = [one for box in self.archive for one in box.messages.values() if _untold(one)]
         for message in waiting:
             self._tell(message)
@@ -128,6 +133,9 @@ class Voicemail:
             task.cancel()
         if self._tasks:
             await asyncio.wait(set(self._tasks))
+        if self._transcriber is not None:
+            self._transcriber.close()
+        self._writer.shutdown(wait=False, cancel_futures=True)
 
     @property
     def telling(self) -> int:
@@ -141,6 +149,8 @@ class Voicemail:
             turns += 1
             for message in tuple(self._untold.values()):
                 self._tell(message)
+            if self._transcriber is not None:
+                self._transcriber.tidy()
             if turns % round(HOUSEKEEPING_S / RETRY_S) == 0:
                 self.post.purge()
 
@@ -161,6 +171,7 @@ class Voicemail:
             self._spawn(self._told(self._outbox, message), NOTICE)
 
     async def _told(self, outbox: Outbox, message: Message) -> None:
+        message = await self._in_words(message)
         box = self.archive.box_of(message)
         sound = None
         if box.rules.mail is not None and box.rules.attach:
@@ -171,6 +182,21 @@ class Voicemail:
         current = box.messages.get(message.id)
         if current is not None:
             self.archive.keep(replace(current, told_at=self.wall()))
+
+    async def _in_words(self, message: Message) -> Message:
+        """The message with what it says; as it is where nobody can tell. It is in its mailbox meanwhile."""
+        if self._transcriber is None or message.transcript is not None or not self.post.rules.transcribe:
+            return message
+        path, loop = self.archive.path(message), asyncio.get_running_loop()
+        try:
+            words = await loop.run_in_executor(self._writer, self._transcriber.transcribe, path)
+        except CannotTranscribe as error:
+            log.warning("the message %s has no transcript: %s", message.id, error)
+            return message
+        current = self.archive.box_of(message).messages.get(message.id)
+        if current is None or not words:
+            return message
+        return self.archive.keep(replace(current, transcript=words))
 
     # ---- acts
 
