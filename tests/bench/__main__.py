@@ -14,6 +14,7 @@ from pathlib import Path
 from tests.bench import (
     calls,
     codecs,
+    edge,
     flows,
     hearing,
     ivr,
@@ -52,6 +53,7 @@ PARTS = {
     "registrations": Part(registrations.FIGURES, registrations.run),
     "junk": Part(junk.FIGURES, junk.run),
     "flows": Part(flows.FIGURES, flows.run),
+    "edge": Part(edge.FIGURES, edge.run),
     "ivr": Part(ivr.FIGURES, ivr.run),
 }
 
