@@ -212,6 +212,20 @@ async def test_outcomes_lead_where_the_flow_says(house: EdgeHouse, outcome: str,
     assert answer["args"]["sounds"][0]["value"] == said
 
 
+async def test_who_steps_through_a_flow_has_answered(house: EdgeHouse) -> None:
+    await routed(house, "abc123", "14155551234", "carrier.example", "12025550123")
+    await begun(house)
+    await stepped(house, "hangup")
+    await event(house, "abc123", "ended")
+    await routed(house, "abc124", "14155551234", "carrier.example", "12025550123")
+    await begun(house, "abc124")
+    await stepped(house, "digit:1", "abc124")
+    await event(house, "abc124", "ended")
+    later, first = await records(house)
+    assert (first.answered_at, first.result) == (None, Result.CLIENT)
+    assert (later.answered_at is not None, later.result, later.caller) == (True, Result.SUCCESS, "+14155551234")
+
+
 async def test_a_caller_who_leaves_ends_the_flow(house: EdgeHouse) -> None:
     await begun(house)
     gone = await stepped(house, "hangup")
@@ -393,7 +407,7 @@ async def test_a_trace_tells_the_whole_call(house: EdgeHouse) -> None:
     await begun(house)
     await stepped(house, "digit:1")
     await stepped(house, "failed", data={"reason": "no line"})
-    await event(house, "abc123", "answered", message="SIP/2.0 200 OK", media={"mos": 4.2, "codec": "PCMU"})
+    await event(house, "abc123", "confirmed", message="SIP/2.0 200 OK", media={"mos": 4.2, "codec": "PCMU"})
     up = (await house.ask("GET", "/calls/abc123/trace")).json
     assert (up["complete"], up["flow"], up["direction"]) == (False, "reception/person.2", "inbound")
     await event(house, "abc123", "ended", code=500, reason="the node fell over")

@@ -10,7 +10,7 @@ from pydantic import AliasChoices, Field
 from pbxd.api.contract import Identity
 from pbxd.api.edge.collaborators import Edge
 from pbxd.api.edge.contract import EDGE, SCOPE
-from pbxd.api.edge.dialled import split_aor
+from pbxd.api.edge.dialled import in_the_world, split_aor
 from pbxd.api.edge.tenancy import account_of, accounts_of
 from pbxd.api.edge.wishes import AccountName, EdgeWish, Text, Word
 from pbxd.api.house.views import View
@@ -148,12 +148,13 @@ def _begun(edge: Edge, body: RouteWish, asked: Asked, found: Dispatch) -> RtJson
     now = edge.now()
     party = found.caller.name if found.caller is not None else ""
     callee = found.route.user.name if isinstance(found.route, ToUser) else ""
+    caller = asked.caller if party else in_the_world(asked.caller)
     call = edge.calls.begin(
         Wanted(
             found.account.id,
             body.call_id,
             found.direction,
-            _plain(asked.caller),
+            caller,
             found.called,
             party,
             callee,
