@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from pbxd.calls.record import CallRecord, Result
 from pbxd.calls.routing import Route
 from pbxd.errors import Overloaded
 from pbxd.services.cdr import RecordFilter
 from pbxd.services.remote import Ended
+from pbxd.store.schema import edge_sessions
 from tests.api.edge_house import ADMIN, FLOW, THEIRS, EdgeHouse, edge_house
 
 
@@ -311,6 +313,16 @@ async def test_flows_survive_a_restart(tmp_path: Path) -> None:
         assert (await stepped(house, "done"))["command"] == "record"
 
 
+async def test_a_damaged_session_is_let_go(tmp_path: Path) -> None:
+    async with edge_house(tmp_path) as house:
+        await begun(house)
+        await house.app.store.drain()
+        await house.app.store.commit([(update(edge_sessions).values(state="{}"), {})])
+    async with edge_house(tmp_path) as house:
+        assert (await house.ask("POST", "/flow", {"callId": "abc123", "outcome": "digit:1"})).status == 404
+        assert (await begun(house))["command"] == "gather"
+
+
 async def test_a_flow_that_was_changed_ends_its_call(tmp_path: Path) -> None:
     async with edge_house(tmp_path) as house:
         await begun(house)
@@ -373,6 +385,17 @@ async def test_a_dialog_becomes_a_record(house: EdgeHouse) -> None:
     assert record.ringing_at is not None
     assert record.answered_at is not None
     assert record.legs[0].sip_call_id == "c1"
+
+
+async def test_the_house_sees_calls_of_nodes(house: EdgeHouse) -> None:
+    await routed(house, "c1", "1001", "lab.example", "1002")
+    (call,) = (await house.ask("GET", "/house/v1/calls", headers={"X-API-Key": ADMIN})).json["calls"]
+    assert (call["caller"], call["called"], call["state"]) == ("1001", "1002", "setup")
+    path = f"/house/v1/calls/{call['id']}"
+    assert (await house.ask("GET", path, headers={"X-API-Key": ADMIN})).status == 200
+    assert (await house.ask("POST", path + "/hangup", headers={"X-API-Key": ADMIN})).status == 404
+    await event(house, "c1", "ended")
+    assert (await house.ask("GET", "/house/v1/calls", headers={"X-API-Key": ADMIN})).json["calls"] == []
 
 
 async def test_a_call_nobody_asked_about_has_a_record_too(house: EdgeHouse) -> None:
