@@ -35,6 +35,7 @@ numbers:
   "+12025550124": {{user: "1002"}}
 trunks:
   carrier: {{proxy: "sip:192.0.2.9", cid_number: "+12025550199"}}
+  peer: {{sources: [127.0.0.1], from_user: peer}}
 routes:
   - {{match: "+1.", trunk: carrier}}
 keys:

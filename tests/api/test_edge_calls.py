@@ -15,8 +15,10 @@ from pbxd.calls.routing import Route
 from pbxd.errors import Overloaded
 from pbxd.services.cdr import RecordFilter
 from pbxd.services.remote import Ended
+from pbxd.sip.flow import Transport
 from pbxd.store.schema import edge_sessions
 from tests.api.edge_house import ADMIN, FLOW, THEIRS, EdgeHouse, edge_house
+from tests.test_app import calling_echo
 
 
 @pytest.fixture
@@ -464,12 +466,33 @@ async def test_traces_are_found_when_they_are_stored(house: EdgeHouse) -> None:
     await begun(house)
     await event(house, "abc123", "ended")
     app = house.app
-    app.telephony.trace.sweep(app.telephony.now() + 60)  # out of memory ...
-    await app.traces.stop(app.telephony.now())
-    for call in app.edge.calls.find([house.account("lab")], "abc123"):
-        call.touched = float("-inf")
-    app.edge.calls.sweep(app.edge.now())
-    assert (await house.ask("GET", "/calls/abc123/trace", key=THEIRS)).status == 404
+    app.traces.beat(app.telephony.now() + 60)
+    await app.traces.stop(app.telephony.now() + 61)
+    app.edge.calls.sweep(app.edge.now() + 3600)
+    assert app.telephony.trace.find(f"edge {house.account('lab')} abc123") is None
+    assert app.edge.calls.find([house.account("lab")], "abc123") == []
+    for name in ("abc123", (await records(house))[0].id):
+        trace = (await house.ask("GET", f"/calls/{name}/trace")).json
+        assert (trace["complete"], trace["names"], trace["caller"]) == (True, ["abc123"], "")
+        assert (await house.ask("GET", f"/calls/{name}/trace", key=THEIRS)).status == 404
+
+
+async def test_calls_of_the_house_are_traced_with_sip_and_sound(house: EdgeHouse) -> None:
+    async with calling_echo(house.app.telephony.transports.bound[Transport.UDP][0]) as caller:
+        (call,) = house.app.telephony.switch.calls
+        house.app.telephony.hangup(call)
+        caller.agree(await caller.hear("BYE"))
+    await house.app.store.drain()
+    for name in ("by-hand", call):
+        trace = (await house.ask("GET", f"/calls/{name}/trace")).json
+        assert (trace["callId"], trace["names"], trace["called"], trace["complete"]) == (call, ["by-hand"], "600", True)
+        sip = [step["text"] for step in trace["steps"] if step["kind"] == "sip"]
+        assert sip[0] == "INVITE 600 +SDP"
+        assert "200 OK (INVITE) +SDP" in sip
+        assert "INVITE 600" in "\n".join(trace["ladder"])
+        assert {"decision", "state", "media", "sip"} <= {step["kind"] for step in trace["steps"]}
+        assert (trace["media"][0]["codec"], trace["media"][0]["quality"]["packets_received"]) == ("PCMU", 0)
+        assert (await house.ask("GET", f"/calls/{name}/trace", key=THEIRS)).status == 404
 
 
 async def test_traces_of_accounts_do_not_meet(house: EdgeHouse) -> None:
