@@ -134,7 +134,7 @@ class App:
         await self.deliveries.start()
         self.mailroom.serve(self.deliveries.outbox)
         self._parts.push_async_callback(self.mailroom.settle)
-        self.telephony.dialplans.outbox = self.deliveries.outbox
+        self.telephony.dialplans.outbox = self.telephony.vigil.outbox = self.deliveries.outbox
         self._serving = True
         self._measure()
         self.server = self._server()
@@ -253,6 +253,7 @@ class App:
             settings=lambda: settings(self.config),
             outbox=self.deliveries.outbox,
             door=self.telephony.entrance,
+            fraud=self.telephony.vigil.watch,
             recordings=self.recordings,
             live=self.telephony.live,
             conferences=self.telephony.conferences,

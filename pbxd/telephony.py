@@ -22,6 +22,7 @@ from media.script import Prompt
 from media.session import Media, MediaEvent, MediaEventKind
 from media.wire import Wire
 from pbxd.acoustics import Workers, reader_of
+from pbxd.ahead import played, read_ahead
 from pbxd.calls.admission import Admission
 from pbxd.calls.crypto import Protection
 from pbxd.calls.facilities import CallLimits, Facilities
@@ -58,7 +59,8 @@ from pbxd.sip.transport import Transports, TransportSettings
 from pbxd.sip.uri import Uri
 from pbxd.store import DataDirectory, Store
 from pbxd.tls import Named, Shown
-from pbxd.trace import Recorder, Sound, TraceLimits
+from pbxd.trace import Recorder, Sound, TraceLimits, score
+from pbxd.vigil import Vigil
 
 log = logging.getLogger(__name__)
 
@@ -141,7 +143,9 @@ class Telephony:
         self.authenticator = Authenticator(directory, nonces, data.secret, _algorithms(config), bus, doorman)
         self.acts = self._acts()
         self.switch = Switch(self.facilities, self.authenticator, self.admission, self.acts)
-        self.dialplans.admit_trunks(self.switch.is_full)
+        self.vigil = Vigil(config, store, bus)
+        self.switch.gate.watchman = self.vigil.watch
+        self.dialplans.pass_gate(self.switch.gate)
         self.switch.hours = self.dialplans.flows.opening
         self.stack.core = self.switch
         self.live = LiveSound(self.facilities, self.switch.calls, self.switch.call_out, self.conferences.tunes)
@@ -167,6 +171,7 @@ class Telephony:
         self.wire.start()
         try:
             await self.entrance.load(now)
+            await self.vigil.watch.load(self.wall(now))
             await self.dialplans.start()
             await self.transports.start()
         except BaseException:
@@ -178,6 +183,7 @@ class Telephony:
         asyncio.get_running_loop().add_reader(self.wire.media_fd, self._media_events)
         self.trunks.apply(self._directory.all_trunks(), now)
         self._keep_house()
+        self._read_ahead()
         self.transports.flush()
 
     def drain(self) -> None:
@@ -208,6 +214,7 @@ class Telephony:
         await self.resolver.close()
         await self.transports.stop()
         self.entrance.bans.save()
+        await self.vigil.settle()
         self.media.close()
         self.wire.close()
 
@@ -227,9 +234,14 @@ class Telephony:
         self._apply(config)
         self.studio.reader = reader_of(config, self._data)
         self.studio.forget()
+        self._read_ahead()
         self.dialplans.reload(config)
         self.trunks.apply(self._directory.all_trunks(), self.now())
         self.transports.flush()
+
+    def _read_ahead(self) -> None:
+        extensions = self._directory.extensions(self._directory.default_account)
+        read_ahead(self.studio, [*played(extensions), *self.conferences.tunes()[:1]], self._config.sound.language)
 
     def hangup(self, call_id: str) -> bool:
         """Ends one live call; False when there is none of that id."""
@@ -298,6 +310,7 @@ class Telephony:
         self.media.ports.rest_s = config.rtp.quarantine_s
         self.transports.addresses.advertise(_external(config), map(str, config.sip.local_nets))
         self.entrance.apply(config, self.now())
+        self.vigil.apply(config)
 
     def _trust_registered(self, trunk: Trunk, addresses: frozenset[str]) -> None:
         self._directory.trust_registered(trunk, addresses)
@@ -380,6 +393,8 @@ class Telephony:
         now = self.now()
         self.registrar.expire(now)
         self.entrance.tick(now)
+        self.switch.gate.look(now)
+        self.vigil.watch.tick(self.wall(now))
         self._look_at_clocks(now)
         for hearer in list(self.facilities.hearers.values()):
             hearer.look(now)
@@ -458,7 +473,7 @@ _WORDS = {
     MediaEventKind.FIRST_PACKET: "sends its first packet",
     MediaEventKind.SILENT: "fell silent: no packet for the RTP timeout",
     MediaEventKind.RESUMED: "is heard again",
-    MediaEventKind.DTMF: "dials a digit",
+    MediaEventKind.DTMF: score.DIALS,
     MediaEventKind.SRTP_FAILED: "sends what cannot be opened",
 }
 _PLACED = (MediaEventKind.LATCHED, MediaEventKind.RELATCHED)

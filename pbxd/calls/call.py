@@ -31,7 +31,7 @@ from pbxd.sip.symbol import Symbol
 from pbxd.sip.timers import TimerHandle
 from pbxd.sip.transaction import ServerTransaction
 from pbxd.sip.uri import Uri
-from pbxd.trace import Topic
+from pbxd.trace import Topic, score
 
 log = logging.getLogger(__name__)
 
@@ -145,10 +145,11 @@ class Call:
         self._say(Change.STARTED, now)
         self._later(self._facilities.limits.max_duration_s, CallEvent.TOO_LONG, now)
 
-    def turn_away(self, reason: str, now: float) -> None:
+    def turn_away(self, reason: str, now: float, *, status: int = 503, q850: int = causes.CONGESTION) -> None:
         """There is no room for it: nothing but its record ever was."""
         self._say(Change.STARTED, now)
-        self._end(CallEvent.REFUSED, End(Result.SERVER, 503, causes.CONGESTION, reason, "house"), now)
+        result = Result.SERVER if status == 503 else Result.CLIENT
+        self._end(CallEvent.REFUSED, End(result, status, q850, reason, "house"), now)
 
     def echo(self, now: float) -> None:
         """Answers, and sends back what is heard."""
@@ -334,6 +335,8 @@ class Call:
 
     def leg_requested(self, leg: Leg, transaction: ServerTransaction, request: Request, now: float) -> None:
         pressed = pressed_in(request) if request.method == "INFO" else None
+        if pressed is not None:
+            leg.noticed(f"{score.DIALS}, by INFO", now)
         if pressed is not None and self.stage is not None and self.bridge is None:
             leg.session.respond(transaction, 200, now)
             self.leg_pressed(leg, pressed, now)
@@ -433,13 +436,21 @@ class Call:
         if state is None:
             return
         self.state = state
+        try:
+            self._take_leave(end, now)
+        finally:  # a fault in one of them must not leave a call behind that nobody ends
+            self._on_over(self)
+            # What the call and its legs know of each other goes, so that they need not wait for the garbage collector
+            self.caller = self.callee = self.bridge = self._early = self.stage = self._dial = None
+
+    def _take_leave(self, end: End, now: float) -> None:
         self._stop_timers()
         record = self.record
         record.ended_at = self.wall(now)
         record.result, record.sip_status, record.q850 = end.result, end.status, end.q850
         record.reason, record.ended_by = end.reason, end.by
         if self.stage is not None:
-            self.stage.close(now)
+            self._close_stage(self.stage, now)
         if self._early is not None:
             self._early.close()
         for leg in (self.caller, self.callee):
@@ -452,9 +463,12 @@ class Call:
             if leg is not None:
                 leg.hangup(now, status=end.status, reason=causes.reason_q850(end.q850, words))
         self._say(Change.ENDED, now, f" by the {end.by}: {end.reason} ({end.status}, Q.850 {end.q850})")
-        self._on_over(self)
-        # What the call and its legs know of each other goes, so that they need not wait for the garbage collector
-        self.caller = self.callee = self.bridge = self._early = self.stage = self._dial = None
+
+    def _close_stage(self, stage: Stage, now: float) -> None:
+        try:
+            stage.close(now)
+        except Exception:  # what the house did goes wrong: nobody stays connected for it
+            log.exception("what the house did in a call could not be ended", extra={"call": self.record.id})
 
     def _say(self, change: Change, now: float, why: str = "") -> None:
         self._facilities.tracer.note(self.record.id, Topic.STATE, change.value + why, now)

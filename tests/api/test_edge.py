@@ -12,7 +12,7 @@ import pytest
 
 from pbxd.api.edge.authentication import DigestWish
 from pbxd.api.form import MAX_FIELDS
-from tests.api.edge_house import ADMIN, CALLER, READER, THEIRS, EdgeHouse, digest, edge_house
+from tests.api.node_house import ADMIN, CALLER, READER, THEIRS, EdgeHouse, digest, edge_house
 
 ROUTE = {"callId": "call-1", **CALLER}
 

@@ -17,7 +17,7 @@ from pbxd.services.cdr import RecordFilter
 from pbxd.services.remote import Ended
 from pbxd.sip.flow import Transport
 from pbxd.store.schema import edge_sessions
-from tests.api.edge_house import ADMIN, FLOW, THEIRS, EdgeHouse, edge_house
+from tests.api.node_house import ADMIN, FLOW, THEIRS, EdgeHouse, edge_house
 from tests.test_app import calling_echo
 
 
@@ -124,6 +124,9 @@ class Gate:
         if self.inside:
             raise Overloaded("one is enough")
         self.inside.append(record.id)
+
+    def reach(self, record: CallRecord, caller: str, found: Route, source: str) -> None:
+        """There is a line to everybody."""
 
     def leave(self, record: CallRecord, now: float) -> None:
         self.inside.remove(record.id)

@@ -17,7 +17,7 @@ from schemathesis.specs.openapi.checks import response_schema_conformance
 
 from pbxd.api.edge import EDGE
 from pbxd.api.openapi import document
-from tests.api.edge_house import ADMIN, edge_house
+from tests.api.node_house import ADMIN, edge_house
 
 SCHEMA = schemathesis.openapi.from_dict(document(EDGE))
 SCHEMA.config.generation.update(modes=[GenerationMode.POSITIVE, GenerationMode.NEGATIVE])

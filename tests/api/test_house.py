@@ -19,6 +19,7 @@ from pbxd.api.surface import Surface
 from pbxd.calls.record import CallChanged, CallRecord, Change, Direction, LegQuality, LegRecord, Result, Role
 from pbxd.config import Config, settings
 from pbxd.directory.model import PhoneEntry
+from pbxd.directory.watch import FraudWatch
 from pbxd.errors import Conflict
 from pbxd.events import Bus
 from pbxd.flows import Flows
@@ -185,6 +186,7 @@ async def client(
         reset_admin=_new_admin_key,
         now=lambda: NOW,
         door=cast(Door, None),  # has tests of its own
+        fraud=cast(FraudWatch, None),  # likewise
         flows=cast(Flows, None),  # so have they
         tracing=Tracing(traces, recorder, lambda: DROPS, WALL, lambda: 100.0),
         recordings=cast(Recordings, None),  # tests/api/test_sound.py has these

@@ -10,6 +10,7 @@ from pbxd.calls.record import Change, Direction, Result, Role
 from pbxd.sip.message import Request, Response
 from pbxd.sip.sdp import Direction as Way
 from pbxd.sip.sdp import SessionDescription
+from pbxd.trace import Note
 from tests.calls.house import Handset, House
 from tests.sip.party import nothing_left
 from tests.wire import Weather
@@ -354,7 +355,11 @@ async def test_a_call_leaves_by_its_trunk_and_no_second_one_fits(house: House) -
     refused = next(r.data for r in house.wire.rungs if r.label.startswith("503"))
     assert b"Retry-After: 5" in refused
     turned_away = house.records[-1]
-    assert (turned_away.result, turned_away.sip_status, turned_away.reason) == (Result.SERVER, 503, "trunk_full")
+    assert (turned_away.result, turned_away.sip_status, turned_away.reason) == (
+        Result.SERVER,
+        503,
+        "limit_trunk: the trunk out has 1 of 1 calls at a time",
+    )
     alice >> "BYE" >> house >> 200 >> alice
     house >> "BYE" >> provider >> 200 >> house
     house.wire.after(1)
@@ -445,6 +450,9 @@ async def test_digits_by_info_reach_the_other_side(house: House) -> None:
     bob.session.respond(transaction, 200, now)
     house.wire.after(1)
     assert heard == [200]
+    (call,) = house.switch.calls
+    notes = [entry.text for entry in house.recording(call).entries if isinstance(entry, Note)]
+    assert "caller dials a digit, by INFO" in notes  # but not which
 
 
 async def test_a_transfer_is_declined_and_the_call_goes_on(house: House) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from dialplan.state import Ending
-from pbxd.calls.record import Result, Role
+from pbxd.calls.limits import Claims, Ticket
+from pbxd.calls.record import Direction, Result, Role
 from tests.calls.house import Handset
 from tests.flows.stagehand import Stagehand
 from tests.sip.party import nothing_left
@@ -314,7 +315,7 @@ async def test_music_instead_of_ringing_opens_the_callers_ears(hand: Stagehand, 
     alice = hand.dial()
     house >> "INVITE" >> bob
     house >> 183 >> alice
-    assert hand.saying == ("<ringback>" if ringback == "music" else "")  # there is no music in this house
+    assert hand.saying == ("(music)" if ringback == "music" else "")
     bob >> 200 >> house >> "ACK" >> bob
     house >> 200 >> alice >> "ACK" >> house
     assert hand.saying == ""
@@ -324,7 +325,11 @@ async def test_a_trunk_without_a_free_line_is_passed_over(hand: Stagehand) -> No
     house = hand.house
     alice = Handset(house.wire, "alice")
     gateway = Handset(house.wire, "gateway")
-    hand.desk.trunk_full = lambda trunk: trunk.name == "out"
+    busy = house.switch.gate.limits.admit(
+        Claims("other", house.directory.default_account.id, Direction.OUTBOUND, trunks=("out",)), 0
+    )
+    assert isinstance(busy, Ticket)
+    hand.desk.hold = house.switch.gate.hold
     hand.write(TRUNKS)
     alice.number = "500"
     alice >> "INVITE" >> house >> 100 >> alice

@@ -175,15 +175,15 @@ def _begun(edge: Edge, body: RouteWish, asked: Asked, found: Dispatch) -> RtJson
 def _let_in(edge: Edge, call: RemoteCall, found: Dispatch, party: str, node: str) -> Reject | None:
     """Why the call may not be, now; otherwise it is counted until it ends."""
     gate = edge.gate
-    if gate is None:
-        return None
     inbound = found.direction is Direction.INBOUND
     try:
         gate.enter(call.record, None if inbound else party, "" if inbound else None, found.route, node)
+        call.release = lambda: gate.leave(call.record, edge.now())
+        if isinstance(found.route, ToUser):
+            gate.reach(call.record, party, found.route, node)
     except HouseError as error:
         edge.calls.note(call, Topic.DECISION, f"it is not let in: {error.message}", edge.now())
         return Reject(error.sip_status, error.message)
-    call.release = lambda: gate.leave(call.record, edge.now())
     return None
 
 

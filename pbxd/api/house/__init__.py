@@ -6,10 +6,10 @@ live           what it does to calls that are up        conferences what it does
 tracing        what it lets see of itself               door        what it does with bans
 pictures       a call drawn
 voicemail      what it does with messages               sound       their sound
-flows          what it does with call flows
+flows          what it does with call flows             fraud  who may not call abroad
 """
 
-from pbxd.api.house import conferences, pictures, tracing, voicemail
+from pbxd.api.house import conferences, fraud, pictures, tracing, voicemail
 from pbxd.api.house.collaborators import (
     Door,
     House,
@@ -34,6 +34,7 @@ __all__ = [
     "Tracing",
     "TrunkRow",
     "conferences",
+    "fraud",
     "pictures",
     "sound_routes",
     "tracing",

@@ -14,6 +14,7 @@ from pbxd.directory.bans import Ban, Bans
 from pbxd.directory.doorman import Slowed
 from pbxd.directory.evidence import Misconfigured
 from pbxd.directory.model import PhoneEntry
+from pbxd.directory.watch import FraudWatch
 from pbxd.flows import Flows
 from pbxd.outbox import Outbox
 from pbxd.services.cdr import CallRecords
@@ -146,6 +147,7 @@ class House:
     now: Callable[[], float]
     outbox: Outbox
     door: Door
+    fraud: FraudWatch
     flows: Flows
     tracing: Tracing
     recordings: Recordings
