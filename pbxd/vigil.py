@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
+from pbxd.calls.gate import call_of
 from pbxd.config.fraud import Day, FraudSettings
 from pbxd.config.schema import Config
 from pbxd.directory.fraud import Block, Hours, Rules
@@ -21,19 +23,21 @@ _DAYS = {day: number for number, day in enumerate(Day)}
 
 
 class Vigil:
-    """`watch` is what the gate asks. `outbox` is set as soon as there is one; without it nobody is mailed."""
+    """`watch` is what the gate asks, `hang_up` ends a call by its id. `outbox` is set as soon as there is one; without
+    it nobody is mailed."""
 
-    def __init__(self, config: Config, store: Store, bus: Bus) -> None:
+    def __init__(self, config: Config, store: Store, bus: Bus, hang_up: Callable[[str], object]) -> None:
         self.watch = FraudWatch(store, bus, rules_of(config.security.fraud))
         self.outbox: Outbox | None = None
-        self._mail_to = config.security.fraud.mail_to
+        self._settings = config.security.fraud
+        self._hang_up = hang_up
         self._tasks: set[asyncio.Task[None]] = set()
         bus.subscribe(CallerBlocked, self._blocked)
 
     def apply(self, config: Config) -> None:
         """What the configuration says from now on."""
         self.watch.fraud.rules = rules_of(config.security.fraud)
-        self._mail_to = config.security.fraud.mail_to
+        self._settings = config.security.fraud
 
     async def settle(self) -> None:
         """What was learnt is written down, and who was to be mailed is."""
@@ -50,9 +54,14 @@ class Vigil:
     # ---- inside
 
     def _blocked(self, event: CallerBlocked) -> None:
-        if self._mail_to is None or self.outbox is None:
+        block, loop = event.block, asyncio.get_running_loop()
+        if self._settings.end_calls:
+            calls = dict.fromkeys(call_of(key) for key in self.watch.fraud.live((block.account_id, block.caller)))
+            for call in calls:
+                loop.call_soon(self._hang_up, call)  # not now: a call of theirs is just being refused
+        if self._settings.mail_to is None or self.outbox is None:
             return
-        task = asyncio.get_running_loop().create_task(self._mail(self.outbox, self._mail_to, event.block), name="alarm")
+        task = loop.create_task(self._mail(self.outbox, self._settings.mail_to, block), name="alarm")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

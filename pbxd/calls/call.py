@@ -23,7 +23,6 @@ from pbxd.calls.leg import Leg, whose_doing
 from pbxd.calls.peer import Arrival
 from pbxd.calls.record import CallChanged, CallRecord, Change, Result
 from pbxd.calls.stage import Act, Stage
-from pbxd.directory.model import Trunk
 from pbxd.sip.message import Request
 from pbxd.sip.sdp import Direction
 from pbxd.sip.session import EndCause, Ending
@@ -126,7 +125,6 @@ class Call:
         self.bridge: Bridge | None = None
         self.stage: Stage | None = None
         self.fallback: Fallback | None = None
-        self.carrier: Trunk | None = None  # that it came by
         self._held = False
 
     def wall(self, now: float) -> float:

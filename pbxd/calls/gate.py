@@ -29,6 +29,8 @@ from pbxd.trace import Topic
 log = logging.getLogger(__name__)
 
 HOUSE = "house"
+OUTSIDE = "outside"
+OF_CALL = "/"  # between the id of a call and a part of it
 RETRY_S = 5
 RECONCILE_S = 60.0
 
@@ -52,6 +54,11 @@ class Barred(HouseError):
         status, q850 = reached.answer(direction)
         retry = (reached.retry_after_s or RETRY_S) if status == 503 else None
         return cls(Refusal(reached.reason), reached.text, status, q850, retry)
+
+
+def call_of(key: str) -> str:
+    """The id of the call that a key of an `Outward` belongs to."""
+    return key.partition(OF_CALL)[0]
 
 
 class Watchman(Protocol):
@@ -116,9 +123,9 @@ class Gate:
             lent=() if carrier is None else (Subject(carrier.account_id, LimitScope.TRUNK, carrier.name),),
         )
         self._claim(record, claims, source, now)
-        if outward is not None:
+        if outward is not None and (user is not None or trunk is not None):  # what the house itself begins is no theft
             try:
-                self._watch(record, user or trunk or HOUSE, (record.called, outward.number), record.id, source, now)
+                self._watch(record, user or trunk or OUTSIDE, (record.called, outward.number), record.id, source, now)
             except Barred:
                 self.limits.release_call(record.account_id, record.id)
                 raise
@@ -139,7 +146,7 @@ class Gate:
         trunks = (found.trunk.name,) if isinstance(found, ToTrunk) else ()
         direction = Direction.OUTBOUND if trunks else record.direction
         claims = Claims(record.id, record.account_id, direction, users=users, trunks=trunks, part=part)
-        ticket, key = self._claim(record, claims, source, now), f"{record.id}/{part}"
+        ticket, key = self._claim(record, claims, source, now), f"{record.id}{OF_CALL}{part}"
         if isinstance(found, ToTrunk):
             try:
                 self._watch(record, caller, (found.number,), key, source, now)

@@ -69,4 +69,5 @@ class FraudSettings(Section):
     rise_minutes: Count = Field(default=240, description="minutes within an hour that are never too many")
     rise_factor: Factor = Field(default=4.0, description="above them: so many times the busiest hour before")
     block_s: Seconds = Field(default=43_200, description="how long a user is blocked from such calls")
+    end_calls: Switch = Field(default=True, description="whether such calls of theirs that are up are ended")
     mail_to: MailAddress | None = Field(default=None, description="who hears of it; null is nobody")

@@ -202,6 +202,10 @@ class Fraud:
                 self.changed[who[0], WHOLE_ACCOUNT] = account
         self._learn(who, wall)
 
+    def live(self, who: Who) -> list[str]:
+        """The keys of a caller's calls abroad that are up."""
+        return [key for key, (caller, _) in self._live.items() if caller == who]
+
     def tick(self, wall: float) -> list[Block]:
         """Ends the blocks whose time is over, and forgets callers who are quiet."""
         over = [self._end(who, "time", block.until) for who, block in list(self.blocks.items()) if block.until <= wall]

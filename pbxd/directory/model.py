@@ -110,6 +110,7 @@ class ExtensionKind(StrEnum):
     VOICEMAIL_ANY = "voicemail_any"
     VOICEMAIL_LEAVE = "voicemail_leave"
     FLOW = "flow"
+    FAX = "fax"
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ from pbxd.store.columns import (
     updated_column,
 )
 
-REVISION = "0012"  # the newest migration; a test proves it
+REVISION = "0014"  # the newest migration; a test proves it
 METADATA = tenancy.numbers.metadata  # with the tables of that module
 
 accounts = Table(
@@ -359,6 +359,7 @@ messages = Table(
     Column("forwarded_by", Text),
     Column("deleted_at", Float),
     Column("told_at", Float),  # when mail and webhook were handed to the outbox
+    Column("transcript", Text),  # null where there is none
 )
 
 fraud_habits = Table(

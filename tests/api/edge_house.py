@@ -33,12 +33,15 @@ extensions:
 trunks:
   peer: {{sources: [127.0.0.1], from_user: peer}}
   out: {{proxy: "sip:127.0.0.1:9", max_calls: 1}}
+numbers:
+  "+12025550123": {{extension: "600", max_channels: 1}}
 routes:
   - {{match: "00.", trunk: out}}
 call_limits:
   all: {{scope: account, max: 2}}
   hourly: {{scope: account, direction: inbound, max: 3, period_s: 3600}}
   each: {{scope: user, max: 4, hard: false}}
+  phone: {{scope: user, id: "1002", max: 1}}
 keys:
   lab-admin: {{secret: lab-admin, scopes: ["*"]}}
   node: {{secret: node-secret, scopes: [edge]}}

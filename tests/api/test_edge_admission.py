@@ -39,6 +39,8 @@ async def test_a_call_is_seen_and_gone(up: tuple[App, Client]) -> None:
         ("account", account, "any", 0, 2),
         ("account", account, "inbound", 0, 3),
         ("trunk", "out", "any", 0, 1),
+        ("user", "1002", "any", 0, 1),
+        ("number", "+12025550123", "any", 0, 1),
     }
     said = await told(client, "GET", "/cac?accountId=lab")
     assert set(said) == {"accountId", "counters", "calls"}
@@ -50,6 +52,8 @@ async def test_a_call_is_seen_and_gone(up: tuple[App, Client]) -> None:
             ("account", account, "inbound", 1, 3),
             ("trunk", "out", "any", 0, 1),
             ("trunk", "peer", "any", 1, None),
+            ("user", "1002", "any", 0, 1),
+            ("number", "+12025550123", "any", 0, 1),
         }
         (call,) = said["calls"]
         (call_id,) = app.telephony.switch.calls
@@ -129,6 +133,50 @@ async def test_an_account_sees_its_own_and_clears_its_own(up: tuple[App, Client]
     answer = await client.ask("POST", "/cac/reset", key="other-secret", json={"accountId": "other"})
     assert answer.json["released"] == 1
     assert [ticket.claims.account_id for ticket in limits.tickets(lab.id)] == [lab.id]
+
+
+async def routed(client: Client, call: str, to: str, caller: str = "1001") -> tuple[str, int | None]:
+    wish = {"callId": call, "from": caller, "fromDomain": "127.0.0.1", "to": to}
+    said = (await told(client, "POST", "/route", wish))["rtjson"]
+    return said["action"], said.get("code")
+
+
+async def test_what_a_node_routes_is_counted_until_the_node_says_that_it_is_over(up: tuple[App, Client]) -> None:
+    app, client = up
+    limits = app.telephony.switch.gate.limits
+    assert await routed(client, "a", "004420794600") == ("outbound", None)
+    assert await routed(client, "a", "004420794600") == ("outbound", None)  # asked again
+    said = await told(client, "GET", "/cac?accountId=lab")
+    assert ("trunk", "out", "any", 1, 1) in counters(said)
+    assert [call["counted"] for call in said["calls"]] == [["account", "user 1001", "trunk out"]]
+    assert await routed(client, "b", "004420794601") == ("reject", 503)
+    assert len(limits) == 1
+    for _ in range(2):
+        await told(client, "POST", "/presence/event", {"type": "dialog", "event": "ended", "callId": "a"})
+    assert len(limits) == 0
+    assert await routed(client, "c", "004420794601") == ("outbound", None)
+    await told(client, "POST", "/presence/event", {"type": "dialog", "event": "ended", "callId": "c"})
+    assert await routed(client, "d", "1002") == ("proxy", None)
+    assert await routed(client, "e", "1002") == ("reject", 486)  # one call at a time
+    app.telephony.switch.gate.look(app.telephony.now() + 3600)
+    assert limits.leaks == 0  # it is up, at a node
+    reset = await told(client, "POST", "/cac/reset", {"accountId": "lab"})
+    assert (reset["released"], len(reset["calls"])) == (0, 1)
+    await told(client, "POST", "/presence/event", {"type": "dialog", "event": "ended", "callId": "d"})
+    assert len(limits) == 0
+
+
+async def test_a_number_has_its_channels(up: tuple[App, Client]) -> None:
+    app, client = up
+    limits = app.telephony.switch.gate.limits
+    for call, answer in (("a", ("proxy", None)), ("b", ("reject", 486))):
+        wish = {"callId": call, "from": "14155551234", "fromDomain": "carrier.example", "to": "12025550123"}
+        said = (await told(client, "POST", "/route", wish))["rtjson"]
+        assert (said["action"], said.get("code")) == answer
+    assert len(limits) == 1
+    assert ("number", "+12025550123", "any", 1, 1) in counters(await told(client, "GET", "/cac?accountId=lab"))
+    await told(client, "POST", "/presence/event", {"type": "dialog", "event": "ended", "callId": "a"})
+    assert len(limits) == 0
 
 
 async def test_a_trunk_has_the_room_that_the_file_says(up: tuple[App, Client]) -> None:

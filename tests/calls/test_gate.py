@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,7 +19,7 @@ from pbxd.calls.admission import CallRefused, Refusal
 from pbxd.calls.call import Call as LiveCall
 from pbxd.calls.facilities import CallLimits
 from pbxd.calls.gate import Barred, LimitLeaked, LimitPassed
-from pbxd.calls.limits import Claims
+from pbxd.calls.limits import Claims, Ticket
 from pbxd.calls.record import Direction, Result
 from pbxd.calls.stage import Stage
 from pbxd.config.groups import LimitDirection, LimitScope
@@ -516,4 +516,55 @@ async def test_a_redirect_to_a_full_trunk_is_not_followed(house: House) -> None:
     alice, _ = await redirected(house, "8123")
     house >> 480 >> alice >> "ACK" >> house
     assert any("not redirected: limit_trunk" in line for line in ladder(house.recording()))
+    assert house.held() == {}
+
+
+# ---- whom a call goes on to
+
+
+async def test_a_forward_to_a_full_trunk_and_one_abroad_are_refused(house: House) -> None:
+    account = house.directory.default_account
+    user = house.directory.user(account, "1002")
+    assert user is not None
+    alice, bob, carol = phones(house, "alice", "bob", "carol")
+    house.register("1002", bob)
+    users = house.directory._snapshot.users
+    users[account.id, "1002"] = replace(user, forward_busy="7123")
+    house.switch.gate.watchman = watchman = Suspicious()
+    house.limit(limit(house, LimitScope.TRUNK, "wide"))
+    busy = house.switch.gate.limits.admit(Claims("other", account.id, Direction.OUTBOUND, trunks=("wide",)), 0)
+    assert isinstance(busy, Ticket)
+    alice >> "INVITE" >> house >> 100 >> alice
+    house >> "INVITE" >> bob >> 486 >> house >> "ACK" >> bob
+    house >> 503 >> alice >> "ACK" >> house
+    assert house.records[-1].reason == "limit_trunk: the trunk wide has 1 of 1 calls at a time"
+    house.switch.gate.limits.release(busy)
+    assert not watchman.tried
+    users[account.id, "1002"] = replace(user, forward_busy="7912")
+    carol >> "INVITE" >> house >> 100 >> carol
+    house >> "INVITE" >> bob >> 486 >> house >> "ACK" >> bob
+    house >> 403 >> carol >> "ACK" >> house
+    assert house.records[-1].reason == "toll_fraud: too dear"
+    assert [outward.numbers for outward in watchman.tried] == [("7912",)]
+    assert house.held() == {}
+
+
+async def test_a_forward_holds_its_trunk_as_long_as_it_rings_or_talks(house: House) -> None:
+    account = house.directory.default_account
+    user = house.directory.user(account, "1002")
+    assert user is not None
+    alice, provider, bob = phones(house, "alice", "provider", "bob")
+    house.register("1002", bob)
+    house.directory._snapshot.users[account.id, "1002"] = replace(user, forward_busy="7123")
+    alice >> "INVITE" >> house >> 100 >> alice
+    house >> "INVITE" >> bob
+    assert house.held() == {"account": 1, "trunk anyone": 1, "user 1002": 1}
+    bob >> 486 >> house >> "ACK" >> bob
+    house >> "INVITE" >> provider >> 180 >> house >> 180 >> alice
+    assert house.held() == {"account": 1, "trunk anyone": 1, "trunk wide": 1}
+    provider >> 200 >> house >> "ACK" >> provider
+    house >> 200 >> alice >> "ACK" >> house
+    assert house.held() == {"account": 1, "trunk anyone": 1, "trunk wide": 1}
+    provider >> "BYE" >> house >> 200 >> provider
+    house.wire.after(1)
     assert house.held() == {}

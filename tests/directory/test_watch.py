@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import cast
 
@@ -167,7 +168,7 @@ class Post:
 @pytest.mark.parametrize("mail_to", ["ops@example.com", None])
 async def test_a_block_is_mailed_to_whom_the_settings_say(store: Store, tmp_path: Path, mail_to: str | None) -> None:
     text = "country: DE, hours: {timezone: Europe/Berlin}" + (f", mail_to: {mail_to}" if mail_to else "")
-    vigil, post = Vigil(settings(tmp_path, text), store, Bus()), Post()
+    vigil, post = Vigil(settings(tmp_path, text), store, Bus(), print), Post()
     vigil.outbox = cast(Outbox, post)
     steal(vigil.watch)
     await vigil.settle()
@@ -184,15 +185,28 @@ async def test_a_block_is_mailed_to_whom_the_settings_say(store: Store, tmp_path
 
 async def test_a_mail_that_cannot_be_sent_stops_nothing(store: Store, tmp_path: Path) -> None:
     text = "country: DE, hours: {timezone: Europe/Berlin}, mail_to: ops@example.com"
-    vigil = Vigil(settings(tmp_path, text), store, Bus())
+    vigil = Vigil(settings(tmp_path, text), store, Bus(), print)
     vigil.outbox = cast(Outbox, Post(away=True))
     steal(vigil.watch)
     await vigil.settle()
     assert len(vigil.watch.blocks()) == 1
 
 
+@pytest.mark.parametrize("end_calls", [True, False])
+async def test_calls_abroad_that_are_up_are_ended_once_each(store: Store, tmp_path: Path, end_calls: bool) -> None:
+    text = "country: DE, hours: {timezone: Europe/Berlin}" + ("" if end_calls else ", end_calls: false")
+    ended: list[str] = []
+    vigil = Vigil(settings(tmp_path, text), store, Bus(), ended.append)
+    for key in ("call_a", "call_b/1", "call_b/2", "call_c", "call_d"):
+        other = "1002" if key == "call_c" else "1001"
+        vigil.watch.attempt(Outward(key, "acc_1", other, ("+37122123456",)), MONDAY_3_AM)
+        assert not ended
+    await asyncio.sleep(0)
+    assert ended == (["call_a", "call_b"] if end_calls else [])
+
+
 def test_a_reload_changes_the_rules(tmp_path: Path) -> None:
-    vigil = Vigil(settings(tmp_path, "night_calls: 2"), cast(Store, _NoStore()), Bus())
+    vigil = Vigil(settings(tmp_path, "night_calls: 2"), cast(Store, _NoStore()), Bus(), print)
     vigil.apply(settings(tmp_path, "night_calls: 7"))
     assert vigil.watch.fraud.rules.night_calls == 7
 

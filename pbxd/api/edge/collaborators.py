@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from pbxd.api.house.collaborators import Door
 from pbxd.calls.gate import Gate
@@ -14,10 +15,24 @@ from pbxd.directory.model import Account
 from pbxd.directory.remote import RemoteDigests
 from pbxd.directory.reports import Reports
 from pbxd.flows.sessions import FlowSessions
+from pbxd.objects import Objects
 from pbxd.services.cdr import CallRecords
+from pbxd.services.monitor import Monitor
+from pbxd.services.prompts import SystemPrompts
 from pbxd.services.reach import NodeContact, Reach
 from pbxd.services.remote import RemoteCalls
 from pbxd.services.traces import Traces
+
+
+@dataclass(slots=True)
+class MediaDesk:
+    """What `/media` and `/admin/tts` work with. `message` finds the sound of the message that a call (an account's id,
+    the call's) left in a mailbox; no object is larger than `most_octets`."""
+
+    objects: Objects
+    prompts: SystemPrompts
+    message: Callable[[str, str], Path | None]
+    most_octets: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +55,8 @@ class Edge:
     node: str  # what the house calls itself
     records: CallRecords
     traces: Traces
+    media: MediaDesk
+    monitor: Monitor
     hours: Hours
     wall: Callable[[], float]
     now: Callable[[], float]

@@ -7,9 +7,11 @@ tracing        what it lets see of itself               door        what it does
 pictures       a call drawn
 voicemail      what it does with messages               sound       their sound
 flows          what it does with call flows             fraud  who may not call abroad
+tenancy        whose things an operation is about       accounts   tenants: made, changed, written out, read in
+directory      what an account has, by kind
 """
 
-from pbxd.api.house import conferences, fraud, pictures, tracing, voicemail
+from pbxd.api.house import accounts, conferences, directory, fraud, pictures, tracing, voicemail
 from pbxd.api.house.collaborators import (
     Door,
     House,
@@ -33,7 +35,9 @@ __all__ = [
     "Registrations",
     "Tracing",
     "TrunkRow",
+    "accounts",
     "conferences",
+    "directory",
     "fraud",
     "pictures",
     "sound_routes",
