@@ -294,7 +294,7 @@ class App:
 
     def _server(self) -> Server:
         house = House(
-            calls=facade.LiveCalls(self.telephony),
+            calls=facade.LiveCalls(self.telephony, self.edge.calls),
             records=self.records,
             registrations=facade.Registrations(self.telephony),
             phones=facade.Phones(self.directory, self.telephony),
