@@ -154,7 +154,7 @@ def _destination(root: Plain, users: Collection[str], path: KeyPath, said: objec
             continue
         known = _named(root, users, kind)
         if known is not None and name not in known:
-            yield (*path, kind), _missing(_WORDS.get(kind, kind), name, known)
+            yield (*path, kind), _missing(_WORDS.get(kind) or kind, name, known)
 
 
 def _named(root: Plain, users: Collection[str], kind: str) -> Collection[str] | None:
