@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Collection
 from functools import partial
 
-from pbxd.api.edge import Edge
+from pbxd.api.edge import Edge, MediaDesk
 from pbxd.calls.record import CallRecord
 from pbxd.config.schema import Config
 from pbxd.directory.accounts import Directory
-from pbxd.directory.model import Account, Aor, ExtensionKind
+from pbxd.directory.model import Account, Aor, DestinationKind, ExtensionKind
 from pbxd.directory.remote import RemoteDigests
+from pbxd.directory.reports import Reports
 from pbxd.events import Bus
 from pbxd.flows.sessions import Bounds, FlowSessions
 from pbxd.metrics import Metrics
 from pbxd.services.cdr import CallRecords
+from pbxd.services.monitor import Monitor
 from pbxd.services.reach import NodeContact, Reach
 from pbxd.services.remote import Patience, RemoteCalls
 from pbxd.services.traces import Traces
@@ -32,6 +34,8 @@ def edge_of(
     telephony: Telephony,
     records: CallRecords,
     traces: Traces,
+    media: MediaDesk,
+    monitor: Monitor,
 ) -> Edge:
     """The collaborators of the edge contract. `secret` is the house's own."""
     flows = telephony.dialplans.flows
@@ -51,12 +55,24 @@ def edge_of(
         flow_names=partial(_flow_names, directory, telephony),
         housed=partial(_housed, telephony),
         live_record=partial(_live_record, telephony, calls),
+        live_records=lambda: [
+            *(call.record for call in telephony.switch.calls.values()),
+            *(call.record for call in calls.live()),
+        ],
+        gate=telephony.switch.gate,
+        door=telephony.entrance,
+        reports=Reports(),
+        phones_at=lambda now: {binding.source[0] for binding in telephony.registrar.all(now)},
+        node=config.node,
         records=records,
         traces=traces,
+        media=media,
+        monitor=monitor,
         hours=flows.opening,
         wall=wall,
         now=telephony.now,
     )
+    telephony.switch.gate.elsewhere = lambda: frozenset(call.record.id for call in calls.live())
     reload(edge, config)
     return edge
 
@@ -66,6 +82,7 @@ def reload(edge: Edge, config: Config) -> None:
     said = config.edge
     edge.digests.foreign = said.foreign_nonces
     edge.digests.lifetime_s = said.nonce_s
+    edge.media.most_octets = said.media_max_mb << 20
     edge.calls.patience = Patience(said.setup_s, said.call_s, said.max_calls)
     edge.flows.bounds.idle_s, edge.flows.bounds.most = said.session_s, said.max_sessions
 
@@ -83,6 +100,8 @@ def measure(metrics: Metrics, edge: Edge) -> None:
     metrics.gauge("edge_calls", "Calls on nodes of the edge", lambda: len(edge.calls))
     metrics.counters("edge_calls_ended", "Calls on nodes that are over, by how", ["how"], lambda: edge.calls.ends)
     metrics.gauge("edge_contacts", "Phones that nodes say are registered there", lambda: len(edge.reach))
+    metrics.gauge("edge_watchers", "Who watches the house live", lambda: edge.monitor.watchers)
+    metrics.counter("edge_watchers_missed", "Events that watchers were too slow for", lambda: edge.monitor.lost)
     metrics.gauge("edge_flows", "Call flows that nodes carry out", lambda: len(edge.flows))
     metrics.counters("edge_flow_endings", "Flows of nodes that ended, by how", ["ending"], lambda: edge.flows.endings)
     metrics.counters("edge_digests", "Digest answers judged for nodes, by what came of it", ["result"], lambda: {
@@ -96,6 +115,9 @@ def _flow_names(directory: Directory, telephony: Telephony, account: Account) ->
     if account.id == directory.default_account.id:
         return live
     own = {str(one.options.get("flow")) for one in directory.extensions(account) if one.kind is ExtensionKind.FLOW}
+    for number in directory.numbers(account):
+        leads = (number.dest, number.closed, number.holiday)
+        own |= {one.id for one in leads if one is not None and one.kind is DestinationKind.FLOW}
     return own & live.keys()
 
 

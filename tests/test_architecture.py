@@ -28,6 +28,7 @@ FLOORS = {
     "pbxd.metrics": 1,
     "pbxd.logs": 1,
     "pbxd.clock": 1,
+    "pbxd.objects": 1,
     "pbxd.certificates": 1,
     "pbxd.readiness": 1,
     "pbxd.directory": 2,
@@ -40,21 +41,27 @@ FLOORS = {
     "pbxd.flows": 5,
     "pbxd.api": 6,
     "pbxd.control": 7,
+    "pbxd.media_desk": 7,
+    "pbxd.watching": 7,
     "pbxd.entrance": 7,
+    "pbxd.vigil": 7,
     "pbxd.facade": 7,
     "pbxd.measures": 7,
     "pbxd.acoustics": 7,
     "pbxd.ahead": 7,
+    "pbxd.callbacks": 7,
     "pbxd.visits": 7,
     "pbxd.dialplans": 7,
     "pbxd.listening": 7,
     "pbxd.faxline": 7,
     "pbxd.telephony": 7,
     "pbxd.mailroom": 7,
+    "pbxd.faxroom": 7,
     "pbxd.faults": 7,
     "pbxd.app": 7,
     "pbxd.banning": 8,
     "pbxd.answering": 8,
+    "pbxd.account_commands": 8,
     "pbxd.cli": 8,
     "pbxd.box": 8,
     "pbxd.preflight": 8,
@@ -77,8 +84,10 @@ SHELLS = {
     "pbxd.sip.resolve",
     "media.convert",  # files from outside are decoded in a process of their own
     "media.faxing",  # a thread steps the modems
+    "media.pages",  # documents from outside likewise
     "media.recorder",  # a thread writes files
     "media.speech",  # a voice is a program
+    "media.transcription",  # so is what understands one
 }
 OUTSIDE = {"asyncio", "socket", "time", "select", "selectors", "threading", "subprocess", "ssl"}
 

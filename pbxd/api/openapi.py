@@ -41,8 +41,9 @@ def _models(contract: Contract[Context]) -> Iterable[tuple[type[BaseModel], Json
         if operation.result is not None and issubclass(operation.result, BaseModel):
             yield operation.result, "serialization"
         yield from ((other, "serialization") for other in operation.others)
-        if body := operation.parts.get(Part.BODY):
-            yield body, "validation"
+        for part in (Part.BODY, Part.FORM):
+            if body := operation.parts.get(part):
+                yield body, "validation"
 
 
 def _operation(contract: Contract[Context], operation: Operation, schemas: _Schemas) -> Document:
@@ -57,13 +58,19 @@ def _operation(contract: Contract[Context], operation: Operation, schemas: _Sche
         described["description"] = operation.description
     if operation.scope:
         described["x-scope"] = operation.scope
-    if parameters := [*_parameters(operation, Part.PATH), *_parameters(operation, Part.QUERY)]:
+    places = (Part.PATH, Part.QUERY, Part.HEADERS)
+    if parameters := [one for part in places for one in _parameters(operation, part)]:
         described["parameters"] = parameters
     if body := operation.parts.get(Part.BODY):
         content = _json(schemas[body, "validation"])
         if contract.forms:
             content |= {FORM: content["application/json"]}
         described["requestBody"] = {"required": needs_body(body), "content": content}
+    if form := operation.parts.get(Part.FORM):
+        content = {"multipart/form-data": {"schema": schemas[form, "validation"]}}
+        described["requestBody"] = {"required": True, "content": content}
+    if operation.body_type:
+        described["requestBody"] = {"required": True, "content": _octets(operation.body_type)}
     return described
 
 
@@ -76,7 +83,7 @@ def _parameters(operation: Operation, part: Part) -> Iterable[Document]:
     for name, described in schema["properties"].items():
         yield {
             "name": name,
-            "in": part.value,
+            "in": "header" if part is Part.HEADERS else part.value,
             "required": part is Part.PATH or name in schema.get("required", ()),
             "description": described.pop("description", ""),
             "schema": _inlined(described, definitions),
@@ -97,12 +104,14 @@ def _inlined(schema: Any, definitions: Document) -> Any:
 def _responses(contract: Contract[Context], operation: Operation, schemas: _Schemas) -> Document:
     success: Document = {"description": HTTPStatus(operation.status).phrase}
     if operation.result in (Attachment, Download):
-        success["content"] = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
-    elif operation.result:
+        success["content"] = _octets(operation.media)
+    elif operation.answer_type:
+        success["content"] = {operation.answer_type: {"schema": {}}}
+    elif operation.result and issubclass(operation.result, BaseModel):
         success["content"] = _json(schemas[operation.result, "serialization"])
     responses = {str(operation.status): success}
     failure = _json(schemas[contract.error_model, "serialization"])
-    for error in _errors(operation):
+    for error in _errors(operation, contract.invalid):
         phrase = f"{HTTPStatus(error.http_status).phrase} (`{error.code}`)"
         responses[str(error.http_status)] = {"description": phrase, "content": failure}
     for other, status in operation.others.items():
@@ -116,15 +125,19 @@ def _responses(contract: Contract[Context], operation: Operation, schemas: _Sche
     return responses
 
 
-def _errors(operation: Operation) -> list[type[HouseError]]:
+def _errors(operation: Operation, invalid: type[HouseError]) -> list[type[HouseError]]:
     errors = list(operation.errors)
     if operation.scope:
         errors += [Unauthorized, Denied]
     if operation.parts:
-        errors.append(Invalid)
-    if Part.BODY in operation.parts:
+        errors += [Invalid, invalid]
+    if Part.BODY in operation.parts or Part.FORM in operation.parts:
         errors.append(TooLarge)
     return sorted(set(errors), key=lambda error: error.http_status)
+
+
+def _octets(media_type: str) -> Document:
+    return {media_type: {"schema": {"type": "string", "format": "binary"}}}
 
 
 def _json(schema: Document) -> Document:

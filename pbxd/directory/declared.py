@@ -164,7 +164,7 @@ def _phones(account: Declaration, account_id: str, own: dict[str, list[Row]], ch
         number: {
             "account_id": account_id,
             "display_name": phone.name or number,
-            "options": plain(phone.model_dump(mode="json", include=set(UserOptions.model_fields))),
+            "options": plain(phone.model_dump(mode="json", include=set(UserOptions.model_fields), exclude_none=True)),
         }
         for number, phone in phones.items()
     }
@@ -269,7 +269,10 @@ def _furniture(
 
     def wanted(declared: Mapping[str, BaseModel], hidden: Iterable[str] = ()) -> Wanted:
         return {
-            name: {"account_id": account_id, "options": plain(one.model_dump(mode="json", exclude=set(hidden)))}
+            name: {
+                "account_id": account_id,
+                "options": plain(one.model_dump(mode="json", exclude=set(hidden), exclude_none=True)),
+            }
             for name, one in declared.items()
         }
 
