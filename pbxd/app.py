@@ -160,7 +160,7 @@ class App:
         self.mailroom.serve(self.deliveries.outbox)
         self.faxroom.serve(self.deliveries.outbox)
         self._parts.push_async_callback(self.mailroom.settle)
-        self.telephony.dialplans.outbox = self.deliveries.outbox
+        self.telephony.dialplans.outbox = self.telephony.vigil.outbox = self.deliveries.outbox
         self.administration.changed = self._directory_changed
         self._serving = True
         self._measure()
@@ -294,7 +294,7 @@ class App:
 
     def _server(self) -> Server:
         house = House(
-            calls=facade.LiveCalls(self.telephony),
+            calls=facade.LiveCalls(self.telephony, self.edge.calls),
             records=self.records,
             registrations=facade.Registrations(self.telephony),
             phones=facade.Phones(self.directory, self.telephony),
@@ -302,6 +302,7 @@ class App:
             settings=lambda: settings(self.config),
             outbox=self.deliveries.outbox,
             door=self.telephony.entrance,
+            fraud=self.telephony.vigil.watch,
             recordings=self.recordings,
             live=self.telephony.live,
             conferences=self.telephony.conferences,

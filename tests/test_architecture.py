@@ -44,6 +44,7 @@ FLOORS = {
     "pbxd.media_desk": 7,
     "pbxd.watching": 7,
     "pbxd.entrance": 7,
+    "pbxd.vigil": 7,
     "pbxd.facade": 7,
     "pbxd.measures": 7,
     "pbxd.acoustics": 7,
