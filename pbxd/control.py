@@ -9,7 +9,7 @@ from pbxd.api.edge import Edge, MediaDesk
 from pbxd.calls.record import CallRecord
 from pbxd.config.schema import Config
 from pbxd.directory.accounts import Directory
-from pbxd.directory.model import Account, Aor, ExtensionKind
+from pbxd.directory.model import Account, Aor, DestinationKind, ExtensionKind
 from pbxd.directory.remote import RemoteDigests
 from pbxd.directory.reports import Reports
 from pbxd.events import Bus
@@ -115,6 +115,9 @@ def _flow_names(directory: Directory, telephony: Telephony, account: Account) ->
     if account.id == directory.default_account.id:
         return live
     own = {str(one.options.get("flow")) for one in directory.extensions(account) if one.kind is ExtensionKind.FLOW}
+    for number in directory.numbers(account):
+        leads = (number.dest, number.closed, number.holiday)
+        own |= {one.id for one in leads if one is not None and one.kind is DestinationKind.FLOW}
     return own & live.keys()
 
 
