@@ -6,11 +6,24 @@ wishes          what it is told           stubs    what is not served yet
 authentication  is a phone who it says it is?         stepping  call flows, command by command
 routing         where does this call go?              dialled   who calls and is called, as nodes write it
 presence        what became of phones and calls       tracing   how one call went
+admission       how many calls there are              security  bans, and who is never banned
 media           what is played, and voicemails        speech    the system prompts said
 debug           the live monitor
 """
 
-from pbxd.api.edge import authentication, debug, media, presence, routing, speech, stepping, stubs, tracing
+from pbxd.api.edge import (
+    admission,
+    authentication,
+    debug,
+    media,
+    presence,
+    routing,
+    security,
+    speech,
+    stepping,
+    stubs,
+    tracing,
+)
 from pbxd.api.edge.access import EdgeAccess
 from pbxd.api.edge.collaborators import Edge, MediaDesk
 from pbxd.api.edge.contract import EDGE
@@ -20,11 +33,13 @@ __all__ = [
     "Edge",
     "EdgeAccess",
     "MediaDesk",
+    "admission",
     "authentication",
     "debug",
     "media",
     "presence",
     "routing",
+    "security",
     "speech",
     "stepping",
     "stubs",
