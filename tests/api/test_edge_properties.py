@@ -22,7 +22,7 @@ from tests.api.node_house import ADMIN, edge_house
 SCHEMA = schemathesis.openapi.from_dict(document(EDGE))
 SCHEMA.config.generation.update(modes=[GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
 WIDE = settings(
-    max_examples=60,
+    max_examples=40,
     deadline=None,
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),
