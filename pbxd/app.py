@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
@@ -23,12 +23,12 @@ from pbxd import __version__, control, facade, faults, measures
 from pbxd.api.access import Access
 from pbxd.api.contract import Identity
 from pbxd.api.edge import EDGE, Edge, EdgeAccess
-from pbxd.api.health import Health, health_routes
+from pbxd.api.health import Check, Health, health_routes
 from pbxd.api.house import HOUSE, House, Tracing, sound_routes
 from pbxd.api.origin import Origins
 from pbxd.api.server import Server
 from pbxd.api.surface import Surface
-from pbxd.config import Config, diff, needs_restart, settings
+from pbxd.config import Config, diff, load, needs_restart, settings
 from pbxd.directory.accounts import Directory
 from pbxd.directory.administration import Administration
 from pbxd.directory.first_start import ADMIN_KEY_NAME, Card, first_start
@@ -36,6 +36,8 @@ from pbxd.directory.keys import EVERYTHING, Keys
 from pbxd.directory.tenants import Tenants
 from pbxd.entrance import measure as measure_entrance
 from pbxd.events import Bus
+from pbxd.faxroom import Faxroom
+from pbxd.faxroom import measure as measure_fax_jobs
 from pbxd.flows import measure as measure_flows
 from pbxd.logs import Logs, get_logger
 from pbxd.mailroom import Mailroom
@@ -63,7 +65,8 @@ log = get_logger(part="app")
 class App:
     """One house. `start` it once, `stop` it once; in between `reload` and `drain`.
 
-    `card` holds the secrets of a first start until somebody has shown them.
+    `card` holds the secrets of a first start until somebody has shown them. Whoever runs the house may say how its
+    configuration is read again (`read_config`) and how the process is started anew (`restart`).
     """
 
     store: Store
@@ -74,6 +77,7 @@ class App:
     telephony: Telephony
     recordings: Recordings
     mailroom: Mailroom
+    faxroom: Faxroom
     deliveries: OutboxService
     server: Server
     edge: Edge
@@ -89,6 +93,8 @@ class App:
         self._lag = LoopLag()
         self._parts = AsyncExitStack()
         self._beating: asyncio.TimerHandle | None = None
+        self.read_config: Callable[[], Config] = lambda: load(self.config.file) if self.config.file else self.config
+        self.restart: Callable[[], None] = lambda: None
 
     # ---- life
 
@@ -138,16 +144,21 @@ class App:
         self.mailroom = Mailroom(config, data, self.store, self.telephony, recorder)
         self._parts.push_async_callback(self.mailroom.stop)
         await self.mailroom.open(config)
+        self.faxroom = Faxroom(config, data, self.store, self.directory.default_account.id, self.bus, time.time)
+        await self.faxroom.open()
+        self.faxroom.connect(self.telephony.fax_line, self._trunk_of)
         await open_media(self.edge.media, self.mailroom.voicemail)
         await self.telephony.start()
         await self.edge.flows.load()
         self._parts.push_async_callback(self.edge.flows.stop)
         self._parts.push_async_callback(self._stop_traces)
         self._parts.push_async_callback(self.telephony.stop)
+        self._parts.push_async_callback(self.faxroom.stop)
         self.deliveries = OutboxService(self.store, config)
         self._parts.push_async_callback(self.deliveries.stop)
         await self.deliveries.start()
         self.mailroom.serve(self.deliveries.outbox)
+        self.faxroom.serve(self.deliveries.outbox)
         self._parts.push_async_callback(self.mailroom.settle)
         self.telephony.dialplans.outbox = self.telephony.vigil.outbox = self.deliveries.outbox
         self.administration.changed = self._directory_changed
@@ -213,6 +224,7 @@ class App:
         self.records.beat(wall)
         self.traces.beat(time.monotonic())
         self.recordings.beat(wall)
+        self.faxroom.faxes.beat(wall)
         control.beat(self.edge)
         self._beating = asyncio.get_running_loop().call_later(BEAT_S, self._beat)
 
@@ -245,6 +257,7 @@ class App:
             self.telephony.reload(config)
             self.recordings.reload(config.recordings)
             await self.mailroom.reload(config)
+            self.faxroom.reload(config)
             self.server.origins.proxies = config.http.trusted_proxies
             self.edge_access.sources = config.edge.sources
             self.edge_access.media_sources = config.edge.media_sources
@@ -258,6 +271,18 @@ class App:
             "the configuration was read again", changed=changed or "nothing", restart_needed_for=waiting or "nothing"
         )
         return changed
+
+    def _trunk_of(self, number: str) -> str:
+        """The trunk that a call to a number would leave by; empty where it stays in the house."""
+        found = self.directory.outbound(self.directory.default_account, number)
+        return found[0].name if found is not None else ""
+
+    def _restart(self) -> None:
+        self.restart()
+
+    async def _reread(self) -> list[str]:
+        """Reads the configuration and the settings file again. Raises ConfigError, and what `reload` raises."""
+        return await self.reload(await asyncio.to_thread(self.read_config))
 
     async def _directory_changed(self) -> None:
         """Somebody changed the directory by API. Raises StoreError."""
@@ -310,8 +335,10 @@ class App:
         access = Access(self._find_key)
         surface = Surface(HOUSE, house, access.identify, lambda: self.config.http.public_url, self._home)
         routes = [*health_routes(health, self.metrics), *sound_routes(house, access.identify)]
+        sip = health.checks
+        fax = self.faxroom.surface(access, self._reread, self._restart, lambda: _first(sip), self._home)
         origins = Origins(self.config.http.trusted_proxies)
-        return Server([surface, self._edge(origins)], routes, origins)
+        return Server([surface, self._edge(origins), fax], routes, origins)
 
     def _edge(self, origins: Origins) -> Surface[Edge]:
         """The contract of the edge."""
@@ -340,6 +367,7 @@ class App:
         measures.measure_telephony(metrics, self.telephony)
         measure_entrance(metrics, self.telephony.entrance)
         self.mailroom.measure(metrics)
+        measure_fax_jobs(metrics, self.faxroom)
         measure_flows(metrics, self.telephony.dialplans.flows)
         control.measure(metrics, self.edge)
         measures.measure_records(metrics, self.records)
@@ -354,6 +382,10 @@ class App:
         measures.measure_traces(metrics, self.traces, self.telephony.trace)
         metrics.counter("event_listener_failures", "Listeners that raised", lambda: self.bus.failures)
         metrics.counter("log_lines_dropped", "Log lines lost", lambda: self._logs.dropped if self._logs else 0)
+
+
+def _first(checks: Mapping[str, Check]) -> str | None:
+    return next((why for check in checks.values() if (why := check()) is not None), None)
 
 
 def _keeping(config: Config) -> Keeping:

@@ -244,8 +244,13 @@ class Telephony:
         self.follow_directory()
 
     def follow_directory(self) -> None:
-        """Takes up trunks that have changed: registers at providers, and lets them call us."""
-        now = self.now()
+        """Takes up what has changed: registers trunks at providers, and lets them call us; forgets the phones of users
+        who are gone."""
+        now, directory = self.now(), self._directory
+        for aor in {binding.aor for binding in self.registrar.all(now)}:
+            account = directory.account(aor.account_id)
+            if account is None or directory.user(account, aor.user) is None:
+                self.registrar.remove(aor)
         self.trunks.apply(self._directory.all_trunks(), now)
         self.entrance.refresh(now)
         self.transports.flush()

@@ -56,6 +56,7 @@ FLOORS = {
     "pbxd.faxline": 7,
     "pbxd.telephony": 7,
     "pbxd.mailroom": 7,
+    "pbxd.faxroom": 7,
     "pbxd.faults": 7,
     "pbxd.app": 7,
     "pbxd.banning": 8,
@@ -83,6 +84,7 @@ SHELLS = {
     "pbxd.sip.resolve",
     "media.convert",  # files from outside are decoded in a process of their own
     "media.faxing",  # a thread steps the modems
+    "media.pages",  # documents from outside likewise
     "media.recorder",  # a thread writes files
     "media.speech",  # a voice is a program
     "media.transcription",  # so is what understands one

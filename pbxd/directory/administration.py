@@ -145,7 +145,7 @@ class Administration:
 
     async def _free(self, account: Account, kind: Kind, key: Any) -> None:
         if any(row[kind.key] == key for row in await self._rows(account, kind.table)):
-            raise Conflict(f"there is already a {kind.one} {key}, or something else of that number")
+            raise Conflict(f"the {kind.key} {key} is taken already")
         if kind.word == "numbers" and self.directory.number(key) is not None:
             raise Conflict(f"the number {key} cannot be had")
 

@@ -24,7 +24,7 @@ from sqlalchemy import (
     text,
 )
 
-from pbxd.store import tenancy
+from pbxd.store import faxes, tenancy
 from pbxd.store.columns import (
     account_column,
     created_column,
@@ -36,8 +36,9 @@ from pbxd.store.columns import (
     updated_column,
 )
 
-REVISION = "0014"  # the newest migration; a test proves it
+REVISION = "0015"  # the newest migration; a test proves it
 METADATA = tenancy.numbers.metadata  # with the tables of that module
+FAX_TABLES = (faxes.fax_jobs, faxes.received_faxes, faxes.fax_keys)
 
 accounts = Table(
     "accounts",

@@ -280,8 +280,8 @@ async def test_what_the_file_declares_is_changed_there(office: Office) -> None:
 @pytest.mark.parametrize(
     ("word", "wish", "status", "message"),
     [
-        ("users", {"name": "1001"}, 409, "there is already a user 1001"),
-        ("extensions", {"number": "1001", "echo": True}, 409, "there is already a extension 1001"),
+        ("users", {"name": "1001"}, 409, "the name 1001 is taken already"),
+        ("extensions", {"number": "1001", "echo": True}, 409, "the number 1001 is taken already"),
         ("devices", {"auth_username": "3", "user": "1001"}, 400, "a device needs a password"),
         ("devices", {"auth_username": "3", "user": "9", "password": PASSWORD}, 400, "user: there is no user 9"),
         ("extensions", {"number": "3", "user": "9"}, 400, "there is no user 9"),

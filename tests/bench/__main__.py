@@ -15,6 +15,7 @@ from tests.bench import (
     calls,
     codecs,
     edge,
+    faxes,
     flows,
     hearing,
     ivr,
@@ -55,6 +56,7 @@ PARTS = {
     "flows": Part(flows.FIGURES, flows.run),
     "edge": Part(edge.FIGURES, edge.run),
     "ivr": Part(ivr.FIGURES, ivr.run),
+    "faxes": Part(faxes.FIGURES, faxes.run),
 }
 
 

@@ -26,6 +26,7 @@ NAMED = (
     "schedules",
     "ring_groups",
     "queues",
+    "faxes.boxes",
     "call_limits",
     "conferences",
     "mailboxes",
