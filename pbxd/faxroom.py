@@ -40,7 +40,12 @@ class OwnLine:
 
 
 class Faxroom:
-    """`open` it before SIP is answered, `serve` with the outbox, `stop` it before the last calls end."""
+    """`open` it before SIP is answered, `serve` with the outbox, `stop` it before the last calls end.
+
+    `house` is what the surface works with, once that is made.
+    """
+
+    house: FaxHouse
 
     def __init__(
         self, config: Config, data: DataDirectory, store: Store, account_id: str, bus: Bus, wall: Callable[[], float]
@@ -107,7 +112,7 @@ class Faxroom:
         async def change(changes: dict[str, Any]) -> list[str]:
             return await self._change(changes, reread_in_words)
 
-        house = FaxHouse(
+        house = self.house = FaxHouse(
             faxes=self.faxes,
             keys=self.keys,
             audit=self.audit,

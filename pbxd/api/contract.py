@@ -98,8 +98,6 @@ class Revised(BaseModel):
 class OneAccount(BaseModel):
     """The query of an operation that works in one account: that of the key, or one that the house's own may name."""
 
-    account: str | None
-
 
 def needs_body(model: type[BaseModel]) -> bool:
     """Whether a request must have a body. Where every value may be left out, so may the body."""

@@ -80,7 +80,7 @@ def _parameters(operation: Operation, part: Part) -> Iterable[Document]:
         return
     schema = model.model_json_schema(mode="validation")
     definitions = schema.get("$defs", {})
-    for name, described in schema["properties"].items():
+    for name, described in schema.get("properties", {}).items():
         yield {
             "name": name,
             "in": "header" if part is Part.HEADERS else part.value,

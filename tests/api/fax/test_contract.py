@@ -152,7 +152,7 @@ async def test_a_fax_is_cancelled(lab: FaxLab) -> None:
 async def test_a_link_opens_one_pdf_for_a_while(lab: FaxLab) -> None:
     job = (await lab.send(lab.pdf())).json
     other = (await lab.send(lab.pdf(2))).json
-    house = lab.app.server._surfaces[1]._context
+    house = lab.app.faxroom.house
     token = house.pdf_token("out", job["id"])
     good = await lab.client.get(f"/fax/{job['id']}/pdf?token={token}")
     assert (good.status, good.headers["Content-Type"], good.headers["Cache-Control"]) == (
