@@ -45,20 +45,24 @@ class Workers:
         self._after = after
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="reader")
         self._loop = asyncio.get_running_loop()
+        self._closed = False
 
     def __call__(self, work: Callable[[], Found], done: Callable[[Found | Exception], None]) -> None:
-        loop = self._loop
+        if self._closed:
+            return
 
         def told(result: Found | Exception) -> None:
             done(result)
             self._after()
 
         def finished(future: Future[Found]) -> None:
+            if self._closed:
+                return
             error = future.exception()
             if isinstance(error, Exception):
-                loop.call_soon_threadsafe(told, error)
+                self._loop.call_soon_threadsafe(told, error)
             elif error is None:
-                loop.call_soon_threadsafe(told, future.result())
+                self._loop.call_soon_threadsafe(told, future.result())
 
         self._pool.submit(work).add_done_callback(finished)
 
@@ -67,5 +71,6 @@ class Workers:
         self._loop.call_soon_threadsafe(what)
 
     def close(self) -> None:
-        """Waits for nothing: what is being read is read in vain."""
+        """Waits for nothing: what is being read is read in vain, and what is asked for from now on is not read."""
+        self._closed = True
         self._pool.shutdown(wait=False, cancel_futures=True)
