@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from dialplan.command import Outcome, Voicemail
+from dialplan.command import Enqueue, Outcome, Voicemail
 from dialplan.hours import Moment
 from media.script import Line
 from pbxd.calls.facilities import Facilities
@@ -34,6 +34,16 @@ MakeVisitor = Callable[[Voicemail, CallRecord], Visitor | None]
 """The mailbox of a command for a call; None where there is no such mailbox."""
 
 
+class Waiting(Visitor, Protocol):
+    """A caller in a queue."""
+
+    digits: str  # what led out of it
+
+
+MakeWaiting = Callable[[Enqueue, CallRecord], Waiting | None]
+"""The place in a queue of a command for a call; None where there is no such queue."""
+
+
 @dataclass(slots=True)
 class Limits:
     """Of one call in a flow; a reload replaces them."""
@@ -44,7 +54,8 @@ class Limits:
 @dataclass(slots=True)
 class Desk:
     """`soon` runs what it is given in the event loop's thread, from any thread. `moment` is the time with the overrides
-    in force. `voicemail` is None as long as there is no such service; so `check` refuses flows that need one."""
+    in force. `voicemail` and `enqueue` are None as long as there is no such service; so `check` refuses flows that need
+    one."""
 
     facilities: Facilities
     conferences: Conferences
@@ -58,10 +69,12 @@ class Desk:
     trunk_full: Callable[[Trunk], bool] = lambda _trunk: False
     music: Callable[[], Sequence[Line]] = tuple
     voicemail: MakeVisitor | None = None
+    enqueue: MakeWaiting | None = None
     limits: Limits = field(default_factory=Limits)
     turns: dict[str, int] = field(default_factory=dict)
 
     @property
     def unserved(self) -> Mapping[str, str]:
         """Verbs that cannot be carried out yet, and why."""
-        return {} if self.voicemail is not None else {"voicemail": "there are no mailboxes in this release"}
+        missing = {} if self.voicemail is not None else {"voicemail": "there are no mailboxes in this release"}
+        return missing if self.enqueue is not None else missing | {"enqueue": "there are no queues in this release"}

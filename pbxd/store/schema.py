@@ -26,7 +26,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISION = "0009"  # the newest migration; a test proves it
+REVISION = "0016"  # the newest migration; a test proves it
 METADATA = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -215,6 +215,10 @@ calls = Table(
     Column("ended_by", Text),
     Column("flow", Text),  # flow/step where it ended
     Column("tags", Text),  # JSON list
+    Column("queue", Text),  # the last one it waited in
+    Column("queue_exit", Text),
+    Column("queue_wait_s", Float),
+    Column("operator", Text),
     Index(None, "account_id", "started_at"),
     Index("ix_calls_open", "node", sqlite_where=_OPEN, postgresql_where=_OPEN),
     sqlite_autoincrement=True,
@@ -335,6 +339,24 @@ trace_segments = Table(
     Column("size", Integer, nullable=False),
     Column("names", LargeBinary, nullable=False),  # pbxd.trace.segment.checksums
     Column("data", LargeBinary, nullable=False),  # pbxd.trace.segment.compress
+)
+
+queue_states = Table(
+    "queue_states",
+    METADATA,
+    _id(),  # the account's
+    _account(strict=False),
+    Column("data", Text, nullable=False),  # pbxd.services.queues.plain
+    Column("saved_at", Float, nullable=False),
+)
+
+queue_days = Table(
+    "queue_days",
+    METADATA,
+    _id(),  # account/day
+    Column("account_id", Text, nullable=False, index=True),
+    Column("day", Text, nullable=False),
+    Column("data", Text, nullable=False),  # pbxd.services.queues.statistics.Day
 )
 
 mailboxes = Table(

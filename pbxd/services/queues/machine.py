@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 from bisect import insort
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from random import Random
@@ -29,6 +29,7 @@ from pbxd.services.queues.model import (
     Operator,
     QueueRules,
     Returned,
+    Seen,
     Strategy,
     Verdict,
     Why,
@@ -136,6 +137,24 @@ class Acd:
         """Counts another day from now on; the one that is over."""
         return self.roster.begin_day(name, now)
 
+    def take_up(self, operators: Iterable[Operator], callers: Iterable[Caller], now: float) -> None:
+        """Goes on with the operators and callers of a machine that has stopped, at their places. Their timers begin
+        again from what is left of their times."""
+        for operator in operators:
+            self.roster.take_up(operator)
+            if operator.lease is not None:
+                self._at(operator.lease.until, Due.LEASE, operator.name, operator.lease.epoch)
+            self._at(max(now, operator.wraps_until, operator.rests_until), Due.WRAP_UP, operator.name, 0)
+        for caller in sorted(callers, key=lambda one: one.serial):
+            rules = self.queues[caller.queue].rules
+            self.callers[caller.id] = caller
+            self._serial = max(self._serial, caller.serial)
+            if caller.waits:
+                insort(self.queues[caller.queue].line, caller, key=lambda one: one.rank)
+            self._at(caller.joined_at + rules.max_wait_s, Due.WAIT, caller.id, caller.serial)
+            if rules.announce_position:
+                self._at(now + rules.announce_interval_s, Due.ANNOUNCE, caller.id, caller.serial)
+
     # ---- callers
 
     def join(
@@ -202,14 +221,18 @@ class Acd:
         self._dispatch(now)
         return True
 
-    def see(self, operator: str, *, reachable: bool, on_call: bool, now: float) -> None:
-        """What is known of an operator's phone, and whether they are on a call that is of no queue."""
-        found = self.roster.get(operator)
-        if not self.roster.see(found, reachable=reachable, on_call=on_call, now=now):
-            return
-        if found.activity is Activity.OFFERING and (on_call or not reachable):
-            self._withdraw(found, Why.ON_CALL if on_call else Why.UNREACHABLE, now)
-        self._dispatch(now)
+    def see(self, seen: Mapping[str, Seen], now: float) -> None:
+        """What is known of operators' phones. All at once: nobody is rung who was not looked at."""
+        news = []
+        for name, phone in seen.items():
+            operator = self.roster.get(name)
+            if self.roster.see(operator, phone, now):
+                news.append((operator, phone))
+        for operator, phone in news:
+            if operator.activity is Activity.OFFERING and (phone.on_call or not phone.reachable):
+                self._withdraw(operator, Why.ON_CALL if phone.on_call else Why.UNREACHABLE, now)
+        if news:
+            self._dispatch(now)
 
     def confirm(self, lease_id: str, epoch: int, now: float) -> Verdict:
         """An operator answers the offer of that epoch. Won: the caller is theirs alone."""

@@ -170,6 +170,14 @@ class Operator:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What registrations and calls show of an operator."""
+
+    reachable: bool
+    on_call: bool = False
+
+
 # ---- what the machine tells
 
 

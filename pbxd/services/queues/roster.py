@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from pbxd.services.queues.model import MISSES, Event, Lease, Operator, OperatorChanged, Why
+from pbxd.services.queues.model import MISSES, Event, Lease, Operator, OperatorChanged, Seen, Why
 from pbxd.services.queues.statistics import Day
 from pbxd.services.queues.table import OPERATOR, STATUS, Activity, Control, Status, Turn
 
@@ -29,6 +29,11 @@ class Roster:
         if name not in self.operators:
             self.operators[name] = Operator(name)
         return self.operators[name]
+
+    def take_up(self, operator: Operator) -> None:
+        """Goes on with an operator of another roster."""
+        self.operators[operator.name] = operator
+        self._offers = max(self._offers, operator.turn)
 
     def free(self, now: float) -> list[Operator]:
         return [one for one in self.operators.values() if one.free(now)]
@@ -68,13 +73,13 @@ class Roster:
         operator.status, operator.since = status, now
         self._say(operator, why)
 
-    def see(self, operator: Operator, *, reachable: bool, on_call: bool, now: float) -> bool:
+    def see(self, operator: Operator, phone: Seen, now: float) -> bool:
         """What registrations and calls show. Whether that is news."""
-        if (operator.reachable, operator.on_call) == (reachable, on_call):
+        if (operator.reachable, operator.on_call) == (phone.reachable, phone.on_call):
             return False
-        if operator.on_call and not on_call:
+        if operator.on_call and not phone.on_call:
             operator.idle_since = now
-        operator.reachable, operator.on_call = reachable, on_call
+        operator.reachable, operator.on_call = phone.reachable, phone.on_call
         self._say(operator, Why.PRESENCE)
         return True
 

@@ -20,6 +20,7 @@ from pbxd.services.queues.model import (
     Offered,
     QueueRules,
     Returned,
+    Seen,
     Strategy,
     Verdict,
     Why,
@@ -64,7 +65,7 @@ class CallCentre:
 
     def run(self) -> None:
         for name in self.names:
-            self.acd.see(name, reachable=True, on_call=False, now=0.0)
+            self.acd.see({name: Seen(True)}, 0.0)
             assert self.acd.control(name, Control.LOGIN, 0.0)
             self.after(self.rng.expovariate(1 / 900), lambda name=name: self.drop_out(name))
         for number in range(self._wanted):
@@ -112,8 +113,8 @@ class CallCentre:
             self.after(60, lambda: self.acd.control(name, Control.UNPAUSE, self.now))
         else:
             on_call = what == 2
-            self.acd.see(name, reachable=on_call, on_call=on_call, now=self.now)
-            self.after(45, lambda: self.acd.see(name, reachable=True, on_call=False, now=self.now))
+            self.acd.see({name: Seen(on_call, on_call)}, self.now)
+            self.after(45, lambda: self.acd.see({name: Seen(True)}, self.now))
         self.after(self.rng.expovariate(1 / 900), lambda: self.drop_out(name))
 
     def ring(self, lease: Lease) -> None:
