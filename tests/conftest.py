@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -15,6 +16,7 @@ import pytest
 from tests.clients.block import Block, leased_block
 
 IN_REAL_TIME = frozenset({"stories", "faults", "box"})
+SECOND_TRIES = int(os.environ.get("SECOND_TRIES", "1"))  # 0 shows what is unsteady
 MOST_SECOND_TRIES = 6
 TURNS_TO_FINISH = 5  # of the event loop, for tasks that were cancelled and are on their way out
 
@@ -25,7 +27,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: ("stories" in item.path.parts, item.path, item.location[1] or 0, item.name))
     for item in items:
         if IN_REAL_TIME & set(item.path.parts):
-            item.add_marker(pytest.mark.flaky(reruns=1))
+            item.add_marker(pytest.mark.flaky(reruns=SECOND_TRIES))
 
 
 @pytest.hookimpl(trylast=True)

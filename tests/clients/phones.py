@@ -14,6 +14,7 @@ class Make(Enum):
     PJSUA2 = "tests.clients.pjsua2_phone"
     PYVOIP = "tests.clients.pyvoip_phone"
     BARESIP_DEBIAN = "tests.clients.baresip_debian"
+    LINPHONE = "tests.clients.linphone_phone"
 
 
 def start(make: Make, line: Line) -> Phone:
