@@ -29,7 +29,7 @@ async def _reset(config: Config, data: DataDirectory, wall: float) -> str:
     try:
         directory = await Directory.load(store, config, wall)
         account = directory.default_account.id
-        keys = await Keys.load(store, config, account, wall)
+        keys = await Keys.load(store, config, directory.ids, wall)
         return await keys.replace(account, ADMIN_KEY_NAME, [EVERYTHING], wall)
     finally:
         await store.close()

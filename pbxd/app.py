@@ -103,7 +103,7 @@ class App:
         self.store = await Store.open(url)
         self._parts.push_async_callback(self.store.close)
         self.directory = await Directory.load(self.store, config, wall)
-        self.keys = await Keys.load(self.store, config, self.directory.default_account.id, wall)
+        self.keys = await Keys.load(self.store, config, self.directory.ids, wall)
         self.card = await first_start(self.directory, self.keys, self.store, config, wall)
         self.records = CallRecords(self.store, config.node)
         await self.records.close_orphans()
@@ -211,7 +211,7 @@ class App:
             self.telephony.check_certificates(config)
             self.deliveries.reload(config)  # the first, for it may refuse
             await self.directory.reload(config, wall)
-            await self.keys.reload(config, self.directory.default_account.id, wall)
+            await self.keys.reload(config, self.directory.ids, wall)
             self.telephony.reload(config)
             self.recordings.reload(config.recordings)
             await self.mailroom.reload(config)

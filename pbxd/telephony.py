@@ -176,7 +176,7 @@ class Telephony:
         self.resolver.means = self.transports.means
         self.transports.on_connection_lost(self._connection_lost)
         asyncio.get_running_loop().add_reader(self.wire.media_fd, self._media_events)
-        self.trunks.apply(self._directory.trunks(self._directory.default_account), now)
+        self.trunks.apply(self._directory.all_trunks(), now)
         self._keep_house()
         self.transports.flush()
 
@@ -228,7 +228,7 @@ class Telephony:
         self.studio.reader = reader_of(config, self._data)
         self.studio.forget()
         self.dialplans.reload(config)
-        self.trunks.apply(self._directory.trunks(self._directory.default_account), self.now())
+        self.trunks.apply(self._directory.all_trunks(), self.now())
         self.transports.flush()
 
     def hangup(self, call_id: str) -> bool:

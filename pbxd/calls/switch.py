@@ -164,8 +164,8 @@ class Switch:
         """Whether a trunk has as many calls as it may have."""
         if trunk.max_calls is None:
             return False
-        busy = sum(any(leg.party == trunk.name for leg in call.record.legs) for call in self.calls.values())
-        return busy >= trunk.max_calls
+        own = (call.record for call in self.calls.values() if call.record.account_id == trunk.account_id)
+        return sum(any(leg.party == trunk.name for leg in record.legs) for record in own) >= trunk.max_calls
 
     # ---- inside
 
@@ -249,7 +249,7 @@ class Switch:
         if len(request.body) > MAX_BODY:
             self._reply(transaction, 513, now)
             return
-        found = self._route(peer, request.uri.user or "")
+        found = self._route(peer, request.uri)
         if not isinstance(found, ToUser | ToTrunk):
             self._reply(transaction, found.status if isinstance(found, Reject) else 405, now)
             return
@@ -261,8 +261,11 @@ class Switch:
         else:
             self._reply(transaction, 480, now)
 
-    def _route(self, peer: Peer, called: str) -> Route:
-        return route(self._facilities.directory, peer.account, called, source=peer.trunk)
+    def _route(self, peer: Peer, uri: Uri) -> Route:
+        directory = self._facilities.directory
+        if peer.device is not None and directory.is_foreign(peer.account, uri.host):
+            return Reject(404, "the number is one of another account")
+        return route(directory, peer.account, uri.user or "", source=peer.trunk)
 
     # ---- INVITE
 
@@ -277,7 +280,7 @@ class Switch:
             return
         self._admit(transaction, self.admission.count(now))
         self._reply_trying(transaction, now)
-        found = self._route(peer, request.uri.user or "")
+        found = self._route(peer, request.uri)
         record = self._record(peer, request, found, now)
         call = Call(
             self._facilities,
@@ -379,7 +382,7 @@ class Switch:
                 call.refuse(End(Result.UPSTREAM, 480, 20, "no phone is registered", "house"), now)
 
     def _reroute(self, uri: Uri, peer: Peer, request: Request) -> list[Target]:
-        found = self._route(peer, uri.user or "")
+        found = self._route(peer, uri)
         if not isinstance(found, ToUser | ToTrunk):
             return []
         return targets_of(self._facilities, found, request, peer.caller, peer.account, self._clock())

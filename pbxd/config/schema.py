@@ -11,10 +11,11 @@ from typing import Annotated, Self
 
 from pydantic import Field, PrivateAttr, SecretStr, model_validator
 
+from pbxd.config.accounts import Account, Accounts, AccountSections, Extensions
 from pbxd.config.acoustics import Sound
-from pbxd.config.destinations import Conference, Extension
+from pbxd.config.destinations import Extension
 from pbxd.config.dialplan import Dialplan
-from pbxd.config.mailboxes import Lamp, Mailbox, Voicemail
+from pbxd.config.mailboxes import Voicemail
 from pbxd.config.recordings import Recordings
 from pbxd.config.section import (
     RESTART,
@@ -23,18 +24,15 @@ from pbxd.config.section import (
     Label,
     MailAddress,
     Name,
-    Pattern,
-    Proxy,
     PublicUrl,
     Seconds,
     SecondsOrNever,
-    Secret,
     Section,
     ServerName,
     Switch,
 )
 from pbxd.config.security import Security
-from pbxd.config.sound import Codecs, OwnCodecs, OwnSrtp, Srtp
+from pbxd.config.sound import Codecs, Srtp
 from pbxd.config.tracing import Trace
 from pbxd.config.values import (
     Address,
@@ -42,10 +40,8 @@ from pbxd.config.values import (
     IPv4Field,
     IPv6Field,
     NetworkField,
-    Number,
     NumberRange,
     NumberRangeField,
-    Numbers,
     PathField,
     PortRange,
     PortRangeField,
@@ -96,37 +92,6 @@ class Source:
     where: str = ""
 
 
-Scope = Annotated[str, Field(pattern=r"^(\*|[a-z][a-z0-9_.:-]{0,62}(:\*)?)$")]
-# What a key may be allowed; `*` is everything, `calls:*` all of calls. The contracts of the API say what each opens.
-SCOPES = (
-    "calls:listen",
-    "calls:read",
-    "calls:write",
-    "conferences:read",
-    "conferences:write",
-    "flows:read",
-    "flows:write",
-    "outbox:read",
-    "outbox:write",
-    "phones:read",
-    "phones:write",
-    "recordings:read",
-    "recordings:write",
-    "records:read",
-    "registrations:read",
-    "registrations:write",
-    "security:read",
-    "security:write",
-    "settings:read",
-    "trace:audio",
-    "trace:read",
-    "trace:write",
-    "trunks:read",
-    "voicemail:read",
-    "voicemail:write",
-)
-
-
 def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
     return tuple(ip_network(part) for part in text.split())
 
@@ -139,19 +104,6 @@ class Log(Section):
     level: LogLevel = Field(default=LogLevel.INFO, description="the least important line that is written")
     format: LogFormat = Field(
         default=LogFormat.AUTO, description="auto is text on a terminal and JSON otherwise", json_schema_extra=RESTART
-    )
-
-
-class Account(Section):
-    slug: Name = Field(default="house", description="short name of the default account", json_schema_extra=RESTART)
-    name: Label = Field(default="House", description="its name for people")
-    realm: Name = Field(
-        default="pbxd",
-        description="digest realm of its phones; stored passwords are bound to it",
-        json_schema_extra=RESTART,
-    )
-    domains: tuple[Host, ...] = Field(
-        default=(), max_length=100, description="host names and addresses that mean this account"
     )
 
 
@@ -346,58 +298,6 @@ class FirstStart(Section):
     admin_key: Switch = Field(default=True, description="make an API key at first start, shown once")
 
 
-class Phone(Section):
-    password: Secret = Field(description="its digest password, 8 characters at least")
-    name: Label = Field(default="", description="the caller name it shows")
-    codecs: OwnCodecs = Field(default=None, description="its own codecs in order of preference; null is the house's")
-    srtp: OwnSrtp = Field(default=None, description="off, optional or required; null is the house's")
-    mwi: Lamp = Field(default=Lamp.SUBSCRIBED, description="unsolicited: told of messages without asking")
-
-
-class TrunkRegister(Section):
-    username: Label = Field(description="auth username at the provider")
-    password: SecretStr = Field(description="its password", min_length=1, max_length=256)
-    aor: Label | None = Field(default=None, description="user part registered; null is the username")
-    expires_s: Seconds = Field(default=3600, ge=60, description="the registration time asked for")
-
-
-class Trunk(Section):
-    proxy: Proxy | None = Field(default=None, description="where calls to it go")
-    sources: tuple[NetworkField, ...] = Field(default=(), max_length=64, description="addresses its calls come from")
-    from_user: Label | None = Field(default=None, description="only calls with this From user are its own")
-    register_: TrunkRegister | None = Field(default=None, alias="register", description="register out to the proxy")
-    max_calls: Count | None = Field(default=None, description="calls at a time over this trunk; null is no limit")
-    transit: Switch = Field(default=False, description="whether calls that come from it may leave again by a route")
-    codecs: OwnCodecs = Field(default=None, description="its own codecs in order of preference; null is the house's")
-    srtp: OwnSrtp = Field(default=None, description="off, optional or required; null is the house's")
-
-    @model_validator(mode="after")
-    def _reachable(self) -> Self:
-        if self.proxy is None and not self.sources:
-            raise ValueError("a trunk needs a proxy (to call out), sources (to be called), or both")
-        if self.register_ is not None and self.proxy is None:
-            raise ValueError("register needs a proxy to register to")
-        if self.from_user is not None and not self.sources:
-            raise ValueError("from_user alone proves nothing: name the sources too")
-        return self
-
-
-class Route(Section):
-    match: Pattern = Field(description="the dialled number: digits, X 0-9, Z 1-9, N 2-9, '.' the rest")
-    trunk: Name = Field(description="the trunk that takes it")
-    strip: Annotated[int, Field(strict=True, ge=0, le=32)] = Field(default=0, description="digits cut from the front")
-    prepend: Annotated[str, Field(pattern=r"^[0-9*#+]{0,32}$")] = Field(
-        default="", description="digits put in front then"
-    )
-
-
-class Key(Section):
-    secret: Secret = Field(description="the key itself, 8 characters at least")
-    scopes: tuple[Scope, ...] = Field(
-        default=("*",), min_length=1, max_length=64, description="what it may do; * is everything"
-    )
-
-
 class Mail(Section):
     server: Host | None = Field(default=None, description="host name of the mail server; null sends no mail")
     port: Annotated[int, Field(strict=True, ge=1, le=65_535)] = Field(default=587, description="its port")
@@ -444,17 +344,9 @@ class Store(Section):
     )
 
 
-Phones = Annotated[dict[Number, Phone], Field(max_length=10_000)]
-Extensions = Annotated[dict[Number, Extension], Field(max_length=10_000)]
-Trunks = Annotated[dict[Name, Trunk], Field(max_length=1_000)]
-Mailboxes = Annotated[dict[Number, Mailbox], Field(max_length=10_000)]
-Conferences = Annotated[dict[Numbers, Conference], Field(max_length=1_000)]
-Routes = Annotated[tuple[Route, ...], Field(max_length=1_000)]
-Keys = Annotated[dict[Name, Key], Field(max_length=1_000)]
-
-
-class Config(Section):
-    """The whole file, frozen. `source` tells where each value came from."""
+class Config(AccountSections):
+    """The whole file, frozen. `source` tells where each value came from. What an account has stands at the top level
+    for the default one."""
 
     node: Name = Field(default="pbxd", description="the id of this house among others", json_schema_extra=RESTART)
     data_dir: PathField = Field(
@@ -462,6 +354,7 @@ class Config(Section):
     )
     log: Log = Field(default=Log(), description="what is written down of the daemon itself")
     account: Account = Field(default=Account(), description="the default account")
+    accounts: Accounts = Field(default={}, description="further accounts by their short names")
     sip: Sip = Field(default=Sip(), description="signalling")
     security: Security = Field(default=Security(), description="who is slowed, and who is banned")
     rtp: Rtp = Field(default=Rtp(), description="sound on the network")
@@ -472,15 +365,9 @@ class Config(Section):
     recordings: Recordings = Field(default=Recordings(), description="what is recorded, and for how long it is kept")
     http: Http = Field(default=Http(), description="the control plane")
     first_start: FirstStart = Field(default=FirstStart(), description="what an empty house is given")
-    phones: Phones = Field(default={}, description="declared phones by number: user, device and extension in one")
     extensions: Extensions = Field(default={"600": Extension(echo=True)}, description="declared extensions by number")
     dialplan: Dialplan = Field(default=Dialplan(), description="call flows")
-    conferences: Conferences = Field(default={}, description="conference rooms by number or range of numbers")
     voicemail: Voicemail = Field(default=Voicemail(), description="what holds for all mailboxes")
-    mailboxes: Mailboxes = Field(default={}, description="mailboxes by number: a user's own, or shared")
-    trunks: Trunks = Field(default={}, description="providers by name")
-    routes: Routes = Field(default=(), description="which trunk takes which dialled number; the first match wins")
-    keys: Keys = Field(default={}, description="API keys by name")
     mail: Mail = Field(default=Mail(), description="how mail leaves the house")
     outbox: Outbox = Field(default=Outbox(), description="mail and HTTP requests that must arrive")
     store: Store = Field(default=Store(), description="where records are kept")

@@ -15,14 +15,19 @@ from pbxd.directory.declared import TABLES, declare, registers, sound
 from pbxd.directory.model import (
     Account,
     Aor,
+    CallLimit,
     Device,
     Extension,
     ExtensionKind,
+    Number,
     PhoneEntry,
+    QueueSpec,
+    RingGroup,
+    ScheduleSpec,
     Trunk,
     User,
 )
-from pbxd.directory.passwords import Hashes, make_password
+from pbxd.directory.passwords import credentials, make_password
 from pbxd.directory.snapshot import Rows, Snapshot
 from pbxd.errors import Conflict, NotFound
 from pbxd.ids import new_id
@@ -56,13 +61,13 @@ class Directory:
         """Take up a changed configuration. Look-ups see the old state until the new one is whole. Raises StoreError."""
         async with self._turn:
             rows = await self._rows()
-            account_id, writes = declare(config, rows, self._store, wall)
+            ids, writes = declare(config, rows, self._store, wall)
             if writes:
                 await self._store.commit(writes)
                 rows = await self._rows()
             self._config = config
-            self._default_id = account_id
-            self._snapshot = Snapshot.of(rows, registers(config, account_id), sound(config, account_id))
+            self._default_id = ids[config.account.slug]
+            self._snapshot = Snapshot.of(rows, registers(config, ids), sound(config, ids))
             self._trust()
 
     async def _rows(self) -> Rows:
@@ -80,19 +85,44 @@ class Directory:
     def accounts(self) -> list[Account]:
         return list(self._snapshot.accounts.values())
 
+    @property
+    def ids(self) -> dict[str, str]:
+        """The ids of all accounts by their short names."""
+        return {account.slug: account.id for account in self._snapshot.accounts.values()}
+
     def account(self, account_id: str) -> Account | None:
         return self._snapshot.accounts.get(account_id)
+
+    def account_named(self, text: str) -> Account | None:
+        """The account of this id or short name."""
+        found = self._snapshot.accounts.get(text)
+        return found or next((one for one in self._snapshot.accounts.values() if one.slug == text), None)
 
     def account_for_host(self, host: str) -> Account:
         """The account a Request-URI or To host means; the default one for our own addresses and unknown names."""
         found = self._snapshot.hosts.get(host)
         return found or self._snapshot.hosts.get(host.lower().strip("[]").rstrip(".")) or self.default_account
 
+    def is_foreign(self, account: Account, host: str) -> bool:
+        """Whether `host` means another account. The hosts of the default one are the house's own addresses, which a
+        phone of any account may say."""
+        return self.account_for_host(host).id not in (account.id, self._default_id)
+
     def user(self, account: Account, name: str) -> User | None:
         return self._snapshot.users.get((account.id, name))
 
     def device(self, account: Account, auth_username: str) -> Device | None:
         return self._snapshot.devices.get((account.id, auth_username))
+
+    def users(self, account: Account) -> list[User]:
+        return [one for (owner, _), one in self._snapshot.users.items() if owner == account.id]
+
+    def login(self, account: Account, username: str) -> Device | None:
+        """The device that logs in by this name: its own, or that with the account's domain behind it."""
+        name, _, domain = username.rpartition("@")
+        whole = self._snapshot.devices.get((account.id, username))
+        short = self._snapshot.devices.get((account.id, name))
+        return whole or (short if short is not None and short.domain == domain else None)
 
     def extension(self, account: Account, number: str) -> Extension | None:
         return self._snapshot.extensions.get((account.id, number))
@@ -116,6 +146,37 @@ class Directory:
             return True
         return from_user in self._snapshot.numbers_of.get((account.id, device.user), ())
 
+    # ---- numbers, groups, hours, limits
+
+    def number(self, e164: str) -> Number | None:
+        """The number of the world's that this is, whosever it is; written with its plus."""
+        return self._snapshot.direct.get(e164)
+
+    def numbers(self, account: Account) -> list[Number]:
+        return [one for one in self._snapshot.direct.values() if one.account_id == account.id]
+
+    def ring_group(self, account: Account, name: str) -> RingGroup | None:
+        return self._snapshot.ring_groups.get((account.id, name))
+
+    def ring_groups(self, account: Account) -> list[RingGroup]:
+        return [one for one in self._snapshot.ring_groups.values() if one.account_id == account.id]
+
+    def queue(self, account: Account, name: str) -> QueueSpec | None:
+        return self._snapshot.queues.get((account.id, name))
+
+    def queues(self, account: Account) -> list[QueueSpec]:
+        return [one for one in self._snapshot.queues.values() if one.account_id == account.id]
+
+    def schedule(self, account: Account, name: str) -> ScheduleSpec | None:
+        return self._snapshot.schedules.get((account.id, name))
+
+    def schedules(self, account: Account) -> list[ScheduleSpec]:
+        return [one for one in self._snapshot.schedules.values() if one.account_id == account.id]
+
+    def limits(self, account: Account) -> tuple[CallLimit, ...]:
+        """By name."""
+        return self._snapshot.limits.get(account.id, ())
+
     # ---- trunks
 
     def trunk(self, account: Account, name: str) -> Trunk | None:
@@ -123,6 +184,10 @@ class Directory:
 
     def trunks(self, account: Account) -> list[Trunk]:
         return [trunk for trunk in self._snapshot.trunks.values() if trunk.account_id == account.id]
+
+    def all_trunks(self) -> list[Trunk]:
+        """Those of every account."""
+        return list(self._snapshot.trunks.values())
 
     def trunk_for(self, source: str, from_user: str | None) -> Trunk | None:
         """The trunk that may send a call from `source` (an IP literal) with this From user without a password."""
@@ -196,17 +261,21 @@ class Directory:
         return made
 
     def _phone(self, account: Account, number: str, password: str, wall: float) -> tuple[Write, ...]:
-        hashes = Hashes.of(number, account.realm, password)
-        common = {"account_id": account.id, "declared": False, "created_at": wall}
+        common = {
+            "account_id": account.id,
+            "options": "{}",
+            "declared": False,
+            "revision": 1,
+            "updated_at": wall,
+            "created_at": wall,
+        }
         user_id = new_id("usr", wall)
         user = {"id": user_id, "name": number, "display_name": number, **common}
         device = {
             "id": new_id("dev", wall),
             "user_id": user_id,
             "auth_username": number,
-            "realm": account.realm,
-            "ha1_md5": hashes.md5,
-            "ha1_sha256": hashes.sha256,
+            **credentials(number, account.realm, account.domain, password),
             **common,
         }
         extension = {
@@ -234,9 +303,8 @@ class Directory:
                     f"the phone {extension} is declared in the configuration file: change its password there"
                 )
             password = make_password()
-            hashes = Hashes.of(device.auth_username, account.realm, password)
-            changed = replace(device, realm=account.realm, ha1_md5=hashes.md5, ha1_sha256=hashes.sha256)
-            columns = {name: getattr(changed, name) for name in ("realm", "ha1_md5", "ha1_sha256")}
+            columns = credentials(device.auth_username, account.realm, account.domain, password)
+            changed = replace(device, **columns)
             await self._store.commit([(self._store.update_by_id(devices, *columns), {"key": device.id, **columns})])
             self._snapshot.devices[account.id, device.auth_username] = changed
             return password

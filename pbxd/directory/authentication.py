@@ -25,6 +25,7 @@ from pbxd.sip.uri import Uri
 MAX_CREDENTIALS = 8
 PLAINLY = "Wrong User Name Or Password"
 _QOP = ("auth",)
+_NOBODY = Device("", "", "", "", "", "", "")
 
 
 class Outcome(Enum):
@@ -170,10 +171,9 @@ class Authenticator:
             return _OF_NONCES[nonce], None
         if self.watch is not None and not self.watch.may_try(source, credentials.username, now):
             return Reason.TOO_OFTEN, None
-        device = self._directory.device(account, credentials.username)
-        secret = self._made_up(credentials.username, algorithm)  # always made, so that it takes no time of its own
-        if device is not None:
-            secret = device.ha1_md5 if algorithm == "MD5" else device.ha1_sha256
+        device = self._directory.login(account, credentials.username)
+        made_up = self._made_up(credentials.username, algorithm)  # always made, so that it takes no time of its own
+        secret = (device or _NOBODY).ha1(credentials.username, algorithm) or made_up
         try:
             right = verify(secret, request.method, credentials, request.body)
         except ParseError:

@@ -1,26 +1,29 @@
 """What the configuration file declares, made true in the store: rows come, change and go with the file.
 
 A declared row wins over one made by the house of the same name; the first is marked, and removed once the file no
-longer declares it. Nothing else is ever removed here.
+longer declares it. Nothing else is ever removed here: an account that is declared no more stays, with what the house
+made for it, and without its domains.
 """
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic import BaseModel
 from sqlalchemy import Table
 
+from pbxd.config.accounts import AccountSections, Phone, Trunk, UserOptions
 from pbxd.config.destinations import Extension as DeclaredExtension
 from pbxd.config.destinations import Listening
-from pbxd.config.schema import Config, Phone, Trunk
+from pbxd.config.schema import Config
 from pbxd.config.sound import codecs_named, srtp_mode
 from pbxd.config.values import NumberRange
-from pbxd.directory.model import DeclaredSound, ExtensionKind, OwnSound, TrunkRegister
-from pbxd.directory.passwords import Hashes
+from pbxd.directory.model import DeclaredSound, ExtensionKind, OwnSound, TrunkRegister, login_domain
+from pbxd.directory.passwords import credentials
+from pbxd.directory.reading import plain
 from pbxd.directory.snapshot import Row, Rows
 from pbxd.ids import new_id
 from pbxd.store import Store
@@ -30,7 +33,21 @@ from pbxd.store.schema import METADATA
 log = logging.getLogger(__name__)
 
 Wanted = Mapping[Any, dict[str, Any]]  # the columns of each wanted row by its natural key
-TABLES = ("accounts", "domains", "users", "devices", "extensions", "trunks", "routes")
+TABLES = (
+    "accounts",
+    "domains",
+    "users",
+    "devices",
+    "extensions",
+    "trunks",
+    "routes",
+    "numbers",
+    "schedules",
+    "ring_groups",
+    "queues",
+    "call_limits",
+    "mailbox_rules",
+)
 PREFIXES = {
     "accounts": "acc",
     "domains": "dom",
@@ -40,7 +57,38 @@ PREFIXES = {
     "trunks": "trk",
     "routes": "rte",
     "keys": "key",
+    "numbers": "did",
+    "schedules": "sch",
+    "ring_groups": "rgp",
+    "queues": "q",
+    "call_limits": "lim",
+    "mailbox_rules": "mbr",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """One account, as the file declares it."""
+
+    slug: str
+    name: str
+    realm: str
+    domains: tuple[str, ...]
+    sections: AccountSections
+
+    @property
+    def domain(self) -> str:
+        return login_domain(self.realm, self.domains)
+
+
+def declarations(config: Config) -> list[Declaration]:
+    """The default account first."""
+    own = config.account
+    found = [Declaration(own.slug, own.name, own.realm, own.domains, config)]
+    for slug, said in config.accounts.items():
+        realm = said.realm or next(iter(said.domains), slug)
+        found.append(Declaration(slug, said.name or slug, realm, said.domains, said))
+    return found
 
 
 @dataclass(slots=True)
@@ -71,66 +119,86 @@ class Changes:
         return ids
 
     def _save(self, table: Table, row: Row | None, columns: dict[str, Any]) -> str:
+        revised = "revision" in table.c
         if row is None:
             row = {"id": new_id(PREFIXES[table.name], self.wall), "created_at": self.wall}
+            row |= {"revision": 0} if revised else {}
         elif all(row[column] == value for column, value in columns.items()):
             return str(row["id"])
-        self.saves.append((self.store.upsert(table), {**row, **columns}))
+        revision = {"revision": row["revision"] + 1, "updated_at": self.wall} if revised else {}
+        self.saves.append((self.store.upsert(table), {**row, **columns, **revision}))
         return str(row["id"])
 
 
-def declare(config: Config, rows: Rows, store: Store, wall: float) -> tuple[str, list[Write]]:
-    """The id of the default account, and the writes that make what `config` declares true. `rows` are the store's."""
+def declare(config: Config, rows: Rows, store: Store, wall: float) -> tuple[dict[str, str], list[Write]]:
+    """The ids of the declared accounts by their short names, the default one first, and the writes that make what
+    `config` declares true. `rows` are the store's."""
     changes = Changes(store, wall)
-    account = config.account
+    declared = declarations(config)
+    slugs = {declaration.slug for declaration in declared}
+    gone = [row for row in rows["accounts"] if row["declared"] and row["slug"] not in slugs]
+    for row in gone:
+        empty = Declaration(row["slug"], row["name"], row["realm"], (), AccountSections())
+        _account(empty, rows, changes, declared=False)
+    ids = {declaration.slug: _account(declaration, rows, changes) for declaration in declared}
+    return ids, changes.writes
+
+
+def _account(account: Declaration, rows: Rows, changes: Changes, *, declared: bool = True) -> str:
     row = [row for row in rows["accounts"] if row["slug"] == account.slug]
-    known: Wanted = {account.slug: {"name": account.name, "realm": account.realm}}
+    known: Wanted = {account.slug: {"name": account.name, "realm": account.realm, "declared": declared}}
     account_id = changes.match("accounts", row, "slug", known, marked=False)[account.slug]
     own = {name: [row for row in rows[name] if row["account_id"] == account_id] for name in TABLES[1:]}
     domains: Wanted = {host: {"account_id": account_id} for host in account.domains}
     hosts = [row for row in rows["domains"] if row["account_id"] == account_id or row["host"] in domains]
     changes.match("domains", hosts, "host", domains, marked=False)
-    _phones(config, account_id, own, changes)
-    _providers(config, account_id, own, changes)
-    return account_id, changes.writes
+    _phones(account, account_id, own, changes)
+    _providers(account.sections, account_id, own, changes)
+    _furniture(account.sections, account_id, own, rows, changes)
+    return account_id
 
 
-def _phones(config: Config, account_id: str, own: dict[str, list[Row]], changes: Changes) -> None:
+def _phones(account: Declaration, account_id: str, own: dict[str, list[Row]], changes: Changes) -> None:
+    phones = account.sections.phones
     users: Wanted = {
-        number: {"account_id": account_id, "display_name": phone.name or number}
-        for number, phone in config.phones.items()
+        number: {
+            "account_id": account_id,
+            "display_name": phone.name or number,
+            "options": plain(phone.model_dump(mode="json", include=set(UserOptions.model_fields))),
+        }
+        for number, phone in phones.items()
     }
     ids = changes.match("users", own["users"], "name", users)
     devices: dict[Any, dict[str, Any]] = {}
     extensions: dict[Any, dict[str, Any]] = {}
-    for number, phone in config.phones.items():
-        realm = config.account.realm
-        hashes = Hashes.of(number, realm, phone.password.get_secret_value())
-        devices[number] = {
-            "account_id": account_id,
-            "user_id": ids[number],
-            "realm": realm,
-            "ha1_md5": hashes.md5,
-            "ha1_sha256": hashes.sha256,
-        }
+    for number, phone in phones.items():
+        secrets = credentials(number, account.realm, account.domain, phone.password.get_secret_value())
+        devices[number] = {"account_id": account_id, "user_id": ids[number], "options": "{}", **secrets}
         extensions[number] = _extension(account_id, ExtensionKind.USER, ids[number])
     changes.match("devices", own["devices"], "auth_username", devices)
     ids = {row["name"]: row["id"] for row in own["users"] if not row["declared"]} | ids
-    for number, extension in config.extensions.items():
-        kind = _kind(extension)
-        if kind is not ExtensionKind.USER:
-            extensions[number] = _extension(account_id, kind, None, _options(extension))
-        elif extension.user in ids:
-            extensions[number] = _extension(account_id, ExtensionKind.USER, ids[extension.user])
-        else:  # a phone of first_start that was not made
-            log.warning("the extension %s leads to the user %s, who does not exist", number, extension.user)
-    for text, conference in config.conferences.items():
-        room = _extension(account_id, ExtensionKind.CONFERENCE, None, conference.model_dump(mode="json"))
-        extensions.update(dict.fromkeys(NumberRange.parse(text).numbers, room))
+    extensions |= _extensions(account.sections, account_id, ids)
     changes.match("extensions", own["extensions"], "number", extensions)
 
 
-def _kind(extension: DeclaredExtension) -> ExtensionKind:
+def _extensions(sections: AccountSections, account_id: str, users: Mapping[str, str]) -> dict[Any, dict[str, Any]]:
+    extensions: dict[Any, dict[str, Any]] = {}
+    for number, extension in sections.extensions.items():
+        kind = kind_of(extension)
+        if extension.user is None:
+            extensions[number] = _extension(account_id, kind, None, options_of(extension))
+        elif extension.user in users:
+            extensions[number] = _extension(account_id, kind, users[extension.user])
+        else:  # a phone of first_start that was not made
+            log.warning("the extension %s leads to the user %s, who does not exist", number, extension.user)
+    for text, conference in sections.conferences.items():
+        room = _extension(account_id, ExtensionKind.CONFERENCE, None, conference.model_dump(mode="json"))
+        extensions.update(dict.fromkeys(NumberRange.parse(text).numbers, room))
+    return extensions
+
+
+def kind_of(extension: DeclaredExtension) -> ExtensionKind:
+    """What a number leads to."""
     if extension.echo:
         return ExtensionKind.ECHO
     if extension.digits:
@@ -147,7 +215,8 @@ def _kind(extension: DeclaredExtension) -> ExtensionKind:
     return ExtensionKind.CALLER if extension.caller else ExtensionKind.USER
 
 
-def _options(extension: DeclaredExtension) -> dict[str, str]:
+def options_of(extension: DeclaredExtension) -> dict[str, str]:
+    """What it needs to know for that."""
     said = {"play": extension.play, "mailbox": extension.mailbox, "flow": extension.flow}
     return {name: value for name, value in said.items() if value is not None}
 
@@ -155,21 +224,13 @@ def _options(extension: DeclaredExtension) -> dict[str, str]:
 def _extension(
     account_id: str, kind: ExtensionKind, user_id: str | None, options: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    stored = json.dumps(options or {}, sort_keys=True)
+    stored = plain(options or {})
     return {"account_id": account_id, "kind": kind.value, "user_id": user_id, "options": stored}
 
 
-def _providers(config: Config, account_id: str, own: dict[str, list[Row]], changes: Changes) -> None:
+def _providers(sections: AccountSections, account_id: str, own: dict[str, list[Row]], changes: Changes) -> None:
     trunks: Wanted = {
-        name: {
-            "account_id": account_id,
-            "proxy": trunk.proxy,
-            "sources": json.dumps([str(source) for source in trunk.sources]),
-            "from_user": trunk.from_user,
-            "max_calls": trunk.max_calls,
-            "transit": trunk.transit,
-        }
-        for name, trunk in config.trunks.items()
+        name: {"account_id": account_id, **trunk_columns(trunk)} for name, trunk in sections.trunks.items()
     }
     changes.match("trunks", own["trunks"], "name", trunks)
     routes: Wanted = {
@@ -180,32 +241,70 @@ def _providers(config: Config, account_id: str, own: dict[str, list[Row]], chang
             "strip": route.strip,
             "prepend": route.prepend,
         }
-        for position, route in enumerate(config.routes)
+        for position, route in enumerate(sections.routes)
     }
     changes.match("routes", own["routes"], "position", routes)
+
+
+def trunk_columns(trunk: Trunk) -> dict[str, Any]:
+    """What the store keeps of a trunk."""
+    return {
+        "proxy": trunk.proxy,
+        "sources": plain([str(source) for source in trunk.sources]),
+        "from_user": trunk.from_user,
+        "max_calls": trunk.max_calls,
+        "transit": trunk.transit,
+        "options": plain({"cid_number": trunk.cid_number} if trunk.cid_number is not None else {}),
+    }
+
+
+def _furniture(
+    sections: AccountSections, account_id: str, own: dict[str, list[Row]], rows: Rows, changes: Changes
+) -> None:
+    """What has a name, and options that only its model reads. A number is one account's alone, and moves with the
+    file."""
+
+    def wanted(declared: Mapping[str, BaseModel], hidden: Iterable[str] = ()) -> Wanted:
+        return {
+            name: {"account_id": account_id, "options": plain(one.model_dump(mode="json", exclude=set(hidden)))}
+            for name, one in declared.items()
+        }
+
+    moved = [row for row in rows["numbers"] if row["number"] in sections.numbers and row["account_id"] != account_id]
+    changes.match("numbers", [*own["numbers"], *moved], "number", wanted(sections.numbers))
+    changes.match("schedules", own["schedules"], "name", wanted(sections.schedules))
+    changes.match("ring_groups", own["ring_groups"], "name", wanted(sections.ring_groups))
+    changes.match("queues", own["queues"], "name", wanted(sections.queues))
+    changes.match("call_limits", own["call_limits"], "name", wanted(sections.call_limits))
+    changes.match("mailbox_rules", own["mailbox_rules"], "number", wanted(sections.mailboxes, ["pin"]))
 
 
 def _own_sound(said: Phone | Trunk) -> OwnSound:
     return OwnSound(codecs_named(said.codecs), srtp_mode(said.srtp))
 
 
-def sound(config: Config, account_id: str) -> DeclaredSound:
-    """The codecs and the SRTP of declared phones and trunks: they go with the file."""
-    return DeclaredSound(
-        phones={(account_id, number): _own_sound(phone) for number, phone in config.phones.items()},
-        trunks={(account_id, name): _own_sound(trunk) for name, trunk in config.trunks.items()},
-    )
+def sound(config: Config, ids: Mapping[str, str]) -> DeclaredSound:
+    """The codecs and the SRTP of declared phones and trunks: they go with the file. `ids` are those of the accounts by
+    their short names."""
+    phones: dict[tuple[str, str], OwnSound] = {}
+    trunks: dict[tuple[str, str], OwnSound] = {}
+    for account in declarations(config):
+        owner = ids[account.slug]
+        phones |= {(owner, number): _own_sound(phone) for number, phone in account.sections.phones.items()}
+        trunks |= {(owner, name): _own_sound(trunk) for name, trunk in account.sections.trunks.items()}
+    return DeclaredSound(phones=phones, trunks=trunks)
 
 
-def registers(config: Config, account_id: str) -> dict[tuple[str, str], TrunkRegister]:
+def registers(config: Config, ids: Mapping[str, str]) -> dict[tuple[str, str], TrunkRegister]:
     """How the declared trunks register: their passwords are in the file and in memory, nowhere else."""
     return {
-        (account_id, name): TrunkRegister(
+        (ids[account.slug], name): TrunkRegister(
             username=register.username,
             password=register.password.get_secret_value(),
             aor=register.aor or register.username,
             expires_s=register.expires_s,
         )
-        for name, trunk in config.trunks.items()
+        for account in declarations(config)
+        for name, trunk in account.sections.trunks.items()
         if (register := trunk.register_) is not None
     }

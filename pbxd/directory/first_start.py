@@ -35,7 +35,9 @@ async def first_start(directory: Directory, keys: Keys, store: Store, config: Co
     account = directory.default_account
     phones = await directory.add_phones(account, config.first_start.phones.numbers, wall)
     admin_key = None
-    if config.first_start.admin_key and not any(key.name == ADMIN_KEY_NAME for key in keys.all()):
+    if config.first_start.admin_key and not any(
+        (key.account_id, key.name) == (account.id, ADMIN_KEY_NAME) for key in keys.all()
+    ):
         admin_key = await keys.make(account.id, ADMIN_KEY_NAME, [EVERYTHING], wall)
     await store.commit([(store.upsert(meta), {"key": _MARK, "value": str(wall)})])
     return Card(account.realm, tuple(phones), admin_key) if phones or admin_key else None

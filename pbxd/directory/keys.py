@@ -6,14 +6,14 @@ import hashlib
 import hmac
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 from sqlalchemy import select
 
 from pbxd.config.schema import Config
-from pbxd.directory.declared import PREFIXES, Changes
+from pbxd.directory.declared import PREFIXES, Changes, declarations
 from pbxd.errors import Conflict
 from pbxd.ids import new_id
 from pbxd.store import Store
@@ -51,25 +51,28 @@ class Keys:
         self._by_hash: dict[str, tuple[str, ApiKey]] = {}
 
     @classmethod
-    async def load(cls, store: Store, config: Config, account_id: str, wall: float) -> Self:
-        """Read the store, and make the keys `config` declares for `account_id` true in it. Raises StoreError."""
+    async def load(cls, store: Store, config: Config, accounts: Mapping[str, str], wall: float) -> Self:
+        """Read the store, and make the keys `config` declares true in it. `accounts` are the ids of accounts by their
+        short names. Raises StoreError."""
         keys = cls(store)
-        await keys.reload(config, account_id, wall)
+        await keys.reload(config, accounts, wall)
         return keys
 
-    async def reload(self, config: Config, account_id: str, wall: float) -> None:
+    async def reload(self, config: Config, accounts: Mapping[str, str], wall: float) -> None:
         """Take up a changed configuration. Raises StoreError."""
         rows = [row._asdict() for row in await self._store.rows(select(keys_table))]
         changes = Changes(self._store, wall)
-        wanted: dict[Any, dict[str, Any]] = {
-            name: {
-                "account_id": account_id,
-                "hash": hash_key(key.secret.get_secret_value()),
-                "scopes": json.dumps(sorted(key.scopes)),
+        declared = {account.slug: account.sections.keys for account in declarations(config)}
+        for slug, account_id in accounts.items():
+            wanted: dict[Any, dict[str, Any]] = {
+                name: {
+                    "account_id": account_id,
+                    "hash": hash_key(key.secret.get_secret_value()),
+                    "scopes": json.dumps(sorted(key.scopes)),
+                }
+                for name, key in declared.get(slug, {}).items()
             }
-            for name, key in config.keys.items()
-        }
-        changes.match("keys", [row for row in rows if row["account_id"] == account_id], "name", wanted)
+            changes.match("keys", [row for row in rows if row["account_id"] == account_id], "name", wanted)
         if changes.writes:
             await self._store.commit(changes.writes)
             rows = [row._asdict() for row in await self._store.rows(select(keys_table))]

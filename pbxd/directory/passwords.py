@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 from pbxd.sip.digest import ha1
 
@@ -27,3 +27,16 @@ class Hashes:
     @classmethod
     def of(cls, username: str, realm: str, password: str) -> Self:
         return cls(ha1(username, realm, password, "MD5"), ha1(username, realm, password, "SHA-256"))
+
+
+def credentials(username: str, realm: str, domain: str, password: str) -> dict[str, Any]:
+    """The columns of a device that logs in as `username`, or as `username@domain` (HA1b)."""
+    short, long = Hashes.of(username, realm, password), Hashes.of(f"{username}@{domain}", realm, password)
+    return {
+        "realm": realm,
+        "domain": domain,
+        "ha1_md5": short.md5,
+        "ha1_sha256": short.sha256,
+        "ha1b_md5": long.md5,
+        "ha1b_sha256": long.sha256,
+    }

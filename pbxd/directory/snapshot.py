@@ -11,16 +11,22 @@ from typing import Any, Self
 
 from pbxd.directory.model import (
     Account,
+    CallLimit,
     DeclaredSound,
     Device,
     Extension,
     ExtensionKind,
+    Number,
     OutboundRoute,
     OwnSound,
+    QueueSpec,
+    RingGroup,
+    ScheduleSpec,
     Trunk,
     TrunkRegister,
     User,
 )
+from pbxd.directory.reading import limit_of, number_of, queue_of, ring_group_of, schedule_of, user_of
 from pbxd.directory.sources import TrustedSources
 
 Row = Mapping[str, Any]
@@ -47,6 +53,11 @@ class Snapshot:
     trunks: dict[tuple[str, str], Trunk] = field(default_factory=dict)
     routes: dict[str, tuple[OutboundRoute, ...]] = field(default_factory=dict)
     sources: TrustedSources = field(default_factory=lambda: TrustedSources(()))
+    direct: dict[str, Number] = field(default_factory=dict)  # of all accounts, by E.164
+    ring_groups: dict[tuple[str, str], RingGroup] = field(default_factory=dict)
+    queues: dict[tuple[str, str], QueueSpec] = field(default_factory=dict)
+    schedules: dict[tuple[str, str], ScheduleSpec] = field(default_factory=dict)
+    limits: dict[str, tuple[CallLimit, ...]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, rows: Rows, registers: Mapping[tuple[str, str], TrunkRegister], sound: DeclaredSound) -> Self:
@@ -61,14 +72,13 @@ class Snapshot:
             made.hosts.update(dict.fromkeys(hosts, account))
         made._people(rows, sound)
         made._providers(rows, registers, sound)
+        made._furniture(rows)
         return made
 
     def _people(self, rows: Rows, sound: DeclaredSound) -> None:
         names = {row["id"]: str(row["name"]) for row in rows["users"]}
         for row in rows["users"]:
-            self.users[row["account_id"], row["name"]] = User(
-                row["id"], row["account_id"], row["name"], row["display_name"]
-            )
+            self.users[row["account_id"], row["name"]] = user_of(row)
         for row in rows["devices"]:
             own = sound.phones.get((row["account_id"], row["auth_username"]), _NOTHING)
             self.devices[row["account_id"], row["auth_username"]] = Device(
@@ -82,6 +92,9 @@ class Snapshot:
                 declared=row["declared"],
                 codecs=own.codecs,
                 srtp=own.srtp,
+                domain=row["domain"],
+                ha1b_md5=row["ha1b_md5"],
+                ha1b_sha256=row["ha1b_sha256"],
             )
         numbers: dict[tuple[str, str], set[str]] = {}
         for row in rows["extensions"]:
@@ -108,6 +121,7 @@ class Snapshot:
                 register=registers.get(key),
                 max_calls=row["max_calls"],
                 transit=row["transit"],
+                cid_number=json.loads(row["options"]).get("cid_number"),
                 declared=row["declared"],
                 codecs=own.codecs,
                 srtp=own.srtp,
@@ -118,6 +132,20 @@ class Snapshot:
                 OutboundRoute(account_id, compile_pattern(row["pattern"]), row["trunk"], row["strip"], row["prepend"])
                 for row in sorted(routes, key=lambda row: int(row["position"]))
             )
+
+    def _furniture(self, rows: Rows) -> None:
+        for row in rows["numbers"]:
+            self.direct[row["number"]] = number_of(row)
+        for row in rows["ring_groups"]:
+            self.ring_groups[row["account_id"], row["name"]] = ring_group_of(row)
+        for row in rows["queues"]:
+            self.queues[row["account_id"], row["name"]] = queue_of(row)
+        for row in rows["schedules"]:
+            account = self.accounts[row["account_id"]]
+            self.schedules[account.id, row["name"]] = schedule_of(row, f"{account.slug}/{row['name']}")
+        for account_id, limits in _grouped(rows["call_limits"], "account_id").items():
+            ordered = sorted(limits, key=lambda row: str(row["name"]))
+            self.limits[account_id] = tuple(limit_of(row) for row in ordered)
 
 
 def _grouped(rows: Iterable[Row], column: str) -> dict[str, list[Row]]:

@@ -18,14 +18,13 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     Table,
     Text,
     UniqueConstraint,
-    false,
     text,
 )
 
+<<<<<<< HEAD
 REVISION = "0016"  # the newest migration; a test proves it
 METADATA = MetaData(
     naming_convention={
@@ -34,40 +33,41 @@ METADATA = MetaData(
         "fk": "fk_%(table_name)s_%(column_0_N_name)s",
         "pk": "pk_%(table_name)s",
     }
+=======
+from pbxd.store import tenancy
+from pbxd.store.columns import (
+    account_column,
+    created_column,
+    declared_column,
+    id_column,
+    options_column,
+    revision_column,
+    serial_column,
+    updated_column,
+>>>>>>> b17c173b550db11b5e807c85eb88f7d0e593785d
 )
-_SERIAL = BigInteger().with_variant(Integer(), "sqlite")
 
-
-def _id() -> Column[str]:
-    return Column("id", Text, primary_key=True)
-
-
-def _account(*, strict: bool = True) -> Column[str]:
-    if strict:
-        return Column("account_id", Text, ForeignKey("accounts.id", ondelete="CASCADE"), nullable=False)
-    return Column("account_id", Text, nullable=False)
-
-
-def _declared() -> Column[bool]:
-    """True while the configuration file declares the row: the file is its truth."""
-    return Column("declared", Boolean, nullable=False, server_default=false())
-
+REVISION = "0010"  # the newest migration; a test proves it
+METADATA = tenancy.numbers.metadata  # with the tables of that module
 
 accounts = Table(
     "accounts",
     METADATA,
-    _id(),
+    id_column(),
     Column("slug", Text, nullable=False, unique=True),
     Column("name", Text, nullable=False),
     Column("realm", Text, nullable=False),
-    Column("created_at", Float, nullable=False),
+    declared_column(),
+    revision_column(),
+    updated_column(),
+    created_column(),
 )
 
 domains = Table(
     "domains",
     METADATA,
-    _id(),
-    _account(),
+    id_column(),
+    account_column(),
     Column("host", Text, nullable=False, unique=True),
     Column("created_at", Float, nullable=False),
 )
@@ -75,97 +75,100 @@ domains = Table(
 users = Table(
     "users",
     METADATA,
-    _id(),
-    _account(),
+    id_column(),
+    account_column(),
     Column("name", Text, nullable=False),
     Column("display_name", Text, nullable=False),
-    _declared(),
-    Column("created_at", Float, nullable=False),
+    options_column(),
+    declared_column(),
+    revision_column(),
+    updated_column(),
+    created_column(),
     UniqueConstraint("account_id", "name"),
 )
 
 devices = Table(
     "devices",
     METADATA,
-    _id(),
-    _account(),
+    id_column(),
+    account_column(),
     Column("user_id", Text, ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
     Column("auth_username", Text, nullable=False),
     Column("realm", Text, nullable=False),
     Column("ha1_md5", Text, nullable=False),
     Column("ha1_sha256", Text, nullable=False),
-    _declared(),
-    Column("created_at", Float, nullable=False),
+    Column("domain", Text, nullable=False, server_default=""),  # that of the log-in user@domain
+    Column("ha1b_md5", Text, nullable=False, server_default=""),  # HA1 of user@domain
+    Column("ha1b_sha256", Text, nullable=False, server_default=""),
+    options_column(),
+    declared_column(),
+    revision_column(),
+    updated_column(),
+    created_column(),
     UniqueConstraint("account_id", "auth_username"),
 )
 
 extensions = Table(
     "extensions",
     METADATA,
-    _id(),
-    _account(),
+    id_column(),
+    account_column(),
     Column("number", Text, nullable=False),
     Column("kind", Text, nullable=False),
     Column("user_id", Text, ForeignKey("users.id", ondelete="CASCADE"), index=True),
-    Column("options", Text, nullable=False, server_default="{}"),  # JSON
-    _declared(),
-    Column("created_at", Float, nullable=False),
+    options_column(),
+    declared_column(),
+    revision_column(),
+    updated_column(),
+    created_column(),
     UniqueConstraint("account_id", "number"),
-)
-
-numbers = Table(
-    "numbers",
-    METADATA,
-    Column("serial", _SERIAL, primary_key=True, autoincrement=True),
-    Column("id", Text, nullable=False, unique=True),
-    _account(),
-    Column("number", Text, nullable=False, unique=True),  # E.164 with its plus
-    Column("extension_id", Text, ForeignKey("extensions.id", ondelete="SET NULL"), index=True),
-    _declared(),
-    Column("created_at", Float, nullable=False),
-    sqlite_autoincrement=True,
 )
 
 trunks = Table(
     "trunks",
     METADATA,
-    _id(),
-    _account(),
+    id_column(),
+    account_column(),
     Column("name", Text, nullable=False),
     Column("proxy", Text),
     Column("sources", Text, nullable=False),  # JSON list of networks
     Column("from_user", Text),
     Column("max_calls", Integer),
     Column("transit", Boolean, nullable=False, default=False),
-    _declared(),
-    Column("created_at", Float, nullable=False),
+    options_column(),
+    declared_column(),
+    revision_column(),
+    updated_column(),
+    created_column(),
     UniqueConstraint("account_id", "name"),
 )
 
 routes = Table(
     "routes",
     METADATA,
-    _id(),
-    _account(),
+    id_column(),
+    account_column(),
     Column("position", Integer, nullable=False),
     Column("pattern", Text, nullable=False),
     Column("trunk", Text, nullable=False),
     Column("strip", Integer, nullable=False),
     Column("prepend", Text, nullable=False),
-    _declared(),
-    Column("created_at", Float, nullable=False),
+    declared_column(),
+    revision_column(),
+    updated_column(),
+    created_column(),
     Index(None, "account_id", "position"),
 )
 
 keys = Table(
     "keys",
     METADATA,
-    _id(),
-    _account(),
+    id_column(),
+    account_column(),
     Column("name", Text, nullable=False),
     Column("hash", Text, nullable=False, unique=True),  # SHA-256 of the key
     Column("scopes", Text, nullable=False),  # JSON list
-    _declared(),
+    declared_column(),
     Column("created_at", Float, nullable=False),
     UniqueConstraint("account_id", "name"),
 )
@@ -173,8 +176,8 @@ keys = Table(
 bindings = Table(
     "bindings",
     METADATA,
-    _id(),
-    _account(strict=False),
+    id_column(),
+    account_column(strict=False),
     Column("user_name", Text, nullable=False),
     Column("contact", Text, nullable=False),
     Column("params", Text, nullable=False),  # the Contact's own parameters as the response repeats them
@@ -196,9 +199,9 @@ _OPEN = text("ended_at IS NULL")
 calls = Table(
     "calls",
     METADATA,
-    Column("serial", _SERIAL, primary_key=True, autoincrement=True),
+    serial_column(),
     Column("id", Text, nullable=False, unique=True),
-    _account(strict=False),
+    account_column(strict=False),
     Column("node", Text, nullable=False),
     Column("direction", Text, nullable=False),
     Column("caller", Text, nullable=False),
@@ -227,8 +230,8 @@ calls = Table(
 call_legs = Table(
     "call_legs",
     METADATA,
-    _id(),
-    _account(strict=False),
+    id_column(),
+    account_column(strict=False),
     Column("call_id", Text, nullable=False, index=True),
     Column("role", Text, nullable=False),
     Column("party", Text, nullable=False),
@@ -247,8 +250,8 @@ call_legs = Table(
 recordings = Table(
     "recordings",
     METADATA,
-    _id(),
-    _account(strict=False),
+    id_column(),
+    account_column(strict=False),
     Column("node", Text, nullable=False),
     Column("call_id", Text, nullable=False, index=True),  # empty for that of a conference
     Column("room", Text, nullable=False),  # the conference's name, or empty
@@ -269,8 +272,8 @@ recordings = Table(
 outbox = Table(
     "outbox",
     METADATA,
-    _id(),
-    _account(strict=False),
+    id_column(),
+    account_column(strict=False),
     Column("idempotency_key", Text, nullable=False),  # the id where the producer gave none
     Column("kind", Text, nullable=False),
     Column("destination", Text, nullable=False),
@@ -290,8 +293,8 @@ outbox = Table(
 bans = Table(
     "bans",
     METADATA,
-    _id(),
-    _account(strict=False),
+    id_column(),
+    account_column(strict=False),
     Column("network", Text, nullable=False),
     Column("cause", Text, nullable=False),
     Column("reason", Text, nullable=False),
@@ -308,8 +311,8 @@ bans = Table(
 allowed_networks = Table(
     "allowed_networks",
     METADATA,
-    _id(),
-    _account(strict=False),
+    id_column(),
+    account_column(strict=False),
     Column("network", Text, nullable=False),
     Column("note", Text, nullable=False),
     Column("made_by", Text, nullable=False),
@@ -319,8 +322,8 @@ allowed_networks = Table(
 flow_versions = Table(
     "flow_versions",
     METADATA,
-    _id(),
-    _account(strict=False),
+    id_column(),
+    account_column(strict=False),
     Column("name", Text, nullable=False, index=True),
     Column("digest", Text, nullable=False),
     Column("text", Text, nullable=False),
@@ -331,8 +334,8 @@ flow_versions = Table(
 trace_segments = Table(
     "trace_segments",
     METADATA,
-    _id(),
-    _account(strict=False),
+    id_column(),
+    account_column(strict=False),
     Column("started_at", Float, nullable=False),
     Column("ended_at", Float, nullable=False, index=True),  # of the last call
     Column("calls", Integer, nullable=False),
@@ -362,8 +365,8 @@ queue_days = Table(
 mailboxes = Table(
     "mailboxes",
     METADATA,
-    _id(),
-    _account(strict=False),
+    id_column(),
+    account_column(strict=False),
     Column("number", Text, nullable=False),
     Column("pin_hash", Text),  # Argon2id; null: the configuration's PIN is good
     Column("wrong_pins", Integer, nullable=False),  # in a row
@@ -376,8 +379,8 @@ mailboxes = Table(
 messages = Table(
     "messages",
     METADATA,
-    _id(),
-    _account(strict=False),
+    id_column(),
+    account_column(strict=False),
     Column("mailbox_id", Text, nullable=False, index=True),
     Column("caller", Text, nullable=False),
     Column("caller_name", Text, nullable=False),

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from pbxd.api.contract import Contract, Identity
 from pbxd.api.house import HOUSE
 from pbxd.api.openapi import document
-from pbxd.config.schema import SCOPES
+from pbxd.config.accounts import SCOPES
 from tests.api.test_surface import CUPS, Detail
 
 

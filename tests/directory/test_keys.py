@@ -18,7 +18,7 @@ from tests.directory.conftest import TEXT, WALL, Configure
 
 @pytest.fixture
 async def keys(store: Store, directory: Directory, config: Config) -> Keys:
-    return await Keys.load(store, config, directory.default_account.id, WALL)
+    return await Keys.load(store, config, directory.ids, WALL)
 
 
 async def test_a_declared_key_opens_what_its_scopes_say(keys: Keys, directory: Directory) -> None:
@@ -51,7 +51,7 @@ async def test_a_made_key_is_shown_once_and_works_after_a_restart(
     secret = await keys.make(account_id, "made", ["calls:read"], WALL)
     assert secret.startswith("pbxd_")
     assert len(secret) > 40
-    for each in (keys, await Keys.load(store, config, account_id, WALL)):
+    for each in (keys, await Keys.load(store, config, directory.ids, WALL)):
         key = each.check(secret)
         assert key is not None
         assert (key.name, key.scopes, key.declared) == ("made", frozenset({"calls:read"}), False)
@@ -67,7 +67,7 @@ async def test_a_reload_takes_keys_away_and_changes_them(
     made = await keys.make(account_id, "made", ["*"], WALL)
     text = TEXT.replace("lab-admin: {secret: lab-admin}", "lab-admin: {secret: other-secret}")
     text = text.replace('  reader: {secret: lab-reader, scopes: ["calls:read"]}\n', "")
-    await keys.reload(configure(text), account_id, WALL)
+    await keys.reload(configure(text), directory.ids, WALL)
     assert keys.check("lab-admin") is None
     assert keys.check("lab-reader") is None
     assert keys.check("other-secret") is not None

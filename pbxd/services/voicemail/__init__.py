@@ -212,7 +212,7 @@ class Voicemail:
     def fallback(self, user: User, _record: CallRecord) -> Fallback | None:
         """What is done for a user who does not answer."""
         box = self.archive.of_user(user.name)
-        if box is None or not box.rules.answers or user.name not in box.users:
+        if box is None or not box.rules.answers or (user.account_id, user.name) not in box.owners:
             return None
         number = box.number
         return Fallback(box.rules.answers_after_s, lambda status: _Final(self.leaving, number, Reason.of(status)))

@@ -49,6 +49,11 @@ class Box:
     def users(self) -> tuple[str, ...]:
         return (self.number,) if self.rules.users is None else self.rules.users
 
+    @property
+    def owners(self) -> set[tuple[str, str]]:
+        """Its users, each with their account."""
+        return {(self.account_id, user) for user in self.users}
+
     def of(self, folder: Folder) -> list[Message]:
         """Whole messages, urgent ones first, else in the order they came."""
         found = [one for one in self.messages.values() if one.folder is folder and one.seconds is not None]

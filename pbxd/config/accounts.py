@@ -1,0 +1,188 @@
+"""What an account has: phones, extensions, numbers, groups, trunks, keys. The default account has them at the top level
+of the file, every other one under `accounts`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import Field, SecretStr, model_validator
+
+from pbxd.config.destinations import Conference, Extension
+from pbxd.config.groups import CallLimits, Queues, RingGroups, RingStrategy
+from pbxd.config.mailboxes import Lamp, Mailbox
+from pbxd.config.numbers import E164, DirectNumber, Hours
+from pbxd.config.section import (
+    RESTART,
+    Count,
+    Host,
+    Label,
+    Name,
+    Pattern,
+    Proxy,
+    Seconds,
+    Secret,
+    Section,
+    Switch,
+)
+from pbxd.config.sound import OwnCodecs, OwnSrtp
+from pbxd.config.values import NetworkField, Number, Numbers
+
+Scope = Annotated[str, Field(pattern=r"^(\*|[a-z][a-z0-9_.:-]{0,62}(:\*)?)$")]
+# What a key may be allowed; `*` is everything, `calls:*` all of calls. The contracts of the API say what each opens.
+SCOPES = (
+    "accounts:read",
+    "accounts:write",
+    "audit:read",
+    "calls:listen",
+    "calls:read",
+    "calls:write",
+    "conferences:read",
+    "conferences:write",
+    "directory:read",
+    "directory:write",
+    "flows:read",
+    "flows:write",
+    "outbox:read",
+    "outbox:write",
+    "phones:read",
+    "phones:write",
+    "recordings:read",
+    "recordings:write",
+    "records:read",
+    "registrations:read",
+    "registrations:write",
+    "security:read",
+    "security:write",
+    "settings:read",
+    "trace:audio",
+    "trace:read",
+    "trace:write",
+    "trunks:read",
+    "voicemail:read",
+    "voicemail:write",
+)
+
+
+class Account(Section):
+    slug: Name = Field(default="house", description="short name of the default account", json_schema_extra=RESTART)
+    name: Label = Field(default="House", description="its name for people")
+    realm: Name = Field(
+        default="pbxd",
+        description="digest realm of its phones; stored passwords are bound to it",
+        json_schema_extra=RESTART,
+    )
+    domains: tuple[Host, ...] = Field(
+        default=(), max_length=100, description="host names and addresses that mean this account"
+    )
+
+
+class UserOptions(Section):
+    """How calls reach a user, and what the user's own calls show."""
+
+    ring_timeout_s: Seconds | None = Field(default=None, le=600, description="rings for so long; null is the house's")
+    ring_strategy: RingStrategy = Field(
+        default=RingStrategy.SIMULTANEOUS, description="its phones all at once, or one after the other"
+    )
+    dnd: Switch = Field(default=False, description="do not disturb: callers are told that it is busy")
+    forward_always: Number | None = Field(default=None, description="all calls go on to this number")
+    forward_busy: Number | None = Field(default=None, description="those that find it busy")
+    forward_no_answer: Number | None = Field(default=None, description="those that nobody takes")
+    out_cid_number: Number | None = Field(default=None, description="the number its calls to outside show")
+    out_cid_name: Label = Field(default="", description="and the name")
+    max_simultaneous: Count | None = Field(default=None, description="calls at a time; null is no limit")
+    operator: Switch = Field(default=False, description="takes calls of queues")
+    mailbox: Number | None = Field(default=None, description="takes calls it does not; null is that of its number")
+
+
+class Phone(UserOptions):
+    password: Secret = Field(description="its digest password, 8 characters at least")
+    name: Label = Field(default="", description="the caller name it shows")
+    codecs: OwnCodecs = Field(default=None, description="its own codecs in order of preference; null is the house's")
+    srtp: OwnSrtp = Field(default=None, description="off, optional or required; null is the house's")
+    mwi: Lamp = Field(default=Lamp.SUBSCRIBED, description="unsolicited: told of messages without asking")
+
+
+class TrunkRegister(Section):
+    username: Label = Field(description="auth username at the provider")
+    password: SecretStr = Field(description="its password", min_length=1, max_length=256)
+    aor: Label | None = Field(default=None, description="user part registered; null is the username")
+    expires_s: Seconds = Field(default=3600, ge=60, description="the registration time asked for")
+
+
+class Trunk(Section):
+    proxy: Proxy | None = Field(default=None, description="where calls to it go")
+    sources: tuple[NetworkField, ...] = Field(default=(), max_length=64, description="addresses its calls come from")
+    from_user: Label | None = Field(default=None, description="only calls with this From user are its own")
+    register_: TrunkRegister | None = Field(default=None, alias="register", description="register out to the proxy")
+    max_calls: Count | None = Field(default=None, description="calls at a time over this trunk; null is no limit")
+    cid_number: Number | None = Field(default=None, description="the number its calls go out with; null: the caller's")
+    transit: Switch = Field(default=False, description="whether calls that come from it may leave again by a route")
+    codecs: OwnCodecs = Field(default=None, description="its own codecs in order of preference; null is the house's")
+    srtp: OwnSrtp = Field(default=None, description="off, optional or required; null is the house's")
+
+    @model_validator(mode="after")
+    def _reachable(self) -> Self:
+        if self.proxy is None and not self.sources:
+            raise ValueError("a trunk needs a proxy (to call out), sources (to be called), or both")
+        if self.register_ is not None and self.proxy is None:
+            raise ValueError("register needs a proxy to register to")
+        if self.from_user is not None and not self.sources:
+            raise ValueError("from_user alone proves nothing: name the sources too")
+        return self
+
+
+class Route(Section):
+    match: Pattern = Field(description="the dialled number: digits, X 0-9, Z 1-9, N 2-9, '.' the rest")
+    trunk: Name = Field(description="the trunk that takes it")
+    strip: Annotated[int, Field(strict=True, ge=0, le=32)] = Field(default=0, description="digits cut from the front")
+    prepend: Annotated[str, Field(pattern=r"^[0-9*#+]{0,32}$")] = Field(
+        default="", description="digits put in front then"
+    )
+
+
+class Key(Section):
+    secret: Secret = Field(description="the key itself, 8 characters at least")
+    scopes: tuple[Scope, ...] = Field(
+        default=("*",), min_length=1, max_length=64, description="what it may do; * is everything"
+    )
+
+
+Phones = Annotated[dict[Number, Phone], Field(max_length=10_000)]
+Extensions = Annotated[dict[Number, Extension], Field(max_length=10_000)]
+DirectNumbers = Annotated[dict[E164, DirectNumber], Field(max_length=10_000)]
+Schedules = Annotated[dict[Name, Hours], Field(max_length=1_000)]
+Trunks = Annotated[dict[Name, Trunk], Field(max_length=1_000)]
+Mailboxes = Annotated[dict[Number, Mailbox], Field(max_length=10_000)]
+Conferences = Annotated[dict[Numbers, Conference], Field(max_length=1_000)]
+Routes = Annotated[tuple[Route, ...], Field(max_length=1_000)]
+Keys = Annotated[dict[Name, Key], Field(max_length=1_000)]
+
+
+class AccountSections(Section):
+    """What stands at the top level for the default account, and under `accounts.NAME` for every other."""
+
+    phones: Phones = Field(default={}, description="declared phones by number: user, device and extension in one")
+    extensions: Extensions = Field(default={}, description="declared extensions by number")
+    numbers: DirectNumbers = Field(default={}, description="numbers that the world dials, and where their calls go")
+    schedules: Schedules = Field(default={}, description="opening hours by name, beside those of the call flows")
+    ring_groups: RingGroups = Field(default={}, description="users whose phones ring together, by name")
+    queues: Queues = Field(default={}, description="where callers wait for somebody, by name")
+    call_limits: CallLimits = Field(default={}, description="how many calls there may be, by name")
+    conferences: Conferences = Field(default={}, description="conference rooms by number or range of numbers")
+    mailboxes: Mailboxes = Field(default={}, description="mailboxes by number: a user's own, or shared")
+    trunks: Trunks = Field(default={}, description="providers by name")
+    routes: Routes = Field(default=(), description="which trunk takes which dialled number; the first match wins")
+    keys: Keys = Field(default={}, description="API keys by name")
+
+
+class FurtherAccount(AccountSections):
+    """A tenant beside the default account."""
+
+    name: Label = Field(default="", description="its name for people; empty is its short name")
+    realm: Name | None = Field(default=None, description="digest realm of its phones; null is its first domain")
+    domains: tuple[Host, ...] = Field(
+        default=(), max_length=100, description="host names that mean this account, the one phones log in with first"
+    )
+
+
+Accounts = Annotated[dict[Name, FurtherAccount], Field(max_length=1_000)]

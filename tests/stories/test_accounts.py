@@ -1,0 +1,109 @@
+"""Two tenants in one house: the same extensions in both, and no way from one to the other."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from tests.clients.lab import Lab, connect
+from tests.clients.phone import talk
+from tests.clients.phones import Make
+from tests.clients.raw_message import RawMessage, credentials, sdp
+from tests.clients.raw_sip import RawDialog, RawSip, register_with
+
+OTHER = "other.lab"
+Register = Callable[..., RawSip]
+
+
+@pytest.fixture
+def registered(lab: Lab) -> Iterator[Callable[..., RawSip]]:
+    """Registers phones; they are gone when the story is over."""
+    with ExitStack() as leaving:
+
+        def register(extension: str, *, domain: str = OTHER, user: str | None = None) -> RawSip:
+            raw = lab.raw()
+            password = f"{'other' if domain == OTHER else 'lab'}-{extension}"
+            dialog = RawDialog.calling(raw, extension, extension, domain=domain)
+            contact = f"<sip:{extension}@{raw.host}>"
+            answer = register_with(dialog, user or extension, password, contact=contact)
+            assert answer.status == 200, answer.start
+            leaving.callback(register_with, dialog, user or extension, password, contact=contact, expires=0)
+            return raw
+
+        yield register
+
+
+def calling(phone: RawSip, number: str, *, at: str = OTHER, user: str = "1001", domain: str = OTHER) -> RawDialog:
+    dialog = RawDialog.calling(phone, user, number, domain=domain)
+    dialog.target = f"sip:{number}@{at}"
+    return dialog
+
+
+def refused(dialog: RawDialog, password: str, *, user: str = "1001") -> RawMessage:
+    answer, sent = dialog.invite(sdp(dialog.sip.address, 20_000), user=user, password=password)
+    dialog.acknowledge_failure(sent, answer)
+    return answer
+
+
+@pytest.mark.parametrize("at", [OTHER, "127.0.0.1"], ids=["by-domain", "by-address"])
+def test_phones_of_the_other_account_reach_each_other_and_nobody_else(lab: Lab, registered: Register, at: str) -> None:
+    caller, callee = registered("1001"), registered("1002")
+    namesake = registered("1002", domain="127.0.0.1")
+    dialog = calling(caller, "1002", at=at)
+    body = sdp(caller.address, 20_000, formats="0")
+    sent = dialog.send("INVITE", body=body)
+    challenge = caller.response(401, method="INVITE")
+    dialog.acknowledge_failure(sent, challenge)
+    asked = challenge["WWW-Authenticate"]
+    assert f'realm="{OTHER}"' in asked
+    proof = credentials(asked, user="1001", password="other-1001", method="INVITE", uri=dialog.target)
+    sent = dialog.send("INVITE", body=body, extra=[("Authorization", proof)])
+    invite = callee.request("INVITE")
+    assert f"sip:1001@{OTHER}" in invite["From"]
+    assert f"sip:1002@{OTHER}" in invite["To"]
+    assert namesake.drain(0.3) == []
+    callee.respond(invite, 486, tag="busy")
+    dialog.acknowledge_failure(sent, caller.response(486, method="INVITE"))
+    assert lab.record()["sip_status"] == 486
+
+
+def test_real_phones_of_the_other_account_talk(lab: Lab) -> None:
+    def line(extension: str) -> dict[str, str]:
+        return {"domain": OTHER, "password": f"other-{extension}"}
+
+    caller = lab.phone(Make.BARESIP_DEBIAN, "1001", **line("1001"))
+    callee = lab.phone(Make.BARESIP_DEBIAN, "1002", **line("1002"))
+    outgoing, incoming = connect(caller, callee)
+    talk(outgoing, incoming)
+    outgoing.hang_up()
+    incoming.ended()
+
+
+def test_a_password_of_one_account_opens_nothing_in_the_other(lab: Lab) -> None:
+    raw = lab.raw()
+    for domain, password in ((OTHER, "lab-1001"), ("127.0.0.1", "other-1001")):
+        dialog = RawDialog.calling(raw, "1001", "1001", domain=domain)
+        assert register_with(dialog, "1001", password).status == 401
+
+
+def test_a_log_in_may_carry_the_domain(lab: Lab, registered: Register) -> None:
+    registered("1003", user=f"1003@{OTHER}")
+    raw = lab.raw()
+    dialog = RawDialog.calling(raw, "1003", "1003", domain=OTHER)
+    answer = register_with(dialog, "1003@127.0.0.1", "other-1003", contact=f"<sip:1003@{raw.host}>")
+    assert answer.status == 401
+
+
+def test_a_phone_of_the_lab_cannot_call_into_the_other_account(lab: Lab, registered: Register) -> None:
+    registered("1002")
+    phone = registered("1001", domain="127.0.0.1")
+    dialog = calling(phone, "1002", domain="127.0.0.1")
+    assert refused(dialog, "lab-1001").status == 404
+    assert lab.record()["reason"] == "the number is one of another account"
+
+
+def test_numbers_of_the_lab_are_not_those_of_the_other_account(lab: Lab, registered: Register) -> None:
+    phone = registered("1001")
+    registered("1004", domain="127.0.0.1")
+    for number in ("1004", "600", "500", "8001", "700"):
+        assert refused(calling(phone, number), "other-1001").status == 404
