@@ -18,9 +18,10 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
-from pbxd import __version__, facade, faults, measures
+from pbxd import __version__, control, facade, faults, measures
 from pbxd.api.access import Access
 from pbxd.api.contract import Identity
+from pbxd.api.edge import EDGE, Edge, EdgeAccess
 from pbxd.api.health import Health, health_routes
 from pbxd.api.house import HOUSE, House, Tracing, sound_routes
 from pbxd.api.origin import Origins
@@ -70,6 +71,8 @@ class App:
     mailroom: Mailroom
     deliveries: OutboxService
     server: Server
+    edge: Edge
+    edge_access: EdgeAccess
 
     def __init__(self, config: Config, logs: Logs | None = None) -> None:
         self.config = config
@@ -111,11 +114,16 @@ class App:
         journal.listen(self.bus)
         self.telephony = Telephony(config, data, self.store, self.directory, self.bus)
         self.traces = self._traces()
+        self.edge = control.edge_of(
+            config, data.secret, self.store, self.bus, self.directory, self.telephony, self.records, self.traces
+        )
         self.recordings = await self._recordings(data, config)
         self.mailroom = Mailroom(config, data, self.store, self.telephony)
         self._parts.push_async_callback(self.mailroom.stop)
         await self.mailroom.open(config)
         await self.telephony.start()
+        await self.edge.flows.load()
+        self._parts.push_async_callback(self.edge.flows.stop)
         self._parts.push_async_callback(self._stop_traces)
         self._parts.push_async_callback(self.telephony.stop)
         self.deliveries = OutboxService(self.store, config)
@@ -184,6 +192,7 @@ class App:
         self.records.beat(wall)
         self.traces.beat(time.monotonic())
         self.recordings.beat(wall)
+        control.beat(self.edge)
         self._beating = asyncio.get_running_loop().call_later(BEAT_S, self._beat)
 
     def _traces(self) -> Traces:
@@ -216,6 +225,8 @@ class App:
             self.recordings.reload(config.recordings)
             await self.mailroom.reload(config)
             self.server.origins.proxies = config.http.trusted_proxies
+            self.edge_access.sources = config.edge.sources
+            control.reload(self.edge, config)
             self.traces.keeping = _keeping(config)
             if self._logs:
                 self._logs.set_level(config.log.level)
@@ -267,7 +278,13 @@ class App:
         access = Access(self._find_key)
         surface = Surface(HOUSE, house, access.identify, lambda: self.config.http.public_url)
         routes = [*health_routes(health, self.metrics), *sound_routes(house, access.identify)]
-        return Server([surface], routes, Origins(self.config.http.trusted_proxies))
+        origins = Origins(self.config.http.trusted_proxies)
+        return Server([surface, self._edge(origins)], routes, origins)
+
+    def _edge(self, origins: Origins) -> Surface[Edge]:
+        """The contract of the edge."""
+        self.edge_access = EdgeAccess(self._find_key, origins, self.config.edge.sources)
+        return Surface(EDGE, self.edge, self.edge_access.identify, lambda: self.config.http.public_url)
 
     async def _reset_admin(self) -> tuple[str, str]:
         account = self.directory.default_account.id
@@ -288,6 +305,7 @@ class App:
         measure_entrance(metrics, self.telephony.entrance)
         self.mailroom.measure(metrics)
         measure_flows(metrics, self.telephony.dialplans.flows)
+        control.measure(metrics, self.edge)
         measures.measure_records(metrics, self.records)
         measures.measure_store(metrics, store)
         faults.measure_faults(metrics, store, self.telephony)

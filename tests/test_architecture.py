@@ -39,6 +39,7 @@ FLOORS = {
     "pbxd.services": 4,
     "pbxd.flows": 5,
     "pbxd.api": 6,
+    "pbxd.control": 7,
     "pbxd.entrance": 7,
     "pbxd.facade": 7,
     "pbxd.measures": 7,

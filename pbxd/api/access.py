@@ -35,7 +35,7 @@ class Access:
             if uid not in self._trusted_uids:
                 raise Denied("this socket is for root and for the user the daemon runs as")
             return Identity(LOCAL, None, frozenset({"*"}))
-        key = _key_of(request)
+        key = key_of(request)
         identity = self._find_key(key) if key else None
         if identity is None:
             raise Unauthorized("give a known API key in X-API-Key or Authorization: Bearer")
@@ -56,7 +56,8 @@ def peer_uid(request: web.Request) -> int | None:
     return int(uid)
 
 
-def _key_of(request: web.Request) -> str | None:
+def key_of(request: web.Request) -> str | None:
+    """The key that a request brings in `X-API-Key` or as a bearer, if any."""
     key = request.headers.get("X-API-Key")
     if key is None:
         scheme, _, value = request.headers.get("Authorization", "").partition(" ")

@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Any, Generic, TypeVar, get_type_hints
+from types import UnionType
+from typing import Any, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel
 
@@ -39,7 +40,7 @@ Context = TypeVar("Context")
 Answer = BaseModel | Download | None
 Handler = TypeVar("Handler", bound=Callable[..., Awaitable[Answer]])
 
-_PATH_NAMES = re.compile(r"\{(\w+)\}")
+_PATH_NAMES = re.compile(r"\{(\w+)(?::[^{}]+)?\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +90,25 @@ class Operation:
     result: type[BaseModel] | type[Download] | None
     errors: tuple[type[HouseError], ...]
     handler: Callable[..., Awaitable[Answer]]
+    others: Mapping[type[BaseModel], int] = field(default_factory=dict)  # other answers, each with its status
+
+    @property
+    def plain_path(self) -> str:
+        """The path without the patterns of its names: `/v1/{rest}` for `/v1/{rest:.*}`."""
+        return _PATH_NAMES.sub(r"{\1}", self.path)
+
+    def status_of(self, answer: Answer) -> int:
+        """The status that an answer goes out with."""
+        return self.others.get(type(answer), self.status) if isinstance(answer, BaseModel) else self.status
 
 
 @dataclass(frozen=True, slots=True)
 class Contract(Generic[Context]):
     """A set of operations under one prefix, with one way to say who asks and one shape of errors.
 
-    `error` builds the error body from (status, code, message); its model is what the document shows.
+    `error` builds the error body from (status, code, message); its model is what the document shows. A contract without
+    a prefix of its own says by `owns` which unknown paths are answered in its shape. `forms`: bodies may be
+    form-encoded, too.
     """
 
     name: str
@@ -107,6 +120,8 @@ class Contract(Generic[Context]):
     error_model: type[BaseModel]
     security: dict[str, dict[str, str]]
     operations: list[Operation] = field(default_factory=list)
+    owns: Callable[[str], bool] | None = None
+    forms: bool = False
 
     def operation(
         self,
@@ -117,19 +132,22 @@ class Contract(Generic[Context]):
         scope: str | None,
         status: int = 200,
         errors: tuple[type[HouseError], ...] = (),
+        others: Mapping[type[BaseModel], int] | None = None,
+        name: str | None = None,
     ) -> Callable[[Handler], Handler]:
-        """Declare the decorated function as an operation; `scope` None means anybody may.
+        """Declare the decorated function as an operation; `scope` None means anybody may. `others` are answers beside
+        the usual one, with the status of each; `name` is the operation's, where it is not the function's.
 
         Raises TypeError where the function and the path do not fit together.
         """
 
         def declare(handler: Handler) -> Handler:
             parts, takes_identity = _arguments(handler, path)
-            result = get_type_hints(handler)["return"]
+            result = _usual(get_type_hints(handler)["return"], others or {})
             summary, description = _documentation(handler)
             self.operations.append(
                 Operation(
-                    name=handler.__name__,
+                    name=name or handler.__name__,
                     method=method,
                     path=path,
                     summary=summary,
@@ -142,11 +160,22 @@ class Contract(Generic[Context]):
                     result=None if result is type(None) else result,
                     errors=errors,
                     handler=handler,
+                    others=others or {},
                 )
             )
             return handler
 
         return declare
+
+
+def _usual(result: Any, others: Mapping[type[BaseModel], int]) -> Any:
+    """The one answer of a handler that is not among `others`."""
+    if get_origin(result) not in (Union, UnionType):
+        return result
+    usual = [one for one in get_args(result) if one not in others]
+    if len(usual) != 1:
+        raise TypeError(f"which of {result} is the usual answer?")
+    return usual[0]
 
 
 def _arguments(handler: Callable[..., object], path: str) -> tuple[dict[Part, type[BaseModel]], bool]:

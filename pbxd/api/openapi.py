@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from pbxd.api.contract import Attachment, Context, Contract, Download, Operation, Part
+from pbxd.api.form import FORM
 from pbxd.errors import Denied, HouseError, Invalid, TooLarge, Unauthorized
 
 Document = dict[str, Any]
@@ -25,7 +26,7 @@ def document(contract: Contract[Context]) -> Document:
     paths: Document = {}
     for operation in contract.operations:
         described = _operation(contract, operation, schemas)
-        paths.setdefault(contract.prefix + operation.path, {})[operation.method.lower()] = described
+        paths.setdefault(contract.prefix + operation.plain_path, {})[operation.method.lower()] = described
     return {
         "openapi": "3.1.0",
         "info": {"title": contract.title, "version": contract.version, "description": contract.description},
@@ -39,6 +40,7 @@ def _models(contract: Contract[Context]) -> Iterable[tuple[type[BaseModel], Json
     for operation in contract.operations:
         if operation.result is not None and issubclass(operation.result, BaseModel):
             yield operation.result, "serialization"
+        yield from ((other, "serialization") for other in operation.others)
         if body := operation.parts.get(Part.BODY):
             yield body, "validation"
 
@@ -58,7 +60,10 @@ def _operation(contract: Contract[Context], operation: Operation, schemas: _Sche
     if parameters := [*_parameters(operation, Part.PATH), *_parameters(operation, Part.QUERY)]:
         described["parameters"] = parameters
     if body := operation.parts.get(Part.BODY):
-        described["requestBody"] = {"required": True, "content": _json(schemas[body, "validation"])}
+        content = _json(schemas[body, "validation"])
+        if contract.forms:
+            content |= {FORM: content["application/json"]}
+        described["requestBody"] = {"required": True, "content": content}
     return described
 
 
@@ -100,6 +105,13 @@ def _responses(contract: Contract[Context], operation: Operation, schemas: _Sche
     for error in _errors(operation):
         phrase = f"{HTTPStatus(error.http_status).phrase} (`{error.code}`)"
         responses[str(error.http_status)] = {"description": phrase, "content": failure}
+    for other, status in operation.others.items():
+        described = schemas[other, "serialization"]
+        said = responses.get(str(status))
+        if said is not None:
+            described = {"anyOf": [described, said["content"]["application/json"]["schema"]]}
+        phrase = said["description"] if said else HTTPStatus(status).phrase
+        responses[str(status)] = {"description": phrase, "content": _json(described)}
     responses["default"] = {"description": "Any other error, in the same shape", "content": failure}
     return responses
 

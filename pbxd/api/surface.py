@@ -14,6 +14,7 @@ from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
 from pbxd.api.contract import Attachment, Context, Contract, Download, Identity, Operation, Part
+from pbxd.api.form import FORM, read_form
 from pbxd.api.openapi import document
 from pbxd.errors import Denied, HouseError, Invalid, TooLarge, Unauthorized
 
@@ -69,6 +70,8 @@ class Surface(Generic[Context]):
 
     def owns(self, path: str) -> bool:
         """Whether an unknown `path` is answered in this contract's shape."""
+        if self._contract.owns is not None:
+            return self._contract.owns(path)
         return path == self._contract.prefix or path.startswith(self._contract.prefix + "/")
 
     def failure(self, failure: Failure) -> web.Response:
@@ -94,14 +97,15 @@ class Surface(Generic[Context]):
             if operation.takes_identity:
                 arguments[Part.IDENTITY.value] = identity
             for part, model in operation.parts.items():
-                arguments[part.value] = await _taken(part, model, request)
+                arguments[part.value] = await _taken(part, model, request, self._contract.forms)
             async with asyncio.timeout(OPERATION_TIMEOUT_S):
                 result = await operation.handler(self._context, **arguments)
             if isinstance(result, Attachment):
                 return _data_response(operation.status, result)
             if isinstance(result, Download):
                 return _file_response(result)
-            return web.Response(status=operation.status) if result is None else json_response(operation.status, result)
+            status = operation.status_of(result)
+            return web.Response(status=status) if result is None else json_response(status, result)
 
         return handle
 
@@ -164,7 +168,7 @@ def _headers_of(error: HouseError) -> dict[str, str]:
     return {} if error.retry_after_s is None else {"Retry-After": str(error.retry_after_s)}
 
 
-async def _taken(part: Part, model: type[Model], request: web.Request) -> Model:
+async def _taken(part: Part, model: type[Model], request: web.Request, forms: bool) -> Model:
     """The values of one part of the request, checked. Raises Invalid, naming every problem and repeating no value."""
     try:
         match part:
@@ -172,8 +176,10 @@ async def _taken(part: Part, model: type[Model], request: web.Request) -> Model:
                 return model.model_validate(dict(request.match_info))
             case Part.QUERY:
                 return model.model_validate(_query(request))
+            case _ if forms and request.content_type == FORM:
+                return model.model_validate(read_form(await _read(request)))
             case _:
-                return model.model_validate_json(await _body(request))
+                return model.model_validate_json(await _body(request, forms))
     except ValidationError as error:
         raise Invalid(_problems(error)) from None
 
@@ -185,9 +191,14 @@ def _query(request: web.Request) -> dict[str, str]:
     return values
 
 
-async def _body(request: web.Request) -> bytes:
+async def _body(request: web.Request, forms: bool) -> bytes:
     if request.content_type != "application/json":
-        raise Invalid("the body must be JSON, and its Content-Type application/json")
+        other = f" or {FORM}" if forms else ""
+        raise Invalid(f"the body must be JSON, and its Content-Type application/json{other}")
+    return await _read(request)
+
+
+async def _read(request: web.Request) -> bytes:
     async with asyncio.timeout(BODY_TIMEOUT_S):
         return await request.read()
 

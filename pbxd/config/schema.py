@@ -15,6 +15,7 @@ from pbxd.config.accounts import Account, Accounts, AccountSections, Extensions
 from pbxd.config.acoustics import Sound
 from pbxd.config.destinations import Extension
 from pbxd.config.dialplan import Dialplan
+from pbxd.config.edge import EdgeControl
 from pbxd.config.mailboxes import Voicemail
 from pbxd.config.recordings import Recordings
 from pbxd.config.section import (
@@ -364,6 +365,7 @@ class Config(AccountSections):
     calls: Calls = Field(default=Calls(), description="limits of calls")
     recordings: Recordings = Field(default=Recordings(), description="what is recorded, and for how long it is kept")
     http: Http = Field(default=Http(), description="the control plane")
+    edge: EdgeControl = Field(default=EdgeControl(), description="the control plane of SIP nodes and operators")
     first_start: FirstStart = Field(default=FirstStart(), description="what an empty house is given")
     extensions: Extensions = Field(default={"600": Extension(echo=True)}, description="declared extensions by number")
     dialplan: Dialplan = Field(default=Dialplan(), description="call flows")

@@ -34,10 +34,12 @@ from pbxd.flows.callees import Nobody, parties_of, spelled_out
 from pbxd.flows.desk import Desk, Visitor, Waiting
 from pbxd.flows.sounds import lines_of
 from pbxd.flows.take import Take, Taken
+from pbxd.flows.trail import came_note, command_note
 from pbxd.ids import new_id
 from pbxd.services.conferences import ConferenceRules
 from pbxd.services.conferences.member import Member
 from pbxd.services.conferences.member import Refusal as NotLetIn
+from pbxd.trace import Topic
 
 log = logging.getLogger(__name__)
 
@@ -152,6 +154,7 @@ class FlowAct:
 
     def _step(self, now: float) -> Command:
         reply = self._reply or Reply(Outcome.ERROR, {})
+        self._note(*came_note(self.position, reply), now)
         self._end_command(now)
         return self._machine.step(reply, self._desk.moment(now))
 
@@ -180,11 +183,15 @@ class FlowAct:
             self._asked = ""
         if not isinstance(command, commands.Hangup):
             self._last_word = isinstance(command, commands.Play | commands.Say)
+        self._note(Topic.COMMAND, command_note(self.position, command), now)
         try:
             _DO[type(command)](self, command, self._came(), now)
         except Exception:
             log.exception("%s of the flow %s failed", command.word, self.position, extra={"call": self.record.id})
             self._came()(Reply(Outcome.ERROR, {"reason": "a fault"}), now)
+
+    def _note(self, topic: Topic, text: str, now: float) -> None:
+        self._desk.facilities.tracer.note(self.record.id, topic, text, now)
 
     def _cut(self, now: float, why: str) -> None:
         """A flow that does not end is ended."""
@@ -445,9 +452,7 @@ class FlowAct:
     # ---- what is written down, and the end
 
     def _tag(self, command: commands.Tag, came: Came_, now: float) -> None:
-        tag = " ".join(command.name.split())[:MAX_TAG]
-        if tag and tag not in self.record.tags and len(self.record.tags) < MAX_TAGS:
-            self.record.tags.append(tag)
+        add_tag(self.record, command.name)
         came(_DONE, now)
 
     def _set_hours(self, command: commands.SetHours, came: Came_, now: float) -> None:
@@ -482,7 +487,7 @@ class FlowAct:
             q850 = causes.NO_ANSWER if called.came is Came.NO_ANSWER else causes.q850_of(called.status)
             self._stage.finish(now, reason=called.reason, status=called.status, q850=q850, result=Result.UPSTREAM)
             return
-        status, q850, result = _ENDS[cause]
+        status, q850, result = ENDS[cause]
         self._stage.finish(now, reason=reason, status=status, q850=q850, result=result)
 
 
@@ -507,7 +512,7 @@ _DO: Mapping[type[Command], Callable[..., None]] = {
     commands.Hangup: FlowAct._hangup,
     commands.Noop: FlowAct._noop,
 }
-_ENDS: Mapping[Cause, tuple[int, int, Result]] = {
+ENDS: Mapping[Cause, tuple[int, int, Result]] = {
     Cause.NORMAL: (480, causes.NORMAL_CLEARING, Result.SUCCESS),
     Cause.BUSY: (486, 17, Result.UPSTREAM),
     Cause.CONGESTION: (503, causes.CONGESTION, Result.SERVER),
@@ -528,6 +533,13 @@ _NOT_LET_IN: Mapping[NotLetIn | None, Outcome] = {
     NotLetIn.LOCKED: Outcome.LOCKED,
     NotLetIn.WRONG_PIN: Outcome.FAILED,
 }
+
+
+def add_tag(record: CallRecord, name: str) -> None:
+    """Put a word on a call's record; the same word is there once."""
+    tag = " ".join(name.split())[:MAX_TAG]
+    if tag and tag not in record.tags and len(record.tags) < MAX_TAGS:
+        record.tags.append(tag)
 
 
 def _failed(reason: str) -> Reply:

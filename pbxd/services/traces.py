@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Collection, Container, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import bindparam, delete, func, insert, select
@@ -200,13 +200,15 @@ class Traces:
 
     # ---- reading
 
-    async def find(self, name: str) -> Recording | None:
-        """The trace of a call id, a SIP Call-ID or a debug target, as it is now; None where there is none."""
-        track = self._live(name)
-        if track is not None:
-            sounds = () if track.ended_at is not None else self._network.sounds(track.names)
-            return Recording.of(track, self._network.local_ip, sounds)
-        return await self._stored(name)
+    async def find(self, *names: str, accounts: Collection[str] | None = None) -> Recording | None:
+        """The trace of a call id, a SIP Call-ID or a debug target, as it is now, found by any of `names`; None where
+        there is none. With `accounts`, only theirs are looked at."""
+        for name in names:
+            track = self._live(name)
+            if track is not None and _theirs(track.account_id or self._account_id, accounts):
+                sounds = () if track.ended_at is not None else self._network.sounds(track.names)
+                return Recording.of(track, self._network.local_ip, sounds)
+        return await self._stored(names, accounts)
 
     async def news(self, name: str, number: int, wait_s: float) -> None:
         """Return when the trace has an entry of this number, has ended, or after `wait_s`."""
@@ -225,16 +227,19 @@ class Traces:
         found = self._recorder.find(name)
         return found or next((track for track in (*self._waiting, *self._writing) if name in track.names), None)
 
-    async def _stored(self, name: str) -> Recording | None:
+    async def _stored(self, names: Sequence[str], accounts: Collection[str] | None) -> Recording | None:
         """Newest first. A segment of the same checksum need not have the name."""
-        wanted, place = checksums([name]), trace_segments.c
+        wanted, place = {checksums([name]): name for name in names}, trace_segments.c
         query = select(place.id, place.names).order_by(place.ended_at.desc(), place.id)
+        if accounts is not None:
+            query = query.where(place.account_id.in_(accounts))
         for page in range(1 << 20):
             rows = await self._store.rows(query.limit(PAGE).offset(page * PAGE))
             for row in rows:
-                found = await self._in_segment(row.id, name) if wanted in row.names else None
-                if found is not None:
-                    return found
+                for name in (name for checksum, name in wanted.items() if checksum in row.names):
+                    found = await self._in_segment(row.id, name)
+                    if found is not None:
+                        return found
             if len(rows) < PAGE:
                 break
         return None
@@ -244,6 +249,10 @@ class Traces:
         for row in await self._store.rows(query):
             return await asyncio.to_thread(_read, bytes(row.data), name)
         return None
+
+
+def _theirs(account_id: str, accounts: Collection[str] | None) -> bool:
+    return accounts is None or account_id in accounts
 
 
 def _read(segment: bytes, name: str) -> Recording | None:

@@ -24,16 +24,6 @@ from sqlalchemy import (
     text,
 )
 
-<<<<<<< HEAD
-REVISION = "0016"  # the newest migration; a test proves it
-METADATA = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-=======
 from pbxd.store import tenancy
 from pbxd.store.columns import (
     account_column,
@@ -44,10 +34,9 @@ from pbxd.store.columns import (
     revision_column,
     serial_column,
     updated_column,
->>>>>>> b17c173b550db11b5e807c85eb88f7d0e593785d
 )
 
-REVISION = "0010"  # the newest migration; a test proves it
+REVISION = "0016"  # the newest migration; a test proves it
 METADATA = tenancy.numbers.metadata  # with the tables of that module
 
 accounts = Table(
@@ -347,8 +336,8 @@ trace_segments = Table(
 queue_states = Table(
     "queue_states",
     METADATA,
-    _id(),  # the account's
-    _account(strict=False),
+    id_column(),  # the account's
+    account_column(strict=False),
     Column("data", Text, nullable=False),  # pbxd.services.queues.plain
     Column("saved_at", Float, nullable=False),
 )
@@ -356,7 +345,7 @@ queue_states = Table(
 queue_days = Table(
     "queue_days",
     METADATA,
-    _id(),  # account/day
+    id_column(),  # account/day
     Column("account_id", Text, nullable=False, index=True),
     Column("day", Text, nullable=False),
     Column("data", Text, nullable=False),  # pbxd.services.queues.statistics.Day
@@ -392,6 +381,17 @@ messages = Table(
     Column("forwarded_by", Text),
     Column("deleted_at", Float),
     Column("told_at", Float),  # when mail and webhook were handed to the outbox
+)
+
+edge_sessions = Table(
+    "edge_sessions",
+    METADATA,
+    id_column(),
+    account_column(strict=False),
+    Column("call_id", Text, nullable=False),  # what the node calls it
+    Column("flow", Text, nullable=False),
+    Column("touched_at", Float, nullable=False),
+    Column("state", Text, nullable=False),  # JSON
 )
 
 meta = Table(

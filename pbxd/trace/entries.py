@@ -33,6 +33,9 @@ class Topic(IntEnum):
     DECISION = 3
     MEDIA = 4
     QUALITY = 5
+    COMMAND = 6  # of a call flow
+    OUTCOME = 7  # what came of it
+    ERROR = 8
 
     @property
     def word(self) -> str:

@@ -9,6 +9,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from pydantic import BaseModel
 
 from pbxd.api.contract import Contract, Identity
+from pbxd.api.edge import EDGE
 from pbxd.api.house import HOUSE
 from pbxd.api.openapi import document
 from pbxd.config.accounts import SCOPES
@@ -56,7 +57,7 @@ def test_a_mistake_is_found_at_once(handler: object, path: str, error: str) -> N
 
 
 def test_the_configuration_knows_every_scope() -> None:
-    assert {operation.scope for operation in HOUSE.operations} == {*SCOPES, "*"}
+    assert {operation.scope for one in (HOUSE, EDGE) for operation in one.operations} == {*SCOPES, "*"}
 
 
 def test_scopes_are_exact_or_of_a_kind_or_all() -> None:
@@ -90,7 +91,7 @@ def test_the_document_says_what_is_served() -> None:
     assert "413" in put["responses"]
 
 
-@pytest.mark.parametrize("contract", [CUPS, HOUSE], ids=lambda contract: contract.name)
+@pytest.mark.parametrize("contract", [CUPS, HOUSE, EDGE], ids=lambda contract: contract.name)
 def test_the_document_is_valid_openapi(contract: Contract[object]) -> None:
     described = document(contract)
     OpenAPIV31SpecValidator(described).validate()

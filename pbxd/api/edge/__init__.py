@@ -1,0 +1,15 @@
+"""The edge contract: `/auth /route /flow /presence /cac /calls/{id}/trace /debug /security /media /admin/tts`.
+
+contract        what all operations share, and which paths are its own
+collaborators   what it works with        access   who may ask        tenancy   for which account
+wishes          what it is told           stubs    what is not served yet
+authentication  is a phone who it says it is?         stepping  call flows, command by command
+presence        what became of phones and calls       tracing   how one call went
+"""
+
+from pbxd.api.edge import authentication, presence, stepping, stubs, tracing
+from pbxd.api.edge.access import EdgeAccess
+from pbxd.api.edge.collaborators import Edge
+from pbxd.api.edge.contract import EDGE
+
+__all__ = ["EDGE", "Edge", "EdgeAccess", "authentication", "presence", "stepping", "stubs", "tracing"]

@@ -1,0 +1,34 @@
+"""What the edge works with, handed in by the composition root."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+
+from pbxd.calls.record import CallRecord
+from pbxd.directory.accounts import Directory
+from pbxd.directory.model import Account
+from pbxd.directory.remote import RemoteDigests
+from pbxd.flows.sessions import FlowSessions
+from pbxd.services.cdr import CallRecords
+from pbxd.services.reach import NodeContact, Reach
+from pbxd.services.remote import RemoteCalls
+from pbxd.services.traces import Traces
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """The collaborators. `wall` is the time in seconds since the epoch, `now` monotonic."""
+
+    directory: Directory
+    digests: RemoteDigests
+    calls: RemoteCalls
+    reach: Reach
+    flows: FlowSessions
+    flow_names: Callable[[Account], Collection[str]]  # the flows that an account may use
+    housed: Callable[[Account, float], Sequence[NodeContact]]  # what is registered at the house itself, at a time
+    live_record: Callable[[str], CallRecord | None]  # of a call that is up, by its id in the house
+    records: CallRecords
+    traces: Traces
+    wall: Callable[[], float]
+    now: Callable[[], float]

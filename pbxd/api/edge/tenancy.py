@@ -1,0 +1,36 @@
+"""For which account somebody asks. Who belongs to one account learns nothing of another, not even that it is there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pbxd.api.contract import Identity
+from pbxd.api.edge.collaborators import Edge
+from pbxd.directory.model import Account
+from pbxd.errors import Invalid, NotFound
+
+
+def may_act_for(edge: Edge, identity: Identity, account_id: str) -> bool:
+    """Whether an account is this one's to ask about: nodes and the house's own keys serve all accounts, the key of any
+    other account only its own."""
+    return identity.account_id in (None, edge.directory.default_account.id, account_id)
+
+
+def accounts_of(edge: Edge, identity: Identity) -> list[Account]:
+    """The accounts that this one may ask about."""
+    return [account for account in edge.directory.accounts() if may_act_for(edge, identity, account.id)]
+
+
+def account_of(edge: Edge, identity: Identity, named: str | None) -> Account:
+    """The account that is named by id or slug. Raises Invalid where none is named, NotFound for one that is not there
+    or is not this one's."""
+    if not named:
+        raise Invalid("accountId: name an account by its id or slug")
+    found = _named(accounts_of(edge, identity), named)
+    if found is None:
+        raise NotFound("there is no such account")
+    return found
+
+
+def _named(accounts: Iterable[Account], name: str) -> Account | None:
+    return next((account for account in accounts if name in (account.id, account.slug)), None)

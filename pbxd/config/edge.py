@@ -1,0 +1,23 @@
+"""The settings of the edge's control plane: who may ask, and how long things are remembered there."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from pbxd.config.section import Count, Seconds, Section, Switch
+from pbxd.config.values import NetworkField
+
+
+class EdgeControl(Section):
+    sources: tuple[NetworkField, ...] = Field(
+        default=(), max_length=256, description="addresses that need no key; loopback counts only where it stands here"
+    )
+    foreign_nonces: Switch = Field(default=True, description="whether a node may challenge with nonces of its own")
+    nonce_s: Seconds = Field(default=300, le=86_400, description="how long a nonce is good for")
+    session_s: Seconds = Field(default=3_600, le=604_800, description="a flow not stepped for so long is over")
+    max_sessions: Count = Field(default=10_000, le=1_000_000, description="flows of nodes at a time; more get 503")
+    setup_s: Seconds = Field(
+        default=300, le=86_400, description="a call of which a node says nothing after /route is over then"
+    )
+    call_s: Seconds = Field(default=14_400, le=604_800, description="a call whose end no node reports is over then")
+    max_calls: Count = Field(default=10_000, le=1_000_000, description="calls of nodes remembered at a time")

@@ -1,0 +1,121 @@
+"""The control plane of the edge put together: what its operations work with, as `edge` says."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from functools import partial
+
+from pbxd.api.edge import Edge
+from pbxd.calls.record import CallRecord
+from pbxd.config.schema import Config
+from pbxd.directory.accounts import Directory
+from pbxd.directory.model import Account, Aor, ExtensionKind
+from pbxd.directory.remote import RemoteDigests
+from pbxd.events import Bus
+from pbxd.flows.sessions import Bounds, FlowSessions
+from pbxd.metrics import Metrics
+from pbxd.services.cdr import CallRecords
+from pbxd.services.reach import NodeContact, Reach
+from pbxd.services.remote import Patience, RemoteCalls
+from pbxd.services.traces import Traces
+from pbxd.sip.flow import place
+from pbxd.store import Store
+from pbxd.telephony import Telephony
+
+
+def edge_of(
+    config: Config,
+    secret: bytes,
+    store: Store,
+    bus: Bus,
+    directory: Directory,
+    telephony: Telephony,
+    records: CallRecords,
+    traces: Traces,
+) -> Edge:
+    """The collaborators of the edge contract. `secret` is the house's own."""
+    flows = telephony.dialplans.flows
+    calls = RemoteCalls(bus, telephony.trace, telephony.wall, Patience())
+
+    def wall() -> float:
+        return telephony.wall(telephony.now())
+
+    edge = Edge(
+        directory=directory,
+        digests=RemoteDigests(directory, secret, telephony.authenticator.algorithms, config.edge.nonce_s),
+        calls=calls,
+        reach=Reach(lambda aor, now: bool(telephony.registrar.bindings(aor, now))),
+        flows=FlowSessions(
+            flows.desk, store, lambda: flows.book.library, telephony.trace, wall, telephony.now, Bounds()
+        ),
+        flow_names=partial(_flow_names, directory, telephony),
+        housed=partial(_housed, telephony),
+        live_record=partial(_live_record, telephony, calls),
+        records=records,
+        traces=traces,
+        wall=wall,
+        now=telephony.now,
+    )
+    reload(edge, config)
+    return edge
+
+
+def reload(edge: Edge, config: Config) -> None:
+    """What the configuration says from now on."""
+    said = config.edge
+    edge.digests.foreign = said.foreign_nonces
+    edge.digests.lifetime_s = said.nonce_s
+    edge.calls.patience = Patience(said.setup_s, said.call_s, said.max_calls)
+    edge.flows.bounds.idle_s, edge.flows.bounds.most = said.session_s, said.max_sessions
+
+
+def beat(edge: Edge) -> None:
+    """What is due every second."""
+    now = edge.now()
+    edge.calls.sweep(now)
+    edge.reach.sweep(now)
+    edge.flows.sweep(edge.wall())
+
+
+def measure(metrics: Metrics, edge: Edge) -> None:
+    """Name the metrics of the edge."""
+    metrics.gauge("edge_calls", "Calls on nodes of the edge", lambda: len(edge.calls))
+    metrics.counters("edge_calls_ended", "Calls on nodes that are over, by how", ["how"], lambda: edge.calls.ends)
+    metrics.gauge("edge_contacts", "Phones that nodes say are registered there", lambda: len(edge.reach))
+    metrics.gauge("edge_flows", "Call flows that nodes carry out", lambda: len(edge.flows))
+    metrics.counters("edge_flow_endings", "Flows of nodes that ended, by how", ["ending"], lambda: edge.flows.endings)
+    metrics.counters("edge_digests", "Digest answers judged for nodes, by what came of it", ["result"], lambda: {
+        reason.value if reason else "proven": count for reason, count in edge.digests.judged.items()
+    })  # fmt: skip
+
+
+def _flow_names(directory: Directory, telephony: Telephony, account: Account) -> Collection[str]:
+    """The flows of the house's folder are the default account's; another one may use those that its numbers lead to."""
+    live = telephony.dialplans.flows.book.library.flows
+    if account.id == directory.default_account.id:
+        return live
+    own = {str(one.options.get("flow")) for one in directory.extensions(account) if one.kind is ExtensionKind.FLOW}
+    return own & live.keys()
+
+
+def _housed(telephony: Telephony, account: Account, now: float) -> list[NodeContact]:
+    return [
+        NodeContact(
+            Aor(account.id, binding.aor.user),
+            str(binding.contact),
+            "",
+            place(binding.transport, *binding.source),
+            binding.user_agent,
+            now,
+            binding.expires,
+        )
+        for binding in telephony.registrar.all(now)
+        if binding.aor.account_id == account.id
+    ]
+
+
+def _live_record(telephony: Telephony, calls: RemoteCalls, call_id: str) -> CallRecord | None:
+    call = telephony.switch.calls.get(call_id)
+    if call is not None:
+        return call.record
+    return next((each.record for each in calls.live() if each.record.id == call_id), None)

@@ -1,0 +1,241 @@
+"""Calls that live on a node of the edge, not here: routed by the house, reported by the node, recorded like our own.
+
+    routed --ringing--> ringing --answered--> talking --ended--> over
+      \\------------------ended, or nobody says anything for a while --/
+
+A node asks where a call goes and tells what became of it; it may crash in between, or say a thing twice. So a call is
+known by its account and the name that the node gave it, is begun once and over once, and is over at the latest when
+nobody has said anything of it for long. What it holds of the limits is given back by its end, whatever that was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from pbxd.calls.facilities import Tracer
+from pbxd.calls.record import CallChanged, CallRecord, Change, Direction, LegRecord, Result, Role, Timeline
+from pbxd.events import Bus
+from pbxd.ids import new_id
+from pbxd.trace import Topic
+
+REMEMBER_S = 120.0  # a call that is over: what is said of it again is no news
+MAX_OVER = 20_000
+
+
+class Ended(StrEnum):
+    """How a call of a node came to its end, for the counters."""
+
+    REPORTED = "reported"
+    REFUSED = "refused"  # it was never let in
+    SILENT = "silent"  # nothing was heard of it for too long
+    REPLACED = "replaced"  # the oldest of too many
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A call to be begun. `name` is what the node calls it, `party` the user who calls, or the node."""
+
+    account_id: str
+    name: str
+    direction: Direction
+    caller: str
+    called: str
+    party: str = ""
+    callee: str = ""
+    node: str = ""
+
+
+@dataclass(slots=True)
+class RemoteCall:
+    """`answer` is what the node was told, to be told again; `release` gives back what the call holds of the limits."""
+
+    record: CallRecord
+    name: str
+    touched: float
+    callee: str = ""  # the user who is called
+    answer: Mapping[str, Any] = field(default_factory=dict)
+    asked: tuple[str, ...] = ()  # the question of that answer
+    release: Callable[[], None] | None = None
+    reported: bool = False  # its node has said something of it since
+
+    @property
+    def over(self) -> bool:
+        return self.record.ended_at is not None
+
+
+@dataclass(slots=True)
+class Patience:
+    """`setup_s` for a call of which nothing is said, `call_s` for one that was reported; at most `most` at a time."""
+
+    setup_s: float = 300.0
+    call_s: float = 14_400.0
+    most: int = 10_000
+
+
+class RemoteCalls:
+    """All of them. `wall` is seconds since the epoch at a monotonic time."""
+
+    def __init__(self, bus: Bus, tracer: Tracer, wall: Callable[[float], float], patience: Patience) -> None:
+        self.patience = patience
+        self.ends: dict[Ended, int] = dict.fromkeys(Ended, 0)
+        self._bus = bus
+        self._tracer = tracer
+        self._wall = wall
+        self._live: dict[tuple[str, str], RemoteCall] = {}
+        self._over: dict[tuple[str, str], RemoteCall] = {}
+
+    def __len__(self) -> int:
+        return len(self._live)
+
+    def live(self) -> list[RemoteCall]:
+        """Those that are up, oldest first."""
+        return list(self._live.values())
+
+    def find(self, accounts: Iterable[str], name: str) -> list[RemoteCall]:
+        """The calls that a node of these accounts calls so, or the house does: up, or over just now."""
+        found = [self._live.get((account, name)) or self._over.get((account, name)) for account in accounts]
+        return [call for call in found if call is not None]
+
+    # ---- life
+
+    def begin(self, wanted: Wanted, now: float) -> RemoteCall:
+        """A call begins; one of the same name must not be up."""
+        while len(self._live) >= self.patience.most:
+            self._make_room(now)
+        wall = self._wall(now)
+        record = CallRecord(
+            id=new_id("call", wall),
+            account_id=wanted.account_id,
+            direction=wanted.direction,
+            caller=wanted.caller,
+            caller_name="",
+            called=wanted.called,
+            started_at=wall,
+            clock=Timeline(wall, now),
+        )
+        leg = LegRecord(new_id("leg", wall), Role.CALLER, wanted.party, wanted.name, wanted.node, wall)
+        record.legs.append(leg)
+        call = RemoteCall(record, wanted.name, now, wanted.callee)
+        key = wanted.account_id, wanted.name
+        self._over.pop(key, None)
+        self._live[key] = call
+        self._tracer.began(record.id, trace_name(*key), wanted.account_id, now)
+        self._say(call, Change.STARTED, now)
+        return call
+
+    def note(self, call: RemoteCall, topic: Topic, text: str, now: float) -> None:
+        """Write something into the call's trace."""
+        self._tracer.note(call.record.id, topic, text, now)
+
+    def touch(self, call: RemoteCall, now: float) -> None:
+        """Its node has said something of it."""
+        call.touched, call.reported = now, True
+
+    def ringing(self, call: RemoteCall, now: float) -> bool:
+        """Whether that was news."""
+        self.touch(call, now)
+        record = call.record
+        if call.over or record.ringing_at is not None or record.answered_at is not None:
+            return False
+        record.ringing_at = record.legs[0].ringing_at = self._at(call, now)
+        self._say(call, Change.RINGING, now)
+        return True
+
+    def answered(self, call: RemoteCall, now: float) -> bool:
+        """Whether that was news."""
+        self.touch(call, now)
+        record = call.record
+        if call.over or record.answered_at is not None:
+            return False
+        record.answered_at = record.legs[0].answered_at = self._at(call, now)
+        self._say(call, Change.ANSWERED, now)
+        return True
+
+    def end(
+        self,
+        call: RemoteCall,
+        now: float,
+        *,
+        status: int | None = None,
+        reason: str = "",
+        by: str | None = None,
+        how: Ended = Ended.REPORTED,
+    ) -> bool:
+        """The call is over, once. `status` is the SIP status it ended with, None for who hung up an answered call.
+        Whether that was news."""
+        if call.over:
+            return False
+        key = call.record.account_id, call.name
+        release, call.release = call.release, None
+        if release is not None:
+            release()
+        record, leg = call.record, call.record.legs[0]
+        record.ended_at = leg.ended_at = self._at(call, now)
+        record.sip_status = leg.sip_status = status or (200 if record.answered_at is not None else 487)
+        record.result = _result(record, how)
+        record.reason, record.ended_by = reason or _REASONS[how], by or ("house" if how is not Ended.REPORTED else None)
+        self.ends[how] += 1
+        self._live.pop(key, None)
+        self._over[key] = call
+        while len(self._over) > MAX_OVER:
+            del self._over[next(iter(self._over))]
+        call.touched = now
+        words = f" by the {record.ended_by or 'node'}: {record.reason} ({record.sip_status})"
+        self._say(call, Change.ENDED, now, words)
+        self._tracer.ended(record.id, now)
+        return True
+
+    def sweep(self, now: float) -> None:
+        """End those nothing is heard of; called every second or so."""
+        for call in [call for call in self._live.values() if now - call.touched >= self._patience_with(call)]:
+            self.end(call, now, how=Ended.SILENT)
+        for key in [key for key, call in self._over.items() if now - call.touched >= REMEMBER_S]:
+            del self._over[key]
+
+    # ---- inside
+
+    def _patience_with(self, call: RemoteCall) -> float:
+        return self.patience.call_s if call.reported else self.patience.setup_s
+
+    def _make_room(self, now: float) -> None:
+        """The oldest of which no node has said anything makes way, or else the oldest."""
+        unheard = next((call for call in self._live.values() if not call.reported), None)
+        self.end(unheard or next(iter(self._live.values())), now, how=Ended.REPLACED)
+
+    def _at(self, call: RemoteCall, now: float) -> float:
+        return call.record.clock(now) if call.record.clock is not None else self._wall(now)
+
+    def _say(self, call: RemoteCall, change: Change, now: float, why: str = "") -> None:
+        self._tracer.note(call.record.id, Topic.STATE, change.value + why, now)
+        self._bus.publish(CallChanged(change, call.record))
+
+
+def trace_name(account_id: str, name: str) -> str:
+    """What a call of a node is found by in the traces: no SIP Call-ID, which somebody outside may choose, is this."""
+    return f"edge {account_id} {name}"
+
+
+def calls_of(calls: Iterable[RemoteCall], accounts: Collection[str]) -> list[RemoteCall]:
+    """Those of these accounts."""
+    return [call for call in calls if call.record.account_id in accounts]
+
+
+_REASONS: Mapping[Ended, str] = {
+    Ended.REPORTED: "the node said that it is over",
+    Ended.REFUSED: "it was not let in",
+    Ended.SILENT: "nothing was heard of it any more",
+    Ended.REPLACED: "it made way for newer calls",
+}
+
+
+def _result(record: CallRecord, how: Ended) -> Result:
+    if how in (Ended.SILENT, Ended.REPLACED):
+        return Result.UNKNOWN
+    if record.answered_at is not None:
+        return Result.SUCCESS
+    if how is Ended.REFUSED or record.sip_status == 487:
+        return Result.CLIENT
+    return Result.UPSTREAM
