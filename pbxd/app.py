@@ -23,10 +23,11 @@ from pbxd.api.access import Access
 from pbxd.api.contract import Identity
 from pbxd.api.edge import EDGE, Edge, EdgeAccess
 from pbxd.api.health import Health, health_routes
-from pbxd.api.house import HOUSE, House, Tracing, sound_routes
+from pbxd.api.house import HOUSE, House, Tracing, sound_routes, wallboard_routes
 from pbxd.api.origin import Origins
 from pbxd.api.server import Server
 from pbxd.api.surface import Surface
+from pbxd.callcentre import CallCentre
 from pbxd.config import Config, diff, needs_restart, settings
 from pbxd.directory.accounts import Directory
 from pbxd.directory.first_start import ADMIN_KEY_NAME, Card, first_start
@@ -69,6 +70,7 @@ class App:
     telephony: Telephony
     recordings: Recordings
     mailroom: Mailroom
+    call_centre: CallCentre
     deliveries: OutboxService
     server: Server
     edge: Edge
@@ -121,6 +123,9 @@ class App:
         self.mailroom = Mailroom(config, data, self.store, self.telephony)
         self._parts.push_async_callback(self.mailroom.stop)
         await self.mailroom.open(config)
+        self.call_centre = CallCentre(self.store, self.telephony)
+        self._parts.callback(self.call_centre.close)
+        await self.call_centre.open()
         await self.telephony.start()
         await self.edge.flows.load()
         self._parts.push_async_callback(self.edge.flows.stop)
@@ -224,6 +229,7 @@ class App:
             self.telephony.reload(config)
             self.recordings.reload(config.recordings)
             await self.mailroom.reload(config)
+            self.call_centre.reload()
             self.server.origins.proxies = config.http.trusted_proxies
             self.edge_access.sources = config.edge.sources
             control.reload(self.edge, config)
@@ -255,6 +261,7 @@ class App:
             account_id=self.directory.default_account.id,
             flush=self.telephony.transports.flush,
             voicemail=self.mailroom.voicemail,
+            queues=self.call_centre.queues,
             flows=self.telephony.dialplans.flows,
             reset_admin=self._reset_admin,
             wall=time.time,
@@ -277,7 +284,11 @@ class App:
         )
         access = Access(self._find_key)
         surface = Surface(HOUSE, house, access.identify, lambda: self.config.http.public_url)
-        routes = [*health_routes(health, self.metrics), *sound_routes(house, access.identify)]
+        routes = [
+            *health_routes(health, self.metrics),
+            *sound_routes(house, access.identify),
+            *wallboard_routes(house, self.bus, access.identify),
+        ]
         origins = Origins(self.config.http.trusted_proxies)
         return Server([surface, self._edge(origins)], routes, origins)
 
@@ -304,6 +315,7 @@ class App:
         measures.measure_telephony(metrics, self.telephony)
         measure_entrance(metrics, self.telephony.entrance)
         self.mailroom.measure(metrics)
+        self.call_centre.measure(metrics)
         measure_flows(metrics, self.telephony.dialplans.flows)
         control.measure(metrics, self.edge)
         measures.measure_records(metrics, self.records)

@@ -49,6 +49,7 @@ FLOORS = {
     "pbxd.listening": 7,
     "pbxd.telephony": 7,
     "pbxd.mailroom": 7,
+    "pbxd.callcentre": 7,
     "pbxd.faults": 7,
     "pbxd.app": 7,
     "pbxd.banning": 8,

@@ -7,9 +7,10 @@ tracing        what it lets see of itself               door        what it does
 pictures       a call drawn
 voicemail      what it does with messages               sound       their sound
 flows          what it does with call flows
+queues         what it does with queues and operators  wallboard  what happens there, as it happens
 """
 
-from pbxd.api.house import conferences, pictures, tracing, voicemail
+from pbxd.api.house import conferences, pictures, queues, tracing, voicemail
 from pbxd.api.house.collaborators import (
     Door,
     House,
@@ -22,6 +23,7 @@ from pbxd.api.house.collaborators import (
 )
 from pbxd.api.house.flows import HOUSE
 from pbxd.api.house.sound import sound_routes
+from pbxd.api.house.wallboard import wallboard_routes
 
 __all__ = [
     "HOUSE",
@@ -35,7 +37,9 @@ __all__ = [
     "TrunkRow",
     "conferences",
     "pictures",
+    "queues",
     "sound_routes",
     "tracing",
     "voicemail",
+    "wallboard_routes",
 ]

@@ -19,6 +19,7 @@ from pbxd.outbox import Outbox
 from pbxd.services.cdr import CallRecords
 from pbxd.services.conferences import Conferences
 from pbxd.services.live import LiveSound
+from pbxd.services.queues import Queues
 from pbxd.services.recordings import Recordings
 from pbxd.services.traces import Traces
 from pbxd.services.voicemail import Voicemail
@@ -154,3 +155,4 @@ class House:
     account_id: str  # whose conferences are shown
     flush: Callable[[], None]  # sends what SIP has to say by now
     voicemail: Voicemail
+    queues: Queues

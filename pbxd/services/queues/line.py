@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from dialplan.command import Outcome
+from media.rooms import Clip
 from media.script import Line, Pause, Prompt, Signal
 from media.tones import Tone
 from pbxd.calls import causes
@@ -17,6 +18,7 @@ from pbxd.calls.identity import Caller
 from pbxd.calls.leg import Leg
 from pbxd.calls.record import CallRecord, Result
 from pbxd.calls.stage import Stage
+from pbxd.calls.studio import Unreadable
 from pbxd.calls.targets import targets_of_user
 from pbxd.directory.model import Account, Aor
 from pbxd.services.queues.model import Exit, Lease, Left, QueueRules, Why
@@ -125,6 +127,7 @@ class QueueLine:
         self._held: Lease | None = None  # of who claimed the call
         self._talks = False
         self._over = False
+        self._began = 0.0
         self.account = account
         self.queue = rules().name
         self.record = record
@@ -164,6 +167,7 @@ class QueueLine:
         stage.answer(now)
         if stage.closed:
             return
+        self._began = now
         self._play_music()
         self._desk.enter(self, now)
 
@@ -314,8 +318,23 @@ class QueueLine:
         self._stage.play((BREATH, Prompt(farewell), BREATH), lambda _whole, later: self._stage.hangup(later, reason))
 
     def _play_music(self) -> None:
-        if not self._over and not self._talks:
-            self._stage.play(tuple(self._desk.music()) or (Signal(Tone.RINGBACK),), loop=True)
+        """From where it would be by now: a caller who was told something has missed no more than that."""
+        lines = tuple(self._desk.music())
+        if not lines:
+            self._wait_with((Signal(Tone.RINGBACK),), 0.0)
+            return
+
+        def ready(clips: list[Clip] | Unreadable) -> None:
+            length_s = 0.0 if isinstance(clips, Unreadable) else sum(clip.seconds for clip in clips)
+            began = 0.0 if self._rules().same_music else self._began
+            since_s = self._desk.facilities.clock() - began
+            self._wait_with(lines, since_s % length_s if length_s else 0.0)
+
+        self._desk.facilities.studio.prepare(lines, self.language, self._stage.rate, ready)
+
+    def _wait_with(self, lines: tuple[Line, ...], start_s: float) -> None:
+        if not self._over and not self._talks and not self._stage.closed:
+            self._stage.play(lines, loop=True, start_ms=int(start_s * 1000))
 
     def _terms(self) -> Terms:
         rules = self._rules()

@@ -72,7 +72,7 @@ MISSES = frozenset({Why.NO_ANSWER, Why.DECLINED})
 @dataclass(frozen=True, slots=True)
 class QueueRules:
     """How one queue works. `max_callers` and `max_expected_wait_s` 0: no limit. `wait_when_empty`: callers wait also
-    while no operator is logged in."""
+    while no operator is logged in. `same_music`: all who wait hear the same, not each from its beginning."""
 
     name: str
     title: str = ""
@@ -91,6 +91,7 @@ class QueueRules:
     leave_digit: str = ""
     accept: bool = False
     whisper: bool = True
+    same_music: bool = True
 
 
 @dataclass(slots=True)

@@ -7,6 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 
 from pbxd.services.queues.machine import Acd
@@ -61,15 +62,15 @@ class CallCentre:
         self._wanted = callers
         self._every_s = (60.0 + 10.0 + 5.0) / (operators * load)
         self._serial = 0
-        self._due: list[tuple[float, int, Callable[[], None]]] = []
+        self._due: list[tuple[float, int, Callable[[], object]]] = []
 
     def run(self) -> None:
         for name in self.names:
             self.acd.see({name: Seen(True)}, 0.0)
             assert self.acd.control(name, Control.LOGIN, 0.0)
-            self.after(self.rng.expovariate(1 / 900), lambda name=name: self.drop_out(name))
+            self.after(self.rng.expovariate(1 / 900), partial(self.drop_out, name))
         for number in range(self._wanted):
-            self.after(number * self._every_s * self.rng.uniform(0.8, 1.2), lambda number=number: self.call(number))
+            self.after(number * self._every_s * self.rng.uniform(0.8, 1.2), partial(self.call, number))
         while len(self.told) < self._wanted or self.acd.callers:
             timer = self.acd.timer
             if timer is not None and (not self._due or timer <= self._due[0][0]):
@@ -81,7 +82,7 @@ class CallCentre:
             self.listen()
             self.look()
 
-    def after(self, delay_s: float, act: Callable[[], None]) -> None:
+    def after(self, delay_s: float, act: Callable[[], object]) -> None:
         self._serial += 1
         heapq.heappush(self._due, (self.now + delay_s, self._serial, act))
 

@@ -31,7 +31,7 @@ from pbxd.services.queues.plain import plain, restored
 from pbxd.services.queues.roster import REST_S
 from pbxd.services.queues.table import CALLER, OPERATOR, STATUS, Activity, Control, Place, Status, Step, Turn
 
-Kind = TypeVar("Kind", bound=Event)
+Kind = TypeVar("Kind")
 
 
 class Stand:
@@ -67,7 +67,7 @@ class Stand:
     def told(self, kind: type[Kind]) -> list[Kind]:
         """The events of that kind since the last look; the others are kept."""
         self.said += self.acd.events_to_send()
-        found = [event for event in self.said if isinstance(event, kind)]
+        found: list[Kind] = [event for event in self.said if isinstance(event, kind)]
         self.said = [event for event in self.said if not isinstance(event, kind)]
         return found
 
