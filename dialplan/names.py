@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, fields
 
+from dialplan.command import GatherInput
 from dialplan.expr import Expression
 from dialplan.flow import Flow, Library, PromptItem, Step, Verb, key_of
 from dialplan.kinds import NameKind
@@ -15,6 +16,7 @@ from dialplan.template import Template
 from dialplan.verbs.call import Call
 from dialplan.verbs.conference import Conference
 from dialplan.verbs.dial import Dial
+from dialplan.verbs.gather import Gather
 from dialplan.verbs.hours import Hours
 from dialplan.verbs.http import Http
 from dialplan.verbs.menu import Menu
@@ -44,7 +46,7 @@ def _no_number(_number: str) -> bool:
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What the house has. None: nobody knows, so nothing is said about it. `dialable`: whether a number that is no
-    extension may be dialled all the same."""
+    extension may be dialled all the same. `deaf`: why words are no answer here, if they are none."""
 
     extensions: Collection[str] | None = None
     mailboxes: Collection[str] | None = None
@@ -52,6 +54,7 @@ class Surroundings:
     prompts: Collection[str] | None = None
     trunks: Collection[str] | None = None
     dialable: Callable[[str], bool] = _no_number
+    deaf: str | None = None
 
 
 def check_names(
@@ -233,6 +236,8 @@ def _things(flow: Flow, step: Step, house: Surroundings) -> Iterator[Problem]:
         yield from _missing(flow, step, "conference", verb.conference.literal, house.rooms, "room")
     for key, prompt in _prompts(verb):
         yield from _missing(flow, step, key, prompt.literal, house.prompts, "prompt")
+    if isinstance(verb, Gather) and verb.input is not GatherInput.DIGITS and house.deaf is not None:
+        yield _problem(flow, step, "input", house.deaf)
     if isinstance(verb, Menu):
         yield from _spoken_keys(flow, step, verb)
 

@@ -256,3 +256,34 @@ class Recorder:
             if recording.end is not None:
                 with self._lock:
                     self._going.remove(recording)
+
+
+class Share:
+    """One user's part of a recorder, with a count of its own."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self._begun = 0  # written by those who start
+        self._ended = 0  # written by the recorder's thread
+
+    def __len__(self) -> int:
+        return self._begun - self._ended
+
+    def start(
+        self,
+        path: Path,
+        taps: Sequence[Channel],
+        rate: int,
+        most_seconds: float,
+        on_end: Callable[[Recording], None],
+    ) -> Recording:
+        """As `Recorder.start`."""
+
+        def ended(recording: Recording) -> None:
+            try:
+                on_end(recording)
+            finally:
+                self._ended += 1
+
+        self._begun += 1
+        return self._recorder.start(path, taps, rate, most_seconds, ended)

@@ -18,6 +18,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
+from media.recorder import Recorder
 from pbxd import __version__, control, facade, faults, measures
 from pbxd.api.access import Access
 from pbxd.api.contract import Identity
@@ -119,8 +120,10 @@ class App:
         self.edge = control.edge_of(
             config, data.secret, self.store, self.bus, self.directory, self.telephony, self.records, self.traces
         )
-        self.recordings = await self._recordings(data, config)
-        self.mailroom = Mailroom(config, data, self.store, self.telephony)
+        recorder = Recorder()  # one thread writes for all
+        self._parts.push_async_callback(asyncio.to_thread, recorder.close)
+        self.recordings = await self._recordings(data, config, recorder)
+        self.mailroom = Mailroom(config, data, self.store, self.telephony, recorder)
         self._parts.push_async_callback(self.mailroom.stop)
         await self.mailroom.open(config)
         self.call_centre = CallCentre(self.store, self.telephony)
@@ -145,16 +148,17 @@ class App:
         self._lag.start(asyncio.get_running_loop())
         self._beat()
 
-    async def _recordings(self, data: DataDirectory, config: Config) -> Recordings:
+    async def _recordings(self, data: DataDirectory, config: Config, recorder: Recorder) -> Recordings:
         telephony = self.telephony
         folder = data.path / "recordings"
         made = Recordings(
-            self.store, config.node, telephony.facilities, telephony.switch.calls, folder, config.recordings
+            self.store, config.node, telephony.facilities, telephony.switch.calls, folder, config.recordings, recorder
         )
         await made.start(self.directory.default_account.id)
         self._parts.push_async_callback(made.stop)
         made.listen(self.bus)
         telephony.conferences.recorder = made
+        telephony.dialplans.keep_in(made)
         return made
 
     async def _listen(self, unix: Path) -> None:

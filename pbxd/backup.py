@@ -4,6 +4,7 @@ The file is a plain tar:
 
     data/…             the data directory: the database as of one moment (SQLite's online backup), secret, certificates
     config/pbxd.yaml   the configuration file
+    dialplan/…         the call flows, where they lie outside the data directory
     certificates/…     certificates and keys outside the data directory that the configuration names
     manifest.json      last: size and SHA-256 of every file above. A file that was cut off has none
 """
@@ -38,6 +39,7 @@ from pbxd.store.schema import REVISION
 FORMAT = 1
 MANIFEST = "manifest.json"
 CONFIGURATION = "config/pbxd.yaml"
+DIALPLAN = "dialplan"
 MAX_FILES = 1_000_000
 MAX_MANIFEST_BYTES = 256 << 20
 SPARE_BYTES = 64 << 20  # left free on the disk by a restore
@@ -45,7 +47,8 @@ _CHUNK = 1 << 20
 _DATABASE = "pbxd.db"
 # Of this moment or of this machine only: not worth keeping, or kept in another way.
 _TRANSIENT = re.compile(r"(pbxd\.db(-wal|-shm|-journal)?|lock|card\.txt|pbxd\.sock|.*\.new|secret\.[0-9]+)")
-_NAME = re.compile(r"(data|certificates)(/[^/\x00-\x1f\x7f]{1,255}){1,32}|config/pbxd\.yaml|manifest\.json")
+_REMADE = re.compile(r"cache|pbxd-backup-.*")  # folders
+_NAME = re.compile(r"(data|certificates|dialplan)(/[^/\x00-\x1f\x7f]{1,255}){1,32}|config/pbxd\.yaml|manifest\.json")
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 
@@ -107,6 +110,7 @@ def save(config: Config, configuration: Path, target: IO[bytes], wall: float) ->
                     entries.append(_add(tar, copy, f"data/{_DATABASE}"))
             entries += [_add(tar, path, f"data/{path.relative_to(data)}") for path in _files(data)]
             entries.append(_add(tar, configuration, CONFIGURATION))
+            entries += [_add(tar, path, f"{DIALPLAN}/{path.name}") for path in _flows(config, configuration)]
             for number, path in enumerate(_outside(config)):
                 entries.append(_add(tar, path, f"certificates/{number:02}-{path.name}", str(path.absolute())))
             manifest = Manifest(FORMAT, __version__, REVISION, config.node, wall, database is not None, tuple(entries))
@@ -148,12 +152,20 @@ def _check_database(connection: sqlite3.Connection) -> None:
 def _files(data: Path) -> Iterator[Path]:
     """Regular files of the data directory that are worth keeping, in order. Links are not followed."""
     for folder, folders, names in os.walk(data):
-        folders[:] = sorted(name for name in folders if not name.startswith("pbxd-backup-"))
         top = Path(folder) == data
+        folders[:] = sorted(name for name in folders if not (top and _REMADE.fullmatch(name)))
         for name in sorted(names):
             path = Path(folder, name)
             if not (top and _TRANSIENT.fullmatch(name)) and stat.S_ISREG(path.lstat().st_mode):
                 yield path
+
+
+def _flows(config: Config, configuration: Path) -> list[Path]:
+    """The files of the dialplan that are not in the data directory."""
+    folder = config.dialplan.at(configuration)
+    if not folder.is_dir() or folder.resolve().is_relative_to(config.data_dir.resolve()):
+        return []
+    return sorted(path for path in folder.iterdir() if stat.S_ISREG(path.lstat().st_mode))
 
 
 def _outside(config: Config) -> list[Path]:
@@ -294,7 +306,7 @@ def put_in_place(staging: Path, manifest: Manifest, config: Config, configuratio
             locks.callback(os.close, take_lock(fresh))
         except DataDirectoryError as error:
             raise BackupError(f"{error} (systemctl stop pbxd)") from error
-        notes = _certificates(staging, manifest, configuration)
+        notes = _certificates(staging, manifest, configuration) + _flows_aside(staging, config, configuration)
         fresh.chmod(0o700)
         if data.exists():
             _give(fresh, data.stat())
@@ -336,6 +348,43 @@ def put_configuration(staging: Path, configuration: Path, stamp: str) -> Path | 
             os.fchown(descriptor, *owner)
     fresh.replace(configuration)
     return before
+
+
+def put_dialplan(staging: Path, config: Config, configuration: Path, stamp: str) -> Path | None:
+    """Put the saved call flows in place; where the folder before is kept now, None where there was none."""
+    saved, folder = staging / DIALPLAN, config.dialplan.at(configuration)
+    if not saved.is_dir() or not _beside(folder, configuration):
+        return None
+    fresh = folder.with_name(f"{folder.name}.{stamp}.new")
+    shutil.copytree(saved, fresh)
+    model = folder if folder.is_dir() else configuration
+    found, mode = model.stat(), stat.S_IMODE(configuration.stat().st_mode)
+    fresh.chmod(stat.S_IMODE(found.st_mode) if folder.is_dir() else 0o750)
+    for path in fresh.iterdir():
+        path.chmod(mode)
+    _give(fresh, found)
+    if not folder.exists():
+        fresh.rename(folder)
+        return None
+    before = folder.with_name(f"{folder.name}.before-{stamp}")
+    _exchange(fresh, folder)
+    fresh.rename(before)
+    return before
+
+
+def _beside(path: Path, configuration: Path) -> bool:
+    """A back-up is not let write anywhere else."""
+    return path.resolve().is_relative_to(configuration.parent.resolve())
+
+
+def _flows_aside(staging: Path, config: Config, configuration: Path) -> list[str]:
+    """Flows that lay elsewhere than beside the configuration are put into the data."""
+    saved, folder = staging / DIALPLAN, config.dialplan.at(configuration)
+    if not saved.is_dir() or _beside(folder, configuration):
+        return []
+    aside = staging / "data" / f"{DIALPLAN}.saved"
+    shutil.copytree(saved, aside)
+    return [f"the call flows of {folder} are in {aside.name} in the data"]
 
 
 def _certificates(staging: Path, manifest: Manifest, configuration: Path) -> list[str]:

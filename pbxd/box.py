@@ -120,6 +120,8 @@ def _restore(arguments: argparse.Namespace) -> None:
             kept += done.kept
             before = None if arguments.keep_config else backup.put_configuration(staging, path, stamp)
             kept += [before] if before else []
+            flows = None if arguments.keep_config else backup.put_dialplan(staging, config, path, stamp)
+            kept += [flows] if flows else []
         finally:
             shutil.rmtree(staging, ignore_errors=True)
     except backup.BackupError as error:

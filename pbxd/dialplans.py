@@ -5,31 +5,34 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from media.library import PromptLibrary
-from media.recorder import Recorder
+from media.rooms import Room
+from media.session import MediaSession
 from pbxd.calls.facilities import Facilities
+from pbxd.calls.record import CallRecord
 from pbxd.config import Config
 from pbxd.directory.accounts import Directory
 from pbxd.directory.model import Trunk
 from pbxd.errors import HouseError
 from pbxd.flows import Flows
 from pbxd.flows.desk import Desk, Limits
+from pbxd.flows.take import Tape
 from pbxd.flows.web import Web
 from pbxd.logs import get_logger
 from pbxd.outbox import Letter, Outbox
 from pbxd.services.conferences import Conferences
-from pbxd.store import DataDirectory, Store
+from pbxd.services.recordings import STOPPED, Recorded, Recordings
+from pbxd.services.recordings.recorded import BROKEN
+from pbxd.store import Store
 
 Said = TypeVar("Said")
 
 log = get_logger(part="flows")
 
-FOLDER = "dialplan"
-"""Beside the configuration."""
-RECORDINGS = "flow-recordings"
 HEAD_START_S = 1.0  # for the flows to be there before the first call
 
 
@@ -39,7 +42,6 @@ class Dialplans:
     def __init__(
         self,
         config: Config,
-        data: DataDirectory,
         store: Store,
         directory: Directory,
         facilities: Facilities,
@@ -50,18 +52,14 @@ class Dialplans:
         self._facilities = facilities
         self._tasks: set[asyncio.Task[object]] = set()
         self._web = Web(config.dialplan.http_allow)
-        self._recorder = Recorder()
         self.outbox: Outbox | None = None
         desk = Desk(
             facilities=facilities,
             conferences=conferences,
-            recorder=self._recorder,
-            recordings=data.path / RECORDINGS,
             ask=lambda command, done: self._web.ask(command, self._then_flush(done)),
             send_mail=self._send_mail,
             moment=lambda now: self.flows.overrides.moment(facilities.wall(now)),
             override=self._override,
-            soon=self._soon,
             music=conferences.tunes,
             limits=Limits(config.dialplan.max_steps),
         )
@@ -77,7 +75,6 @@ class Dialplans:
 
     async def start(self) -> None:
         """Begins to read the flows, and waits a moment for them: phones must not wait for a large dialplan."""
-        self._loop = asyncio.get_running_loop()
         reading = self._spawn(self.flows.start())
         await asyncio.wait([reading], timeout=HEAD_START_S)
 
@@ -88,7 +85,6 @@ class Dialplans:
             task.cancel()
         if self._tasks:
             await asyncio.wait(set(self._tasks))
-        await asyncio.to_thread(self._recorder.close)
 
     def reload(self, config: Config) -> None:
         """Calls that are up keep the flow they are in."""
@@ -98,6 +94,10 @@ class Dialplans:
     def read_again(self) -> None:
         """Begins to read the files again, whether they have changed or not."""
         self._spawn(self.flows.load())
+
+    def keep_in(self, recordings: Recordings) -> None:
+        """What flows record is among these from now on."""
+        self.flows.desk.tapes = _Tapes(recordings, self._flush)
 
     def admit_trunks(self, full: Callable[[Trunk], bool]) -> None:
         """Lets flows know which trunks have no line left."""
@@ -113,13 +113,6 @@ class Dialplans:
 
     def _library(self) -> PromptLibrary:
         return self._facilities.studio.reader.library
-
-    def _soon(self, work: Callable[[], None]) -> None:
-        self._loop.call_soon_threadsafe(self._run, work)
-
-    def _run(self, work: Callable[[], None]) -> None:
-        work()
-        self._flush()
 
     def _then_flush(self, done: Callable[[Said], None]) -> Callable[[Said], None]:
         def told(said: Said) -> None:
@@ -154,8 +147,26 @@ class Dialplans:
             done(None)
 
 
+@dataclass(frozen=True, slots=True)
+class _Tapes:
+    """Flows record callers, and go on when that has ended."""
+
+    recordings: Recordings
+    flush: Callable[[], None]
+
+    def begin(
+        self, record: CallRecord, room: Room, leg: MediaSession, most_s: float, on_end: Callable[[float, str], bool]
+    ) -> Tape:
+        def ended(recorded: Recorded) -> bool:
+            wanted = on_end(recorded.seconds, recorded.reason if recorded.reason in BROKEN else "")
+            self.flush()
+            return wanted
+
+        take = self.recordings.begin_words(record, room, leg, most_s, ended)
+        path = self.recordings.keeper.files.path(take.recorded)
+        return Tape(take.recorded.id, path, lambda: take.stop(STOPPED))
+
+
 def folder_of(config: Config) -> Path | None:
     """Where the flows of a configuration lie; None of one that is no file."""
-    if config.dialplan.folder is not None:
-        return config.dialplan.folder
-    return config.file.parent / FOLDER if config.file is not None else None
+    return config.dialplan.at(config.file) if config.file is not None else config.dialplan.folder

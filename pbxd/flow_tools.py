@@ -25,8 +25,8 @@ from dialplan.state import Facts
 from dialplan.testing import Result, parse_moment, read_cases, run_case
 from pbxd.cli import DEFAULT_CONFIG, CommandError, Exit, configurations
 from pbxd.config import Config, ConfigError, load
+from pbxd.config.dialplan import DEAF
 
-FOLDER = "dialplan"
 """Beside the configuration."""
 
 
@@ -92,7 +92,7 @@ def _house(arguments: argparse.Namespace, files: Sequence[Path]) -> tuple[Config
         if arguments.config or folder is None:
             raise
         return None, folder
-    return config, folder or config.dialplan.folder or path.parent / FOLDER
+    return config, folder or config.dialplan.at(path)
 
 
 def _files(names: Sequence[str]) -> list[Path]:
@@ -107,9 +107,10 @@ def house_of(config: Config) -> Surroundings:
     patterns = [_pattern(route.match) for route in config.routes]
     return Surroundings(
         extensions=sorted({*users, *config.extensions}),
-        mailboxes=sorted(users),
+        mailboxes=sorted({*users, *config.mailboxes}),
         trunks=sorted(config.trunks),
         dialable=lambda number: any(matches(number) for matches in patterns),
+        deaf=DEAF,
     )
 
 

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Callable
 from typing import TypeVar
 
-from media.recorder import Recorder
+from media.recorder import Recorder, Share
 from pbxd.calls.targets import domain_of
 from pbxd.config import Config
 from pbxd.config.mailboxes import Lamp
@@ -32,10 +32,12 @@ Found = TypeVar("Found")
 class Mailroom:
     """`open` it before SIP is answered, `serve` with the outbox, `stop` it after the last call has ended."""
 
-    def __init__(self, config: Config, data: DataDirectory, store: Store, telephony: Telephony) -> None:
+    def __init__(
+        self, config: Config, data: DataDirectory, store: Store, telephony: Telephony, recorder: Recorder
+    ) -> None:
         self._telephony = telephony
         self._directory: Directory = telephony.facilities.directory
-        self._recorder = Recorder()
+        self._recorder = Share(recorder)
         self._under_way = 0  # of what workers do for us
         self._settled = False
         desk = Desk(self._recorder, self._aside, self._hand_over)
@@ -44,7 +46,9 @@ class Mailroom:
         self.lamps = Lamps(
             self.voicemail.archive, telephony.switch.watchers, telephony.facilities.bus, telephony.now, self._domain
         )
-        telephony.dialplans.flows.desk.voicemail = visits_of(self.voicemail)
+        flows = telephony.dialplans.flows.desk
+        flows.voicemail = visits_of(self.voicemail)
+        flows.mailboxes = lambda: [box.number for box in self.voicemail.boxes()]
         telephony.switch.fallback = self.voicemail.fallback
         telephony.acts[ExtensionKind.VOICEMAIL_OWN] = self.voicemail.listen_own
         telephony.acts[ExtensionKind.VOICEMAIL_ANY] = self.voicemail.listen_any
@@ -78,9 +82,8 @@ class Mailroom:
         await self.voicemail.stop()
 
     async def stop(self) -> None:
-        """What is still being written is closed, whole."""
+        """Nothing is begun any more."""
         self._settled = True
-        await asyncio.to_thread(self._recorder.close)
 
     def measure(self, metrics: Metrics) -> None:
         """Names what is counted."""

@@ -25,9 +25,10 @@ from pbxd.acoustics import Workers, reader_of
 from pbxd.calls.admission import Admission
 from pbxd.calls.crypto import Protection
 from pbxd.calls.facilities import CallLimits, Facilities
+from pbxd.calls.following import MakeAct
 from pbxd.calls.policy import Policy
 from pbxd.calls.studio import Studio, clip_of
-from pbxd.calls.switch import MakeAct, Switch
+from pbxd.calls.switch import Switch
 from pbxd.certificates import Identity, client_context, given, self_signed
 from pbxd.clock import WallClock
 from pbxd.config.schema import Config, Redirects
@@ -134,15 +135,14 @@ class Telephony:
             tracer=self.trace,
         )
         self.conferences = Conferences(self.facilities, lambda: self._config.sound.music or data.path / "music")
-        self.dialplans = Dialplans(
-            config, data, store, directory, self.facilities, self.conferences, self.transports.flush
-        )
+        self.dialplans = Dialplans(config, store, directory, self.facilities, self.conferences, self.transports.flush)
         self.listening = Listening(self.trace, self.media, self.facilities.hearers.values)
         nonces = NonceBook(data.secret, config.sip.digest.nonce_lifetime_s)
         self.authenticator = Authenticator(directory, nonces, data.secret, _algorithms(config), bus, doorman)
         self.acts = self._acts()
         self.switch = Switch(self.facilities, self.authenticator, self.admission, self.acts)
         self.dialplans.admit_trunks(self.switch.is_full)
+        self.switch.hours = self.dialplans.flows.opening
         self.stack.core = self.switch
         self.live = LiveSound(self.facilities, self.switch.calls, self.switch.call_out, self.conferences.tunes)
         self.live.listen(bus)

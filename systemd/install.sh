@@ -51,7 +51,7 @@ need_root() {
 sources() {
 	cd "$SOURCE"
 	find pbxd media dialplan -type f \( -name '*.py' -o -name '*.c' -o -name '*.h' -o -name '*.mako' \) ! -name _wire.c
-	find etc/grafana etc/prometheus etc/logrotate -type f
+	find etc/grafana etc/prometheus etc/logrotate etc/dialplan -type f
 	printf '%s\n' pyproject.toml setup.py README.md etc/pbxd.yaml etc/log-events.md
 }
 
@@ -85,7 +85,7 @@ build_release() {
 	rm -rf "$at"
 	mkdir -p "$at/source" "$at/etc"
 	sources | ( cd "$SOURCE" && xargs cp --parents -t "$at/source" )
-	( cd "$SOURCE/etc" && cp -r pbxd.yaml log-events.md grafana prometheus logrotate "$at/etc/" )
+	( cd "$SOURCE/etc" && cp -r pbxd.yaml log-events.md grafana prometheus logrotate dialplan "$at/etc/" )
 	cp "$SOURCE/README.md" "$at/"
 	say "building release $1 ..."
 	"$PYTHON" -m venv "$at/.venv"
@@ -106,7 +106,7 @@ switch_to() { # atomically
 	mv -fT "$DESTDIR$CODE/current.new" "$DESTDIR$CODE/current"
 }
 
-# The unit and the command, which belong to the release that runs; the configuration only where there is none.
+# The unit and the command, which belong to the release that runs; configuration and flows only where there are none.
 install_files() {
 	install -m 0644 "$SOURCE/systemd/pbxd.service" "$DESTDIR$UNIT"
 	ln -sfn "$CODE/current/.venv/bin/pbxd" "$DESTDIR$COMMAND"
@@ -115,6 +115,15 @@ install_files() {
 		mv "$DESTDIR$CONFIG/pbxd.yaml.new" "$DESTDIR$CONFIG/pbxd.yaml"
 	fi
 	own 0640 root:$OWNER $CONFIG/pbxd.yaml
+	# The sample flows too, only where there is no dialplan: what the administrator has made of it stays.
+	if [ ! -e "$DESTDIR$CONFIG/dialplan" ]; then
+		rm -rf "$DESTDIR$CONFIG/dialplan.new"
+		cp -r "$SOURCE/etc/dialplan" "$DESTDIR$CONFIG/dialplan.new"
+		mv "$DESTDIR$CONFIG/dialplan.new" "$DESTDIR$CONFIG/dialplan"
+		chmod 0640 "$DESTDIR$CONFIG"/dialplan/*
+		if [ -z "$DESTDIR" ]; then chown -R root:$OWNER "$DESTDIR$CONFIG/dialplan"; fi
+		own 0750 root:$OWNER $CONFIG/dialplan
+	fi
 }
 
 install_pbxd() {

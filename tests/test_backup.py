@@ -102,6 +102,11 @@ def test_a_house_goes_into_a_file_and_back(
     data = config.data_dir
     (data / "voicemail").mkdir()
     (data / "voicemail" / "one.wav").write_bytes(b"sound")
+    (data / "cache").mkdir(exist_ok=True)
+    (data / "cache" / "said.wav").write_bytes(b"made again")
+    flows = tmp_path / "etc" / "dialplan"
+    flows.mkdir()
+    (flows / "reception.yaml").write_text("# saved\n", encoding="utf-8")
     secret, keys = (data / "secret").read_text(), keys_in(data)
     file = tmp_path / "house.tar"
     assert run("backup", "--config", str(configuration), str(file)) is Exit.DONE
@@ -111,11 +116,18 @@ def test_a_house_goes_into_a_file_and_back(
     text = configuration.read_text()
     configuration.write_text(text + "node: changed\n")
     (tmp_path / "etc" / "pbxd.yaml").chmod(0o640)
+    (flows / "reception.yaml").write_text("# changed\n", encoding="utf-8")
+    (flows / "more.yaml").touch()
     assert run("restore", "--config", str(configuration), str(file)) is Exit.DONE
     assert "What was there before is kept" in capsys.readouterr().out
     assert ((data / "secret").read_text(), keys_in(data)) == (secret, keys)
     assert (data / "voicemail" / "one.wav").read_bytes() == b"sound"
     assert (configuration.read_text(), configuration.stat().st_mode & 0o777) == (text, 0o640)
+    assert not (data / "cache" / "said.wav").exists()
+    (flow,) = flows.iterdir()
+    assert (flow.name, flow.read_text(), flow.stat().st_mode & 0o777) == ("reception.yaml", "# saved\n", 0o640)
+    (flows_before,) = (tmp_path / "etc").glob("dialplan.before-*")
+    assert {path.name for path in flows_before.iterdir()} == {"reception.yaml", "more.yaml"}
     (before,) = (tmp_path / "lib").glob("pbxd.before-*")
     assert hash_key(new_key) in keys_in(before)
     (config_before,) = (tmp_path / "etc").glob("pbxd.yaml.before-*")
@@ -123,6 +135,22 @@ def test_a_house_goes_into_a_file_and_back(
     assert {path.name for path in (tmp_path / "lib").iterdir()} == {"pbxd", before.name}
     assert data.stat().st_mode & 0o777 == 0o700
     asyncio.run(_first_life(config))
+
+
+def test_flows_that_lay_elsewhere_are_put_into_the_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    elsewhere = tmp_path / "flows"
+    elsewhere.mkdir()
+    (elsewhere / "one.yaml").write_text("# saved\n", encoding="utf-8")
+    configuration = write_config(tmp_path)
+    configuration.write_text(configuration.read_text() + f"dialplan: {{folder: {elsewhere}}}\n", encoding="utf-8")
+    asyncio.run(_first_life(load(configuration)))
+    file = tmp_path / "house.tar"
+    assert run("backup", "--config", str(configuration), str(file)) is Exit.DONE
+    (elsewhere / "one.yaml").write_text("# changed\n", encoding="utf-8")
+    assert run("restore", "--config", str(configuration), str(file)) is Exit.DONE
+    assert "are in dialplan.saved in the data" in capsys.readouterr().out
+    assert (elsewhere / "one.yaml").read_text() == "# changed\n"
+    assert (tmp_path / "lib" / "pbxd" / "dialplan.saved" / "one.yaml").read_text() == "# saved\n"
 
 
 async def test_a_running_house_is_saved_as_of_one_moment_and_not_restored(configuration: Path, tmp_path: Path) -> None:

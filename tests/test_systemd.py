@@ -199,7 +199,9 @@ def ours(root: Path) -> set[str]:
     return found
 
 
+SAMPLES = {f"etc/pbxd/dialplan/{path.name}" for path in (PROJECT / "etc" / "dialplan").iterdir()}
 INSTALLED = {
+    *SAMPLES,
     "etc/pbxd/pbxd.yaml",
     "etc/systemd/system/pbxd.service",
     "opt/pbxd/current",
@@ -237,14 +239,20 @@ def test_install_upgrade_and_uninstall(make: Make, sources: Path, tmp_path: Path
     # Once more: nothing changes, what was lost is back, the configuration is the owner's.
     config.write_text(f"data_dir: {root}/var/lib/pbxd\nnode: mine\n", encoding="utf-8")
     (root / "usr/local/bin/pbxd").unlink()
+    flows = root / "etc/pbxd/dialplan"
+    (flows / "reception.yaml").write_text("# mine\n", encoding="utf-8")
+    (flows / "support.yaml").unlink()
     assert make("install").returncode == 0
-    assert ours(root) == INSTALLED
+    assert ours(root) == INSTALLED - {"etc/pbxd/dialplan/support.yaml"}
+    assert (flows / "reception.yaml").read_text() == "# mine\n"
     assert "node: mine" in config.read_text()
     assert "runs already" in make("upgrade").stdout
     _upgrade(make, sources, tmp_path, first)
     done = make("uninstall")
     assert done.returncode == 0, done.stderr
-    assert {name for name in ours(root) if not name.startswith("var/lib/pbxd")} == {"etc/pbxd/pbxd.yaml"}
+    assert {name for name in ours(root) if not name.startswith(("var/lib/pbxd", "etc/pbxd/dialplan/"))} == {
+        "etc/pbxd/pbxd.yaml"
+    }
     assert (root / "var/lib/pbxd/pbxd.db").exists()
     assert make("uninstall", PURGE="1").returncode == 0
     assert ours(root) == set()

@@ -23,6 +23,7 @@ from pbxd.calls.leg import Leg, whose_doing
 from pbxd.calls.peer import Arrival
 from pbxd.calls.record import CallChanged, CallRecord, Change, Result
 from pbxd.calls.stage import Act, Stage
+from pbxd.directory.model import Trunk
 from pbxd.sip.message import Request
 from pbxd.sip.sdp import Direction
 from pbxd.sip.session import EndCause, Ending
@@ -90,10 +91,11 @@ class End:
 @dataclass(frozen=True, slots=True)
 class Fallback:
     """What the house does where nobody answers for `after_s`, or all refuse: `act` makes it, from the SIP status that
-    the caller would have been told."""
+    the caller would have been told; None is nothing."""
 
     after_s: float
-    act: Callable[[int], Act]
+    act: Callable[[int], Act | None]
+    arrival: Arrival | None = None
 
 
 class Call:
@@ -124,6 +126,7 @@ class Call:
         self.bridge: Bridge | None = None
         self.stage: Stage | None = None
         self.fallback: Fallback | None = None
+        self.carrier: Trunk | None = None  # that it came by
         self._held = False
 
     def wall(self, now: float) -> float:
@@ -170,14 +173,15 @@ class Call:
         if self.state is CallState.TALKING:
             self._say(Change.ANSWERED, now)
 
-    def ring(self, targets: Sequence[Target], clock: Callable[[], float]) -> None:
-        """Rings all targets at once."""
+    def ring(self, targets: Sequence[Target], clock: Callable[[], float], seconds: float | None = None) -> None:
+        """Rings all targets at once, for so many seconds; None is the house's patience."""
         assert self.caller is not None  # noqa: S101 - `start` came first
+        most = self._facilities.limits.ring_timeout_s
         if self.fallback is None:
-            self._later(self._facilities.limits.ring_timeout_s, CallEvent.NOBODY_ANSWERED, clock())
+            self._later(most if seconds is None else min(seconds, most), CallEvent.NOBODY_ANSWERED, clock())
         else:
-            due = clock() + min(self.fallback.after_s, self._facilities.limits.ring_timeout_s)
-            self._timers.append(self._facilities.stack.schedule(due, lambda now: self.fall_back(480, now)))
+            due = clock() + min(self.fallback.after_s, most)
+            self._timers.append(self._facilities.stack.schedule(due, self._waited))
         self._clock = clock
         self._dial = Dial(self._facilities, self, self.record, targets, self.caller.offered)
         self._dial.start(clock)
@@ -187,6 +191,9 @@ class Call:
         fallback, self.fallback = self.fallback, None
         if fallback is None or self._next(CallEvent.ANSWERED) is None or self.caller is None:
             return False
+        act = fallback.act(status)
+        if act is None:
+            return False
         if self._dial is not None:
             self._dial.cancel(now)
             self._dial = None
@@ -195,7 +202,7 @@ class Call:
             self._early = None
         self._stop_timers()
         self._later(self._facilities.limits.max_duration_s, CallEvent.TOO_LONG, now)
-        self.perform(fallback.act(status), now)
+        self.perform(act, now, fallback.arrival)
         return True
 
     def refuse(self, end: End, now: float) -> None:
@@ -377,6 +384,10 @@ class Call:
         self._end(CallEvent.REFUSED, End(Result.UPSTREAM, status, q850, reason, "callee"), now)
 
     # ---- inside
+
+    def _waited(self, now: float) -> None:
+        if not self.fall_back(480, now):
+            self._end(CallEvent.NOBODY_ANSWERED, _TIMED_ENDS[CallEvent.NOBODY_ANSWERED], now)
 
     def _redirected(self, refused: Refused) -> list[Target]:
         """Where a redirect points, each place once; one answer must not make us call a crowd."""

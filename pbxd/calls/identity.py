@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pbxd.directory.model import Trunk, User
 from pbxd.errors import Invalid
 from pbxd.sip.errors import ParseError
 from pbxd.sip.headers import Headers, NameAddr
@@ -47,6 +48,13 @@ def caller_of(request: Request, *, extension: str | None, name: str | None, trus
     if source.uri.host == _NOBODY or (source.uri.user or "").lower() == "anonymous":
         private = True
     return Caller(source.uri.user or "", source.display or "", private)
+
+
+def shown_outside(caller: Caller, user: User | None, trunk: Trunk) -> Caller:
+    """Who a provider is told is calling, where a phone of ours is: by its user's number for that, or the trunk's."""
+    own = user.out_cid_number if user is not None else None
+    name = user.out_cid_name if user is not None else ""
+    return Caller(own or trunk.cid_number or caller.number, name or caller.name, caller.private)
 
 
 def claims_nobody(request: Request) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 from media.session import OutOfFiles, OutOfPorts
@@ -15,19 +16,35 @@ from pbxd.calls.admission import Admission, Refusal
 from pbxd.calls.call import Call, End, Fallback
 from pbxd.calls.dial import Target
 from pbxd.calls.facilities import Facilities
-from pbxd.calls.identity import Caller
+from pbxd.calls.following import FindFallback, Following, MakeAct
+from pbxd.calls.hunt import Refusing
+from pbxd.calls.identity import Caller, shown_outside
 from pbxd.calls.leg import Leg
 from pbxd.calls.outcall import OutCall
 from pbxd.calls.pager import MAX_BODY, Page
 from pbxd.calls.peer import Arrival, Challenge, Peer, peer_of
 from pbxd.calls.record import CallRecord, Direction, LegRecord, Result, Role, Timeline
 from pbxd.calls.register import Registration
-from pbxd.calls.routing import Reject, Route, ToEcho, ToHouse, ToTrunk, ToUser, described, route
+from pbxd.calls.routing import (
+    Hours,
+    Reject,
+    Route,
+    ToEcho,
+    ToGroup,
+    ToHouse,
+    ToTrunk,
+    ToUser,
+    described,
+    no_hours,
+    number_called,
+    route,
+)
 from pbxd.calls.stage import Act
 from pbxd.calls.targets import targets_of, targets_of_user
 from pbxd.calls.watchers import Watchers
+from pbxd.config.groups import RingStrategy
 from pbxd.directory.authentication import Authenticator
-from pbxd.directory.model import Extension, ExtensionKind, Trunk, User
+from pbxd.directory.model import ExtensionKind, Trunk, User
 from pbxd.errors import HouseError, NotFound, Overloaded, Unavailable
 from pbxd.ids import new_id
 from pbxd.sip.errors import ParseError
@@ -41,8 +58,6 @@ from pbxd.trace import Topic
 log = logging.getLogger(__name__)
 
 Headers = Sequence[tuple[str, str]]
-MakeAct = Callable[[Extension, CallRecord], Act]
-FindFallback = Callable[[User, CallRecord], Fallback | None]
 SERVED_SCHEMES = frozenset({"sip", "sips", "tel"})
 _AUTHENTICATED = frozenset({"INVITE", "REGISTER", "MESSAGE", "SUBSCRIBE"})
 
@@ -65,6 +80,8 @@ class Switch:
         self._registration = Registration(facilities, authenticator)
         self.watchers = Watchers(facilities, authenticator)
         self.fallback: FindFallback = lambda _user, _record: None
+        self.hours: Hours = no_hours
+        self.following = Following(facilities, acts, self._mailbox, self.is_full)
         self._methods: dict[str, Callable[[ServerTransaction, Request, float], None]] = {
             "INVITE": self._invite,
             "REGISTER": self._register,
@@ -164,10 +181,20 @@ class Switch:
         """Whether a trunk has as many calls as it may have."""
         if trunk.max_calls is None:
             return False
-        own = (call.record for call in self.calls.values() if call.record.account_id == trunk.account_id)
-        return sum(any(leg.party == trunk.name for leg in record.legs) for record in own) >= trunk.max_calls
+        return sum(self._busies(trunk, call) for call in self.calls.values()) >= trunk.max_calls
+
+    @staticmethod
+    def _busies(trunk: Trunk, call: Call) -> bool:
+        """Whether a call has a line of a trunk: it came by it, or goes out by it."""
+        if call.carrier is not None and call.carrier.id == trunk.id:
+            return True
+        own = call.record.account_id == trunk.account_id
+        return own and any(leg.party == trunk.name and leg.role is Role.CALLEE for leg in call.record.legs)
 
     # ---- inside
+
+    def _mailbox(self, user: User, record: CallRecord) -> Fallback | None:
+        return self.fallback(user, record)
 
     def _serve(self, transaction: ServerTransaction, request: Request, now: float) -> None:
         if request.uri.scheme not in SERVED_SCHEMES:
@@ -265,7 +292,17 @@ class Switch:
         directory = self._facilities.directory
         if peer.device is not None and directory.is_foreign(peer.account, uri.host):
             return Reject(404, "the number is one of another account")
-        return route(directory, peer.account, uri.user or "", source=peer.trunk)
+        private = peer.caller.private
+        return route(directory, peer.account, uri.user or "", source=peer.trunk, hours=self.hours, private=private)
+
+    def _arrived(self, peer: Peer, uri: Uri) -> Peer:
+        """A call by a trunk is one of the account whose number is called."""
+        directory = self._facilities.directory
+        if peer.trunk is None:
+            return peer
+        number = number_called(directory, peer.account, uri.user or "", default=directory.default_account)
+        account = directory.account(number.account_id) if number is not None else None
+        return replace(peer, account=account) if account is not None else peer
 
     # ---- INVITE
 
@@ -280,6 +317,7 @@ class Switch:
             return
         self._admit(transaction, self.admission.count(now))
         self._reply_trying(transaction, now)
+        peer = self._arrived(peer, request.uri)
         found = self._route(peer, request.uri)
         record = self._record(peer, request, found, now)
         call = Call(
@@ -288,6 +326,7 @@ class Switch:
             reroute=lambda uri: self._reroute(uri, peer, request),
             on_over=self._forget,
         )
+        call.carrier = peer.trunk
         try:
             if isinstance(found, ToTrunk):
                 self._admit_trunk(transaction, found)
@@ -373,13 +412,43 @@ class Switch:
         elif isinstance(found, ToHouse):
             act = self._acts[found.extension.kind](found.extension, call.record)
             call.perform(act, now, Arrival(peer, request))
+        elif isinstance(found, ToGroup):
+            arrival = Arrival(peer, request)
+            call.perform(self.following.group(found, peer.account, call.record, arrival), now, arrival)
+        elif isinstance(found, ToUser):
+            self._ring_user(call, found, peer, request, now)
         else:
-            targets = targets_of(self._facilities, found, request, peer.caller, peer.account, now)
-            call.fallback = self.fallback(found.user, call.record) if isinstance(found, ToUser) else None
-            if targets:
-                call.ring(targets, self._clock)
-            elif not call.fall_back(480, now):
-                call.refuse(End(Result.UPSTREAM, 480, 20, "no phone is registered", "house"), now)
+            caller = self._shown(peer, found.trunk)
+            call.ring(targets_of(self._facilities, found, request, caller, peer.account, now), self._clock)
+
+    def _ring_user(self, call: Call, found: ToUser, peer: Peer, request: Request, now: float) -> None:
+        user, arrival = found.user, Arrival(peer, request)
+        call.fallback = self.following.of_user(user, peer.account, call.record, arrival)
+        if user.dnd:
+            if not call.fall_back(486, now):
+                reason = "the user is not to be disturbed"
+                call.refuse(End(Result.UPSTREAM, 486, causes.q850_of(486), reason, "house"), now)
+            return
+        targets = targets_of(self._facilities, found, request, peer.caller, peer.account, now)
+        if len(targets) > 1 and user.ring_strategy is RingStrategy.SEQUENTIAL:
+            fallback, call.fallback = call.fallback, None
+            last = partial(self._last, fallback)
+            call.perform(self.following.phones(targets, user, last), now, arrival)
+        elif targets:
+            call.ring(targets, self._clock, user.ring_timeout_s)
+        elif not call.fall_back(480, now):
+            call.refuse(End(Result.UPSTREAM, 480, 20, "no phone is registered", "house"), now)
+
+    @staticmethod
+    def _last(fallback: Fallback | None, status: int) -> Act:
+        act = fallback.act(status) if fallback is not None else None
+        return act or Refusing(status, "nobody took the call")
+
+    def _shown(self, peer: Peer, trunk: Trunk) -> Caller:
+        """Who a provider is told is calling: another trunk's caller as they came."""
+        if peer.device is None:
+            return peer.caller
+        return shown_outside(peer.caller, self._facilities.directory.user(peer.account, peer.device.user), trunk)
 
     def _reroute(self, uri: Uri, peer: Peer, request: Request) -> list[Target]:
         found = self._route(peer, uri)

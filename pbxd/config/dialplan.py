@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
 
 from pbxd.config.section import RESTART, Section
 from pbxd.config.values import NetworkField, PathField
+
+FOLDER = "dialplan"
+"""Beside the configuration, where nothing else is said."""
+
+
+DEAF = "words are no answer here: this house does not understand speech yet; ask for digits"
+"""Why flows may not ask for words."""
 
 
 class Dialplan(Section):
@@ -24,3 +32,7 @@ class Dialplan(Section):
         max_length=64,
         description="addresses of this machine and its link that `http` may ask",
     )
+
+    def at(self, file: Path) -> Path:
+        """Where the flows of the configuration `file` lie."""
+        return self.folder or file.parent / FOLDER

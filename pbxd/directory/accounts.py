@@ -67,7 +67,7 @@ class Directory:
                 rows = await self._rows()
             self._config = config
             self._default_id = ids[config.account.slug]
-            self._snapshot = Snapshot.of(rows, registers(config, ids), sound(config, ids))
+            self._snapshot = Snapshot.of(rows, registers(config, ids), sound(config, ids), self._default_id)
             self._trust()
 
     async def _rows(self) -> Rows:

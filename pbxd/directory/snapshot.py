@@ -60,9 +60,11 @@ class Snapshot:
     limits: dict[str, tuple[CallLimit, ...]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, rows: Rows, registers: Mapping[tuple[str, str], TrunkRegister], sound: DeclaredSound) -> Self:
+    def of(
+        cls, rows: Rows, registers: Mapping[tuple[str, str], TrunkRegister], sound: DeclaredSound, default_id: str
+    ) -> Self:
         """Build from the rows of the store. `registers` are the credentials of trunks, which the store never sees, and
-        `sound` what stands in the file alone."""
+        `sound` what stands in the file alone; `default_id` is that of the default account."""
         made = cls()
         domains = _grouped(rows["domains"], "account_id")
         for row in rows["accounts"]:
@@ -72,7 +74,7 @@ class Snapshot:
             made.hosts.update(dict.fromkeys(hosts, account))
         made._people(rows, sound)
         made._providers(rows, registers, sound)
-        made._furniture(rows)
+        made._furniture(rows, default_id)
         return made
 
     def _people(self, rows: Rows, sound: DeclaredSound) -> None:
@@ -133,7 +135,7 @@ class Snapshot:
                 for row in sorted(routes, key=lambda row: int(row["position"]))
             )
 
-    def _furniture(self, rows: Rows) -> None:
+    def _furniture(self, rows: Rows, default_id: str) -> None:
         for row in rows["numbers"]:
             self.direct[row["number"]] = number_of(row)
         for row in rows["ring_groups"]:
@@ -141,8 +143,9 @@ class Snapshot:
         for row in rows["queues"]:
             self.queues[row["account_id"], row["name"]] = queue_of(row)
         for row in rows["schedules"]:
-            account = self.accounts[row["account_id"]]
-            self.schedules[account.id, row["name"]] = schedule_of(row, f"{account.slug}/{row['name']}")
+            account, name = self.accounts[row["account_id"]], row["name"]
+            label = name if account.id == default_id else f"{account.slug}/{name}"  # overrides are the house's
+            self.schedules[account.id, name] = schedule_of(row, label)
         for account_id, limits in _grouped(rows["call_limits"], "account_id").items():
             ordered = sorted(limits, key=lambda row: str(row["name"]))
             self.limits[account_id] = tuple(limit_of(row) for row in ordered)

@@ -33,9 +33,8 @@ from pbxd.directory.model import Account, ExtensionKind
 from pbxd.flows.callees import Nobody, parties_of, spelled_out
 from pbxd.flows.desk import Desk, Visitor, Waiting
 from pbxd.flows.sounds import lines_of
-from pbxd.flows.take import Take, Taken
+from pbxd.flows.take import Take, Taken, Tape
 from pbxd.flows.trail import came_note, command_note
-from pbxd.ids import new_id
 from pbxd.services.conferences import ConferenceRules
 from pbxd.services.conferences.member import Member
 from pbxd.services.conferences.member import Refusal as NotLetIn
@@ -286,20 +285,22 @@ class FlowAct:
         self._stage.stop_gathering()
 
     def _record(self, command: commands.Record, came: Came_, now: float) -> None:
-        path = self._desk.recordings / f"{new_id('rec', self._desk.facilities.wall(now))}.wav"
-
-        def over(taken: Taken, seconds: float, reason: str) -> None:
+        def over(taken: Taken, tape: Tape | None, seconds: float, reason: str) -> None:
             later = self._desk.facilities.clock()
-            if taken is Taken.RECORDED:
-                self._recordings[path.stem] = path
-                came(Reply(Outcome.RECORDED, {"recording": path.stem, "duration_s": round(seconds, 2)}), later)
+            if taken is Taken.RECORDED and tape is not None:
+                self._recordings[tape.id] = tape.path
+                came(Reply(Outcome.RECORDED, {"recording": tape.id, "duration_s": round(seconds, 2)}), later)
             elif taken is Taken.SILENCE:
                 came(Reply(Outcome.SILENCE, {}), later)
             else:
                 log.warning("nothing can be recorded: %s", reason, extra={"call": self.record.id})
                 came(_failed(reason), later)
 
-        take = Take(self._stage, path, self._desk.recorder, self._desk.soon, over)
+        tapes = self._desk.tapes
+        if tapes is None:
+            came(_failed("recordings are not ready yet"), now)
+            return
+        take = Take(self._stage, self.record, tapes, over)
 
         def begin(_whole: bool, _later: float) -> None:
             self._take = take

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Protocol
 
 from dialplan.command import Enqueue, Outcome, Voicemail
@@ -14,7 +13,7 @@ from pbxd.calls.facilities import Facilities
 from pbxd.calls.record import CallRecord
 from pbxd.calls.stage import Act
 from pbxd.directory.model import Trunk
-from pbxd.flows.take import Writes
+from pbxd.flows.take import Tapes
 from pbxd.flows.web import Ask
 from pbxd.services.conferences import Conferences
 
@@ -53,23 +52,21 @@ class Limits:
 
 @dataclass(slots=True)
 class Desk:
-    """`soon` runs what it is given in the event loop's thread, from any thread. `moment` is the time with the overrides
-    in force. `voicemail` and `enqueue` are None as long as there is no such service; so `check` refuses flows that need
-    one."""
+    """`moment` is the time with the overrides in force. `voicemail` and `enqueue` are None as long as there is no such
+    service; so `check` refuses flows that need one. `tapes` is there once the house records."""
 
     facilities: Facilities
     conferences: Conferences
-    recorder: Writes
-    recordings: Path
     ask: Ask
     send_mail: SendMail
     moment: Callable[[float], Moment]
     override: Callable[[str, str | None, float | None, str], str | None]
-    soon: Callable[[Callable[[], None]], None]
     trunk_full: Callable[[Trunk], bool] = lambda _trunk: False
     music: Callable[[], Sequence[Line]] = tuple
     voicemail: MakeVisitor | None = None
     enqueue: MakeWaiting | None = None
+    mailboxes: Callable[[], Collection[str]] = tuple
+    tapes: Tapes | None = None
     limits: Limits = field(default_factory=Limits)
     turns: dict[str, int] = field(default_factory=dict)
 

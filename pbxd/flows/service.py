@@ -11,11 +11,12 @@ import hashlib
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from dialplan.check import errors
+from dialplan.hours import Opening
 from dialplan.load import PART, SUFFIX, Defaults
 from dialplan.names import Surroundings
 from dialplan.problem import Problem
@@ -25,6 +26,7 @@ from media.library import SUFFIXES, PromptLibrary, phrases
 from pbxd.calls import causes
 from pbxd.calls.record import CallRecord, Result
 from pbxd.calls.stage import Act, Stage
+from pbxd.config.dialplan import DEAF
 from pbxd.directory.accounts import Directory
 from pbxd.directory.model import ExtensionKind
 from pbxd.errors import Invalid, NotFound, TooLarge, Unavailable
@@ -74,7 +76,7 @@ class Flows:
         self.folder = folder
         self.book = Book()
         self.versions = Versions(store)
-        self.overrides = Overrides(store, self.book.schedule_names, wall)
+        self.overrides = Overrides(store, self._schedules, wall)
         self.sessions: dict[str, FlowAct] = {}
         self.endings: Counter[str] = Counter(dict.fromkeys((ending.value for ending in Ending), 0))
         self.loads: Counter[str] = Counter({"good": 0, "bad": 0})
@@ -123,6 +125,19 @@ class Flows:
         self.sessions[record.id] = act
         return act
 
+    def opening(self, account_id: str, schedule: str) -> Opening | None:
+        """What a schedule of the account, or one that all flows share, says just now; None where there is none."""
+        account = self._directory.account(account_id)
+        own = self._directory.schedule(account, schedule) if account is not None else None
+        shared = self.book.library.schedules.get(schedule)
+        found = own.schedule if own is not None else shared
+        return found.at(self.overrides.moment(self._wall())) if found is not None else None
+
+    def _schedules(self) -> Collection[str]:
+        """What can be overridden: those of flows, and the default account's own."""
+        own = self._directory.schedules(self._directory.default_account)
+        return {*self.book.schedule_names(), *(spec.name for spec in own)}
+
     def _over(self, act: FlowAct) -> None:
         self.sessions.pop(act.record.id, None)
         if act.ending is not None:
@@ -158,8 +173,12 @@ class Flows:
             extensions=frozenset(one.number for one in extensions),
             rooms=frozenset(one.number for one in extensions if one.kind is ExtensionKind.CONFERENCE),
             prompts=_prompt_names(self._prompts(), self._language()),
+            mailboxes=frozenset(
+                {*self.desk.mailboxes(), *(one.number for one in extensions if one.kind is ExtensionKind.USER)}
+            ),
             trunks=frozenset(trunk.name for trunk in directory.trunks(account)),
             dialable=lambda number: directory.outbound(account, number) is not None,
+            deaf=DEAF,
         )
         return House(surroundings, Defaults(language=self._language()), self.desk.unserved)
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Protocol
 
-from media.recorder import Channel, Recording, RecordingEnd
-from media.rooms import Tap
-from media.sound import NARROW_HZ
+from media.rooms import Room
+from media.session import MediaSession
+from pbxd.calls.record import CallRecord
 from pbxd.calls.stage import Stage
+from pbxd.errors import HouseError
 from pbxd.sip.timers import TimerHandle
 
 PAUSE_S = 0.8  # wire tells of a pause when it has lasted so long
@@ -25,54 +27,51 @@ class Taken(Enum):
     FAILED = "failed"
 
 
-class Writes(Protocol):
-    """What writes taps down (media.recorder)."""
+@dataclass(frozen=True, slots=True)
+class Tape:
+    """A recording that goes on: its id, and the file that can be played when it has ended."""
 
-    def start(
-        self,
-        path: Path,
-        taps: Sequence[Channel],
-        rate: int,
-        most_seconds: float,
-        on_end: Callable[[Recording], None],
-    ) -> Recording: ...
+    id: str
+    path: Path
+    stop: Callable[[], None]
+
+
+class Tapes(Protocol):
+    """Who records callers: the recordings of the house."""
+
+    def begin(
+        self, record: CallRecord, room: Room, leg: MediaSession, most_s: float, on_end: Callable[[float, str], bool]
+    ) -> Tape:
+        """Records what is heard from `leg` from now on. When it has ended, `on_end` is given the seconds that are
+        there and what was wrong with the disk, if anything, and says whether it is to be kept. Raises Unavailable."""
 
 
 class Take:
-    """Records the leg of a stage to `path`. `soon` runs what it is given in the event loop's thread; `over` hears how
-    it ended and the seconds that were written, once, after the file is whole; not after `abandon`."""
+    """Records the leg of a stage. `over` hears once how it ended, the recording, its seconds, and what was wrong; not
+    after `abandon`."""
 
     def __init__(
-        self,
-        stage: Stage,
-        path: Path,
-        recorder: Writes,
-        soon: Callable[[Callable[[], None]], None],
-        over: Callable[[Taken, float, str], None],
+        self, stage: Stage, record: CallRecord, tapes: Tapes, over: Callable[[Taken, Tape | None, float, str], None]
     ) -> None:
         self._stage = stage
-        self._recorder = recorder
-        self._soon = soon
-        self._over: Callable[[Taken, float, str], None] | None = over
-        self._tap: Tap | None = None
-        self._recording: Recording | None = None
+        self._record = record
+        self._tapes = tapes
+        self._over: Callable[[Taken, Tape | None, float, str], None] | None = over
+        self._tape: Tape | None = None
         self._silence: TimerHandle | None = None
         self._limit: TimerHandle | None = None
         self._silence_s = 0.0
         self._terminators = ""
         self._spoke = False
-        self.path = path
 
     def start(self, max_s: float, silence_s: float, terminators: str) -> None:
         """From now on what is heard is kept."""
         self._silence_s, self._terminators = silence_s, terminators
-        self._tap = self._stage.room.tap(self._stage.leg.media, seconds=5)
+        stage = self._stage
         try:
-            self.path.parent.mkdir(mode=0o700, exist_ok=True)
-            self._recording = self._recorder.start(self.path, [self._tap], NARROW_HZ, max_s + MARGIN_S, self._ended)
-        except OSError as error:
-            self._tap.close()
-            self._tell(Taken.FAILED, 0.0, error.strerror or "the disk failed")
+            self._tape = self._tapes.begin(self._record, stage.room, stage.leg.media, max_s + MARGIN_S, self._ended)
+        except HouseError as error:
+            self._tell(Taken.FAILED, 0.0, error.message)
             return
         self._limit = self._stage.later(max_s, lambda _now: self.stop())
         if self._stage.talks:  # already: that is told only once
@@ -100,10 +99,8 @@ class Take:
         self._cancel_silence()
         if self._limit is not None:
             self._limit.cancel()
-        if self._tap is not None:
-            self._tap.close()
-        if self._recording is not None:
-            self._recording.stop()
+        if self._tape is not None:
+            self._tape.stop()
 
     def abandon(self) -> None:
         """The caller has gone: what was said so far is kept, if anything was, and nobody is told."""
@@ -121,28 +118,15 @@ class Take:
             self._silence.cancel()
             self._silence = None
 
-    def _ended(self, recording: Recording) -> None:
-        """In the recorder's thread."""
-        self._soon(lambda: self._settle(recording))
-
-    def _settle(self, recording: Recording) -> None:
-        if self._tap is not None:
-            self._tap.close()
-        failed = recording.end in _DISK and not recording.seconds
-        if failed or not self._spoke:
-            self.path.unlink(missing_ok=True)
-        if failed and recording.end is not None:
-            self._tell(Taken.FAILED, 0.0, recording.end.value)
-        elif not self._spoke:
-            self._tell(Taken.SILENCE, 0.0, "")
-        else:
-            self._tell(Taken.RECORDED, recording.seconds, "")
+    def _ended(self, seconds: float, fault: str) -> bool:
+        if fault and not seconds:
+            self._tell(Taken.FAILED, 0.0, fault)
+            return False
+        self._tell(Taken.RECORDED if self._spoke else Taken.SILENCE, seconds, "")
+        return self._spoke
 
     def _tell(self, taken: Taken, seconds: float, reason: str) -> None:
         over, self._over = self._over, None
         if over is not None:
             self.stop()
-            over(taken, seconds, reason)
-
-
-_DISK = (RecordingEnd.DISK_FAILED, RecordingEnd.DISK_FULL)
+            over(taken, self._tape, seconds, reason)

@@ -17,9 +17,10 @@ from media.tones import ToneShape, load_plans
 from media.wire import Wire as PacketMover
 from pbxd.calls.admission import Admission
 from pbxd.calls.facilities import CallLimits, Facilities
+from pbxd.calls.following import MakeAct
 from pbxd.calls.record import CallChanged, CallRecord, Change
 from pbxd.calls.studio import FAILURES, Studio, clip_of
-from pbxd.calls.switch import MakeAct, Switch
+from pbxd.calls.switch import Switch
 from pbxd.config import Config, load
 from pbxd.directory.accounts import Directory
 from pbxd.directory.authentication import Authenticator
@@ -46,6 +47,22 @@ phones:
   "1002": {password: lab-1002, name: Bob}
   "1011": {password: lab-1011, name: Nadia, srtp: required}
   "1012": {password: lab-1012, name: Olga, codecs: [opus]}
+  "1021": {password: lab-1021, forward_always: "1002"}
+  "1022": {password: lab-1022, forward_busy: "1002", ring_timeout_s: 7}
+  "1023": {password: lab-1023, forward_no_answer: "1002", ring_timeout_s: 7}
+  "1024": {password: lab-1024, dnd: true}
+  "1025": {password: lab-1025, out_cid_number: "+12025550124", out_cid_name: Shop}
+  "1026": {password: lab-1026, forward_no_answer: "8555"}
+numbers:
+  "+12025550120": {ring_group: all}
+  "+12025550121": {ring_group: turns}
+  "+12025550122": {user: "1002", schedule: shop, closed: {hangup: true}}
+  "+12025550125": {forward: "8555"}
+ring_groups:
+  all: {members: ["1001", "1002"], ring_timeout_s: 7}
+  turns: {members: ["1001", "1002"], strategy: sequential, ring_timeout_s: 7, no_answer: {extension: "600"}}
+schedules:
+  shop: {weekly: {mon-fri: "09:00-17:00"}}
 extensions:
   "600": {echo: true}
   "500": {flow: main}

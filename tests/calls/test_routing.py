@@ -3,31 +3,56 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
+import pytest
+
+from dialplan.hours import Opening
 from pbxd.calls.admission import Admission, Refusal
 from pbxd.calls.causes import q850_in, q850_of, reason_q850
 from pbxd.calls.dial import Refused, best_of
 from pbxd.calls.record import Direction
-from pbxd.calls.routing import Reject, ToEcho, ToTrunk, ToUser, route
-from pbxd.directory.model import Account, Extension, ExtensionKind, Trunk, User
+from pbxd.calls.routing import Reject, ToEcho, ToGroup, ToHouse, ToTrunk, ToUser, described, number_called, route
+from pbxd.directory.model import (
+    Account,
+    Destination,
+    DestinationKind,
+    Extension,
+    ExtensionKind,
+    Number,
+    RingGroup,
+    Trunk,
+    User,
+)
 
 HOUSE = Account("acc_1", "house", "House", "pbxd")
 ALICE = User("us_1", "acc_1", "1001", "Alice")
 OUT = Trunk("tr_1", "acc_1", "out", "sip:192.0.2.1")
+DID = "+12025550123"
+GROUP = RingGroup("rgp_1", "acc_1", "sales", ("1001", "1003", "gone"))
+OTHERS = Account("acc_2", "other", "Other", "other.example")
 
 
 @dataclass
 class Numbers:
     extensions: dict[str, Extension] = field(default_factory=dict)
+    direct: dict[str, Number] = field(default_factory=dict)
+    users: dict[str, User] = field(default_factory=lambda: {"1001": ALICE})
 
     def extension(self, account: Account, number: str) -> Extension | None:
         return self.extensions.get(number)
 
     def user(self, account: Account, name: str) -> User | None:
-        return ALICE if name == "1001" else None
+        return self.users.get(name)
 
     def outbound(self, account: Account, number: str) -> tuple[Trunk, str] | None:
         return (OUT, "9" + number) if number.startswith("8") else None
+
+    def number(self, e164: str) -> Number | None:
+        return self.direct.get(e164)
+
+    def ring_group(self, account: Account, name: str) -> RingGroup | None:
+        return GROUP if name == "sales" else None
 
 
 def extension(number: str, kind: ExtensionKind, user: str | None = None) -> Extension:
@@ -67,6 +92,107 @@ def test_what_leads_nowhere_is_refused_with_the_right_status() -> None:
     assert route(NUMBERS, HOUSE, "777", source=None) == Reject(404, "no such number")
     assert route(NUMBERS, HOUSE, "", source=None) == Reject(484, "no number was dialled")
     assert route(NUMBERS, HOUSE, "1002", source=None) == Reject(404, "the extension has no user")
+
+
+def with_number(kind: DestinationKind, name: str = "", **more: Any) -> Numbers:
+    direct = Number("did_1", "acc_1", DID, Destination(kind, name), **more)
+    return Numbers(NUMBERS.extensions, {DID: direct})
+
+
+@pytest.mark.parametrize("dialled", [DID, "12025550123", "0012025550123", "01112025550123"])
+def test_a_trunk_may_write_a_number_in_its_own_way(dialled: str) -> None:
+    found = route(with_number(DestinationKind.USER, "1001"), HOUSE, dialled, source=OUT)
+    assert isinstance(found, ToUser)
+    assert (found.user, found.extension.number, found.direction) == (ALICE, DID, Direction.INBOUND)
+
+
+def test_a_number_leads_wherever_it_says() -> None:
+    def led(kind: DestinationKind, name: str = "") -> str:
+        return described(route(with_number(kind, name), HOUSE, DID, source=OUT))
+
+    kinds = DestinationKind
+    assert led(kinds.FLOW, "reception") == f"the house itself answers {DID}: flow"
+    assert led(kinds.VOICEMAIL, "1001") == f"the house itself answers {DID}: voicemail_leave"
+    assert led(kinds.EXTENSION, "600") == "600 is an echo"
+    assert led(kinds.RING_GROUP, "sales") == f"{DID} rings the group sales"
+    assert led(kinds.FORWARD, "8123") == "a route leads to 98123 by trunk out"
+    assert led(kinds.FORWARD, "1001") == "1001 rings the phones of user 1001"
+    assert led(kinds.HANGUP) == "no route (603): calls to this number are not taken"
+    assert led(kinds.QUEUE, "support") == "no route (480): nobody serves the queue support"
+    assert led(kinds.CONFERENCE, "700") == "no route (404): the number leads to 700, which does not exist"
+    assert led(kinds.RING_GROUP, "none") == "no route (404): there is no ring group none"
+    assert led(kinds.USER, "none") == "no route (404): the extension has no user"
+
+
+def test_a_flow_is_told_by_name() -> None:
+    found = route(with_number(DestinationKind.FLOW, "reception"), HOUSE, DID, source=OUT)
+    assert isinstance(found, ToHouse)
+    assert (found.extension.account_id, found.extension.options) == ("acc_1", {"flow": "reception"})
+
+
+@pytest.mark.parametrize(
+    ("opening", "holiday", "led"),
+    [
+        (Opening.OPEN, "600", "1001 rings"),
+        (None, "600", "1001 rings"),  # a schedule that is missing closes nothing
+        (Opening.CLOSED, "600", "the house itself answers"),
+        (Opening.HOLIDAY, "600", "600 is an echo"),
+        (Opening.HOLIDAY, None, "the house itself answers"),
+    ],
+)
+def test_hours_decide_where_a_number_leads(opening: Opening | None, holiday: str | None, led: str) -> None:
+    asked: list[tuple[str, str]] = []
+
+    def hours(account_id: str, schedule: str) -> Opening | None:
+        asked.append((account_id, schedule))
+        return opening
+
+    numbers = with_number(
+        DestinationKind.EXTENSION,
+        "1001",
+        schedule="shop",
+        closed=Destination(DestinationKind.VOICEMAIL, "1001"),
+        holiday=Destination(DestinationKind.EXTENSION, holiday) if holiday else None,
+    )
+    assert described(route(numbers, HOUSE, DID, source=OUT, hours=hours)).startswith(led)
+    assert asked == [("acc_1", "shop")]
+
+
+def test_a_number_may_refuse() -> None:
+    asleep = with_number(DestinationKind.USER, "1001", active=False)
+    assert route(asleep, HOUSE, DID, source=OUT) == Reject(404, "the number is not in service")
+    shy = with_number(DestinationKind.USER, "1001", allow_anonymous=False)
+    found = route(shy, HOUSE, DID, source=OUT, private=True)
+    assert found == Reject(433, "the number takes no calls of callers who hide")
+    assert isinstance(route(shy, HOUSE, DID, source=OUT), ToUser)
+
+
+def test_a_number_belongs_to_its_account_alone() -> None:
+    numbers = with_number(DestinationKind.USER, "1001")
+    assert number_called(numbers, HOUSE, "12025550123", default=HOUSE) is not None
+    assert number_called(numbers, OTHERS, DID, default=HOUSE) is None
+    assert number_called(numbers, OTHERS, DID, default=OTHERS) is not None  # the house's carrier carries for all
+    assert route(numbers, OTHERS, DID, source=None) == Reject(404, "no such number")
+
+
+def test_a_user_may_send_all_calls_on() -> None:
+    def users(**forwards: str) -> Numbers:
+        sent = {name: replace(ALICE, name=name, forward_always=to) for name, to in forwards.items()}
+        extensions = {name: extension(name, ExtensionKind.USER, name) for name in (*forwards, "1001")}
+        return Numbers(extensions, {}, {**sent, "1001": ALICE})
+
+    assert described(route(users(u2="1001"), HOUSE, "u2", source=None)) == "1001 rings the phones of user 1001"
+    assert route(users(u2="8555"), HOUSE, "u2", source=OUT) == ToTrunk(OUT, "98555")
+    assert route(users(u2="u3", u3="u2"), HOUSE, "u2", source=None) == Reject(482, "calls are forwarded in a circle")
+    assert route(users(u2="777"), HOUSE, "u2", source=None) == Reject(404, "calls are forwarded to no such number")
+
+
+def test_a_group_rings_those_who_may_be_disturbed() -> None:
+    numbers = with_number(DestinationKind.RING_GROUP, "sales")
+    numbers.users["1003"] = replace(ALICE, name="1003", dnd=True)
+    found = route(numbers, HOUSE, DID, source=OUT)
+    assert isinstance(found, ToGroup)
+    assert found.users == (ALICE,)
 
 
 def test_the_best_refusal_is_the_one_a_person_can_use() -> None:

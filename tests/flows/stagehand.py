@@ -11,16 +11,19 @@ from dialplan.command import Http, Reply
 from dialplan.hours import Moment
 from dialplan.load import Defaults
 from dialplan.names import Surroundings
-from media.recorder import Recording, RecordingEnd
+from media.recorder import RecordingEnd
 from media.rooms import Member, Membership, Played
 from media.script import Line, Pause, Prompt, Signal, Speech
 from pbxd.calls.call import Call
 from pbxd.calls.leg import Leg
+from pbxd.calls.record import CallRecord
 from pbxd.calls.stage import Act
 from pbxd.directory.model import ExtensionKind
+from pbxd.errors import Unavailable
 from pbxd.flows import Desk, FlowAct
 from pbxd.flows.book import Book, House, look
 from pbxd.flows.service import NotLive
+from pbxd.flows.take import Tape
 from pbxd.services.conferences import ConferenceRules, Conferences
 from tests.calls.house import Handset
 from tests.calls.house import House as Switchboard
@@ -77,10 +80,6 @@ class Parlour:
         self._hall.played.append(playing)
         return playing
 
-    def tap(self, of: Member | None = None, *_: object, **__: object) -> Tape:
-        self._hall.tapes.append(Tape())
-        return self._hall.tapes[-1]
-
     def digit(self, member: Member, digit: str, duration_ms: int = 100) -> None:
         """Nobody hears it."""
 
@@ -91,28 +90,11 @@ class Parlour:
             self.forget(member)
 
 
-class Tape:
-    """A tap of a parlour."""
-
-    overruns = 0
-    rate = 8000
-
-    def __init__(self) -> None:
-        self.closed = False
-
-    def read(self) -> list[Any]:
-        return []
-
-    def close(self) -> None:
-        self.closed = True
-
-
 class Hall:
     """The house's media, with parlours for rooms; also its studio, which speaks in lines."""
 
     def __init__(self) -> None:
         self.played: list[Playing] = []
-        self.tapes: list[Tape] = []
         self.rooms: list[Parlour] = []
 
     def open_room(self, **_: object) -> Parlour:
@@ -134,9 +116,10 @@ class Writing:
 
     path: Path
     most_seconds: float
-    on_end: Callable[[Any], None]
+    on_end: Callable[[float, str], bool]
     seconds: float = 3.5
     end: RecordingEnd | None = None
+    kept: bool | None = None
 
     @property
     def over(self) -> bool:
@@ -145,28 +128,30 @@ class Writing:
     def stop(self) -> None:
         if self.end is None:
             self.end = RecordingEnd.STOPPED
-            self.on_end(self)
+            self.kept = self.on_end(self.seconds, "")
 
     def fail(self, end: RecordingEnd, seconds: float = 0.0) -> None:
-        self.end, self.seconds = end, seconds
-        self.on_end(self)
+        self.end = end
+        self.kept = self.on_end(seconds, end.value)
 
 
 @dataclass
 class Writer:
-    """Stands for the recorder's thread."""
+    """Stands for the recordings of the house."""
 
+    folder: Path
     written: list[Writing] = field(default_factory=list)
     full: bool = False
 
-    def start(
-        self, path: Path, taps: Sequence[Any], rate: int, most_seconds: float, on_end: Callable[[Recording], None]
-    ) -> Recording:
+    def begin(
+        self, record: CallRecord, room: Any, leg: Any, most_s: float, on_end: Callable[[float, str], bool]
+    ) -> Tape:
         if self.full:
-            raise OSError(28, "No space left on device")
+            raise Unavailable("there is too little room on the disk to record")
+        path = self.folder / f"rec_{len(self.written)}.wav"
         path.write_bytes(b"sound")
-        self.written.append(Writing(path, most_seconds, cast(Any, on_end)))
-        return cast(Recording, self.written[-1])
+        self.written.append(Writing(path, most_s, on_end))
+        return Tape(path.stem, path, self.written[-1].stop)
 
 
 @dataclass
@@ -190,7 +175,9 @@ class Stagehand:
         self.folder = folder / "dialplan"
         self.folder.mkdir()
         self.hall = Hall()
-        self.recorder = Writer()
+        recordings = folder / "recordings"
+        recordings.mkdir()
+        self.recorder = Writer(recordings)
         self.asked: list[Asked] = []
         self.mails: list[tuple[str, str, str]] = []
         self.mail_fault: str | None = None
@@ -202,18 +189,14 @@ class Stagehand:
         media = facilities.media
         media.open_room = self.hall.open_room  # type: ignore[method-assign,assignment]
         facilities.studio = cast(Any, self.hall)
-        recordings = folder / "recordings"
-        recordings.mkdir()
         self.desk = Desk(
             facilities=facilities,
             conferences=Conferences(facilities, lambda: folder / "music"),
-            recorder=self.recorder,
-            recordings=recordings,
             ask=self._ask,
             send_mail=self._mail,
             moment=lambda now: Moment(facilities.wall(now)),
             override=self._override,
-            soon=lambda work: work(),
+            tapes=self.recorder,
         )
         house.acts[ExtensionKind.FLOW] = self._act
         house.acts[ExtensionKind.CONFERENCE] = lambda extension, _record: self.desk.conferences.act(

@@ -232,7 +232,16 @@ async def test_what_has_no_service_is_refused_with_that_reason(office: Office) -
     assert report.refused == ("box",)
     assert [problem.message for problem in report.errors] == ["there are no mailboxes in this release"]
     office.hand.desk.voicemail = lambda _command, _record: None
+    office.hand.desk.mailboxes = lambda: ["1900"]
     assert (await office.flows.load()).good
+    (office.folder / "box.yaml").write_text(
+        "parts:\n  begin:\n    - voicemail: 1900\n    - voicemail: 1901\n    - gather: Who is there?\n"
+        "      input: both\n      save: name\n      on_timeout: end\n      on_invalid: end\n    - say: ${name}\n"
+    )
+    assert [problem.message for problem in (await office.flows.load()).errors] == [
+        "there is no mailbox 1901 (did you mean 1900?)",
+        "words are no answer here: this house does not understand speech yet; ask for digits",
+    ]
 
 
 async def test_names_of_the_house_are_known(office: Office) -> None:

@@ -15,9 +15,11 @@ import pytest
 import pytest_asyncio
 
 from media import wav
+from media.recorder import Recorder
 from media.sound import Sound
 from media.wav import WavWriter
-from pbxd.calls.record import Change
+from pbxd.calls.presence import presence_of
+from pbxd.calls.record import Change, Role
 from pbxd.config.recordings import Recorded as WhichCalls
 from pbxd.config.recordings import RecordingFormat, RecordingNotice
 from pbxd.config.recordings import Recordings as Settings
@@ -58,7 +60,9 @@ class Desk:
         self.house = house
         self.store = store
         self.folder = folder / "recordings"
-        self.recordings = Recordings(store, "node", house.facilities, house.switch.calls, self.folder, settings)
+        self.recorder = Recorder()
+        calls = house.switch.calls
+        self.recordings = Recordings(store, "node", house.facilities, calls, self.folder, settings, self.recorder)
         self.recordings.listen(house.bus)
         self.alice, self.bob = Handset(house.wire, "alice"), Handset(house.wire, "bob")
 
@@ -108,6 +112,7 @@ async def desk(house: House, store: Store, tmp_path: Path) -> AsyncIterator[Desk
     await desk.recordings.start("acc_default")
     yield desk
     await desk.recordings.stop()
+    desk.recorder.close()
 
 
 def replace_settings(settings: Settings, **changes: Any) -> Settings:
@@ -132,6 +137,39 @@ async def test_a_recorded_call_leaves_a_row_and_a_file_that_agree(desk: Desk) ->
     assert desk.recordings.ended["stopped"] == 1
     assert desk.house.empty()
     assert not desk.house.facilities.media.rooms
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+async def test_what_the_house_asked_a_caller_to_say_is_a_recording_of_the_call(desk: Desk, wanted: bool) -> None:
+    call_id = desk.call()
+    whole = desk.recordings.begin(call_id, QUIET)
+    record = desk.house.switch.calls[call_id].record
+    presence = presence_of(desk.house.switch.calls[call_id])
+    told: list[Recorded] = []
+
+    def ended(recorded: Recorded) -> bool:
+        told.append(recorded)
+        return wanted
+
+    taking = desk.recordings.begin_words(record, presence.room, presence.parties[Role.CALLER].media, 60, ended)
+    live = desk.recordings.live(call_id)
+    assert live is not None
+    assert live.id == whole.id
+    await eventually(lambda: taking.recording is not None and taking.recording.seconds > 0.2, "words to be written")
+    taking.stop("it was said")
+    await eventually(lambda: told, "the end to be told")
+    desk.hang_up()
+    presence.release()
+    await eventually(lambda: not desk.recordings.active, "the recordings to end")
+    await desk.recordings.stop()
+    words = {row.id: row for row in await desk.rows(call_id=call_id)}.get(told[0].id)
+    file = desk.folder / told[0].path
+    if wanted:
+        assert words is not None
+        assert (words.channels, words.format, words.reason) == (Channels.CALLER, RecordingFormat.WAV, "it was said")
+        assert words.sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
+    else:
+        assert (words, file.exists(), desk.recordings.keeper.deleted["unwanted"]) == (None, False, 1)
 
 
 async def test_the_room_is_given_up_when_the_recording_is(desk: Desk) -> None:
@@ -358,7 +396,7 @@ async def test_old_ones_go_and_then_the_oldest_above_the_quota(house: House, sto
     await eventually(lambda: keeper._looking is not None and keeper._looking.done(), "the clean-up to be over")
     assert {row.id for row in await desk.rows()} == {"rec_3", "rec_4"}
     assert [(desk.folder / row.path).exists() for row in rows] == [False, False, True, True]
-    assert keeper.deleted == {"retention": 1, "quota": 1, "request": 0}
+    assert keeper.deleted == {"retention": 1, "quota": 1, "request": 0, "unwanted": 0}
     assert keeper.octets == 800_000
     await desk.recordings.delete("rec_3")
     assert [row.id for row in await desk.rows()] == ["rec_4"]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 
@@ -68,7 +69,7 @@ def test_phones_of_the_other_account_reach_each_other_and_nobody_else(lab: Lab, 
 
 
 def test_real_phones_of_the_other_account_talk(lab: Lab) -> None:
-    def line(extension: str) -> dict[str, str]:
+    def line(extension: str) -> dict[str, Any]:
         return {"domain": OTHER, "password": f"other-{extension}"}
 
     caller = lab.phone(Make.BARESIP_DEBIAN, "1001", **line("1001"))
@@ -77,6 +78,20 @@ def test_real_phones_of_the_other_account_talk(lab: Lab) -> None:
     talk(outgoing, incoming)
     outgoing.hang_up()
     incoming.ended()
+
+
+@pytest.mark.parametrize("dialled", ["+12025550123", "12025550123", "01112025550123"])
+def test_a_trunk_calls_a_number_of_the_lab(lab: Lab, dialled: str) -> None:
+    raw = lab.raw(address="127.0.0.11")
+    dialog = RawDialog.calling(raw, "4930123456", dialled, domain="peer.example")
+    answer, _ = dialog.invite(sdp("127.0.0.11", 20_002, formats="0"))
+    assert answer.status in (180, 183, 200), answer.start
+    ok = answer if answer.status == 200 else raw.response(200, method="INVITE")
+    dialog.acknowledge(ok)
+    dialog.send("BYE")
+    assert raw.response(method="BYE").status == 200
+    record = lab.record()
+    assert (record["direction"], record["called"], record["result"]) == ("inbound", dialled, "success")
 
 
 def test_a_password_of_one_account_opens_nothing_in_the_other(lab: Lab) -> None:

@@ -20,6 +20,7 @@ from pathlib import Path
 from media.recorder import Recorder, Recording, RecordingEnd
 from media.rooms import Clip, Room
 from media.script import Line, Pause, Prompt, Signal
+from media.session import MediaSession
 from media.sound import NARROW_HZ
 from media.tones import Tone
 from media.wire import WireError
@@ -29,7 +30,7 @@ from pbxd.calls.presence import presence_of
 from pbxd.calls.record import CallChanged, CallRecord, Change
 from pbxd.calls.studio import Unreadable
 from pbxd.config.recordings import Recorded as WhichCalls
-from pbxd.config.recordings import RecordingNotice
+from pbxd.config.recordings import RecordingFormat, RecordingNotice
 from pbxd.config.recordings import Recordings as Settings
 from pbxd.errors import Conflict, HouseError, NotFound, Unavailable
 from pbxd.events import Bus
@@ -44,12 +45,13 @@ from pbxd.services.recordings.recorded import (
     RecordingState,
     RecordingWish,
 )
-from pbxd.services.recordings.shelf import MAX_PAGE, Files, Shelf, place_of
+from pbxd.services.recordings.shelf import MAX_PAGE, WORDS, Files, Shelf, place_of
 from pbxd.services.recordings.take import Source, Take
 from pbxd.store import Store
 
 __all__ = [
     "MAX_PAGE",
+    "STOPPED",
     "Channels",
     "Recorded",
     "RecordingChanged",
@@ -63,6 +65,7 @@ log = logging.getLogger(__name__)
 
 BEEP_EVERY_S = 15.0
 BREATH = Pause(0.3)  # phones lose the first syllable while their sound opens
+PATIENCE_S = 5.0  # of a stop, for the disk
 CALL_ENDED = "the call ended"
 STOPPED = "it was stopped"
 
@@ -78,8 +81,12 @@ class Recordings:
         calls: Mapping[str, Call],
         folder: Path,
         settings: Settings,
+        recorder: Recorder,
     ) -> None:
         self._node = node
+        self._recorder = recorder
+        self._quiet = asyncio.Event()  # nothing is being recorded
+        self._quiet.set()
         self._facilities = facilities
         self._calls = calls
         self._takes: dict[str, Take] = {}  # by the recording's id
@@ -95,7 +102,6 @@ class Recordings:
     async def start(self, account_id: str) -> None:
         """Mends what an earlier process left; orphans without a call go to `account_id`. Raises StoreError."""
         self._loop = asyncio.get_running_loop()
-        self._recorder = Recorder()
         await self.keeper.start(account_id)
 
     def listen(self, bus: Bus) -> Callable[[], None]:
@@ -110,8 +116,8 @@ class Recordings:
         """Ends every recording, whole; a disk that hangs is not waited for."""
         for take in tuple(self._takes.values()):
             take.stop("the daemon stops")
-        self._recorder.close()
-        await asyncio.sleep(0)  # what the recorder's thread has told by then
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._quiet.wait(), PATIENCE_S)
         await self.keeper.stop()
 
     def beat(self, wall: float) -> None:
@@ -157,7 +163,28 @@ class Recordings:
         self._need_room()
         wish = RecordingWish()
         recorded = self._new(account_id, Channels.MIXED, wish, room=name)
-        return self._take(Source.of_room(room), recorded, wish, lambda _recorded: on_end()).recorded.id
+
+        def ended(_recorded: Recorded) -> bool:
+            on_end()
+            return True
+
+        return self._take(Source.of_room(room), recorded, wish, ended).recorded.id
+
+    def begin_words(
+        self,
+        record: CallRecord,
+        room: Room,
+        leg: MediaSession,
+        most_s: float,
+        on_end: Callable[[Recorded], bool],
+    ) -> Take:
+        """Records what the house has asked a caller to say, for `most_s` at most, beside whatever else is recorded of
+        the call. `on_end` is told when it has ended, and says whether it is kept. Always a WAV file, so that it can be
+        played at once. Raises Unavailable."""
+        self._need_room()
+        wish = RecordingWish(format=RecordingFormat.WAV, announce=RecordingNotice.NONE)
+        recorded = self._new(record.account_id, Channels.CALLER, wish, call_id=record.id, suffix=WORDS)
+        return self._take(Source.of_leg(room, leg), recorded, wish, on_end, most_s)
 
     def stop_room(self, recording_id: str) -> None:
         """Ends that of a conference; one that has ended is passed over."""
@@ -249,7 +276,14 @@ class Recordings:
             raise Unavailable("there is too little room on the disk to record")
 
     def _new(
-        self, account_id: str, channels: Channels, wish: RecordingWish, *, call_id: str = "", room: str = ""
+        self,
+        account_id: str,
+        channels: Channels,
+        wish: RecordingWish,
+        *,
+        call_id: str = "",
+        room: str = "",
+        suffix: str = "",
     ) -> Recorded:
         wall = self._now()
         return Recorded(
@@ -260,7 +294,7 @@ class Recordings:
             room=room,
             channels=channels,
             format=wish.format or self.settings.format,
-            path=place_of(wall, call_id or f"room-{room}"),
+            path=place_of(wall, (call_id or f"room-{room}") + suffix),
             state=RecordingState.RECORDING,
             reason="",
             started_at=wall,
@@ -271,7 +305,8 @@ class Recordings:
         source: Source,
         recorded: Recorded,
         wish: RecordingWish,
-        on_end: Callable[[Recorded], None] = lambda _recorded: None,
+        on_end: Callable[[Recorded], bool] = lambda _recorded: True,
+        most_s: float | None = None,
     ) -> Take:
         take = Take(recorded, source, wish.announce or self.settings.announce, on_end, source.rate)
         try:
@@ -286,7 +321,9 @@ class Recordings:
 
         path, mixed = self.keeper.files.path(recorded), recorded.channels is Channels.MIXED
         self._takes[recorded.id] = take
-        take.recording = self._recorder.start(path, take.taps, take.rate, self.settings.max_s, ended, mixed=mixed)
+        self._quiet.clear()
+        most_s = self.settings.max_s if most_s is None else min(most_s, self.settings.max_s)
+        take.recording = self._recorder.start(path, take.taps, take.rate, most_s, ended, mixed=mixed)
         self._shelf.add(recorded)
         self._facilities.bus.publish(RecordingChanged(recorded))
         log.info("recording begins", extra={"call": recorded.call_id, "recording": recorded.id})
@@ -405,8 +442,12 @@ class Recordings:
         else:
             log.warning("recording ended: %s", reason, extra={"call": ended.call_id, "recording": ended.id})
         self._shelf.note(ended)
-        take.on_end(ended)
-        self.keeper.finish(ended)
+        if take.on_end(ended):
+            self.keeper.finish(ended)
+        else:
+            self.keeper.drop(ended)
+        if not self._takes:
+            self._quiet.set()
 
 
 def _nothing() -> None:

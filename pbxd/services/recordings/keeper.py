@@ -25,7 +25,7 @@ from pbxd.services.recordings.recorded import (
     RecordingChanged,
     RecordingState,
 )
-from pbxd.services.recordings.shelf import Files, Shelf, oldest_beyond
+from pbxd.services.recordings.shelf import WORDS, Files, Shelf, oldest_beyond
 from pbxd.store import StoreError
 
 log = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ class Keeper:
         self.settings = settings
         self.free: int | None = None
         self.octets = 0
-        self.deleted: Counter[str] = Counter({"retention": 0, "quota": 0, "request": 0})
+        self.deleted: Counter[str] = Counter({"retention": 0, "quota": 0, "request": 0, "unwanted": 0})
 
     @property
     def full(self) -> bool:
@@ -110,6 +110,12 @@ class Keeper:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    def drop(self, recorded: Recorded) -> None:
+        """Removes one that has ended and that nobody wants, in the background."""
+        task = asyncio.create_task(self._drop(recorded), name=f"drop-{recorded.id}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
     async def delete(self, recorded: Recorded, why: str) -> None:
         """Removes file and row. Raises Unavailable."""
         try:
@@ -119,6 +125,13 @@ class Keeper:
             raise Unavailable(f"the recording cannot be deleted: {error}") from error
         self.deleted[why] += 1
         log.info("recording deleted: %s", why, extra={"call": recorded.call_id, "recording": recorded.id})
+
+    async def _drop(self, recorded: Recorded) -> None:
+        try:
+            await self._shelf.settle(recorded)  # its row may still be in the queue
+            await self.delete(recorded, "unwanted")
+        except (StoreError, Unavailable) as error:
+            log.warning("an unwanted recording is left: %s", error, extra={"recording": recorded.id})
 
     async def _finish(self, recorded: Recorded) -> None:
         try:
@@ -139,7 +152,8 @@ class Keeper:
         for name in names:
             if name in known or (name.endswith(".wav") and _as_opus(name) in known) or _as_wav(name) in known:
                 continue
-            call_id = PurePosixPath(name).stem.partition("-")[2]
+            what = PurePosixPath(name).stem.partition("-")[2]
+            call_id = what.removesuffix(WORDS)
             owner = await self._shelf.account_of(call_id)
             wall = self._now()
             orphan = Recorded(
@@ -148,7 +162,7 @@ class Keeper:
                 node=self._shelf.node,
                 call_id=call_id if owner else "",
                 room="" if owner else call_id.removeprefix("room-"),
-                channels=Channels.STEREO if owner else Channels.MIXED,
+                channels=(Channels.CALLER if what != call_id else Channels.STEREO) if owner else Channels.MIXED,
                 format=RecordingFormat.WAV,
                 path=name,
                 state=RecordingState.FINISHING,

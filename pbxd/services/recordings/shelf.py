@@ -31,6 +31,7 @@ from pbxd.store.schema import calls, recordings
 
 MAX_PAGE = 500
 CHUNK = 1 << 20
+WORDS = "-words"  # at the end of the name of what a caller was asked to say
 _FIELDS = tuple(Recorded.__dataclass_fields__)
 _CHANGING = ("format", "path", "state", "reason", "ended_at", "seconds", "octets", "sha256")
 _INSERT = insert(recordings)

@@ -47,6 +47,11 @@ class Source:
         """Of a conference: what all of them say together."""
         return cls(room, ((None, TapKind.MIX),), WIDE_HZ)
 
+    @classmethod
+    def of_leg(cls, room: Room, leg: MediaSession) -> Source:
+        """Of what is heard from one leg."""
+        return cls(room, ((leg, TapKind.HEARD),), NARROW_HZ, leg)
+
     def tap(self, wire: Wire, rate: int) -> list[Tap]:
         """Opens all taps at one tick. Raises Unavailable."""
         taps: list[Tap] = []
@@ -74,12 +79,12 @@ def _end(presence: Presence, role: Role) -> tuple[MediaSession, TapKind]:
 @dataclass(slots=True, eq=False)
 class Take:
     """What goes on until its recording has ended. `why` is the reason for an end that somebody wanted; `on_end` is told
-    it, for who began it."""
+    it, for who began it, and says whether it is to be kept."""
 
     recorded: Recorded
     source: Source
     notice: RecordingNotice
-    on_end: Callable[[Recorded], None]
+    on_end: Callable[[Recorded], bool]
     rate: int
     taps: list[Tap] = field(default_factory=list)
     recording: Recording | None = None
