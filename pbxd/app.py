@@ -117,16 +117,14 @@ class App:
         journal.listen(self.bus)
         self.telephony = Telephony(config, data, self.store, self.directory, self.bus)
         self.traces = self._traces()
-        self.edge = control.edge_of(
-            config, data.secret, self.store, self.bus, self.directory, self.telephony, self.records, self.traces
-        )
+        self.call_centre = CallCentre(self.store, self.telephony)
+        self.edge = self._edge_of(data)
         recorder = Recorder()  # one thread writes for all
         self._parts.push_async_callback(asyncio.to_thread, recorder.close)
         self.recordings = await self._recordings(data, config, recorder)
         self.mailroom = Mailroom(config, data, self.store, self.telephony, recorder)
         self._parts.push_async_callback(self.mailroom.stop)
         await self.mailroom.open(config)
-        self.call_centre = CallCentre(self.store, self.telephony)
         self._parts.callback(self.call_centre.close)
         await self.call_centre.open()
         await self.telephony.start()
@@ -147,6 +145,19 @@ class App:
         await self._listen(data.path / SOCKET_NAME)
         self._lag.start(asyncio.get_running_loop())
         self._beat()
+
+    def _edge_of(self, data: DataDirectory) -> Edge:
+        return control.edge_of(
+            self.config,
+            data.secret,
+            self.store,
+            self.bus,
+            self.directory,
+            self.telephony,
+            self.records,
+            self.traces,
+            self.call_centre.queues,
+        )
 
     async def _recordings(self, data: DataDirectory, config: Config, recorder: Recorder) -> Recordings:
         telephony = self.telephony

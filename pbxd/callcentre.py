@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dialplan.command import Enqueue
+from media.script import Prompt
 from pbxd.calls.record import CallRecord
 from pbxd.calls.stage import Act
 from pbxd.config.groups import MusicMode
 from pbxd.directory.accounts import Directory
 from pbxd.directory.model import Account, Extension, ExtensionKind, QueueSpec
-from pbxd.errors import NotFound
 from pbxd.metrics import Metrics
+from pbxd.services.announcements import Announcement
 from pbxd.services.queues import QueueRules, Queues, SignIn, Strategy, Wishes
 from pbxd.services.queues.line import QueueLine
 from pbxd.services.queues.table import Activity, Place, Status
@@ -73,9 +74,7 @@ class CallCentre:
     def _dialled(self, extension: Extension, record: CallRecord) -> Act:
         name = str(extension.options["queue"])
         found = self.queues.act(self._account(extension.account_id), name, record, Wishes(direct=True))
-        if found is None:
-            raise NotFound(f"there is no queue {name}")
-        return found
+        return found or Announcement(Prompt("not-in-service"))
 
     def _sign_in(self, extension: Extension, record: CallRecord) -> Act:
         return SignIn(self.queues, self._account(extension.account_id), record)

@@ -15,6 +15,7 @@ from pbxd.events import Bus
 from pbxd.flows.sessions import Bounds, FlowSessions
 from pbxd.metrics import Metrics
 from pbxd.services.cdr import CallRecords
+from pbxd.services.queues import Queues
 from pbxd.services.reach import NodeContact, Reach
 from pbxd.services.remote import Patience, RemoteCalls
 from pbxd.services.traces import Traces
@@ -32,6 +33,7 @@ def edge_of(
     telephony: Telephony,
     records: CallRecords,
     traces: Traces,
+    queues: Queues,
 ) -> Edge:
     """The collaborators of the edge contract. `secret` is the house's own."""
     flows = telephony.dialplans.flows
@@ -53,6 +55,8 @@ def edge_of(
         live_record=partial(_live_record, telephony, calls),
         records=records,
         traces=traces,
+        queues=queues,
+        flush=telephony.transports.flush,
         wall=wall,
         now=telephony.now,
     )

@@ -5,11 +5,12 @@ collaborators   what it works with        access   who may ask        tenancy   
 wishes          what it is told           stubs    what is not served yet
 authentication  is a phone who it says it is?         stepping  call flows, command by command
 presence        what became of phones and calls       tracing   how one call went
+agents          operators of queues, and who is where
 """
 
-from pbxd.api.edge import authentication, presence, stepping, stubs, tracing
+from pbxd.api.edge import agents, authentication, presence, stepping, stubs, tracing
 from pbxd.api.edge.access import EdgeAccess
 from pbxd.api.edge.collaborators import Edge
 from pbxd.api.edge.contract import EDGE
 
-__all__ = ["EDGE", "Edge", "EdgeAccess", "authentication", "presence", "stepping", "stubs", "tracing"]
+__all__ = ["EDGE", "Edge", "EdgeAccess", "agents", "authentication", "presence", "stepping", "stubs", "tracing"]

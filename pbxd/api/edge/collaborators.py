@@ -11,6 +11,7 @@ from pbxd.directory.model import Account
 from pbxd.directory.remote import RemoteDigests
 from pbxd.flows.sessions import FlowSessions
 from pbxd.services.cdr import CallRecords
+from pbxd.services.queues import Queues
 from pbxd.services.reach import NodeContact, Reach
 from pbxd.services.remote import RemoteCalls
 from pbxd.services.traces import Traces
@@ -30,5 +31,7 @@ class Edge:
     live_record: Callable[[str], CallRecord | None]  # of a call that is up, by its id in the house
     records: CallRecords
     traces: Traces
+    queues: Queues
+    flush: Callable[[], None]  # sends what SIP has to say by now
     wall: Callable[[], float]
     now: Callable[[], float]

@@ -285,6 +285,21 @@ class Queues:
         self._look(branch, now, also=name)
         return operator_view(branch.acd, branch.acd.roster.get(name), now)
 
+    def call_named(self, account_id: str, name: str) -> str | None:
+        """The call in a queue of this id, or of this Call-ID."""
+        branch = self._branches.get(account_id)
+        for call, line in branch.lines.items() if branch is not None else ():
+            legs = line.record.legs
+            if name == call or (legs and legs[0].sip_call_id == name):
+                return call
+        return None
+
+    def busy(self, account_id: str) -> set[str]:
+        """Users who have a phone in any call."""
+        records = (call.record for call in self._calls())
+        legs = (leg for record in records if record.account_id == account_id for leg in record.legs)
+        return {leg.party for leg in legs if leg.ended_at is None}
+
     async def days(self, account_id: str, since: str, until: str) -> list[Day]:
         """Figures by day, today's as they are now. Raises StoreError."""
         acd = self._branch(account_id).acd
