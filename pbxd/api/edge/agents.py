@@ -65,15 +65,15 @@ class RosterQuery(EdgeWish):
 
 
 class ConfirmPath(EdgeWish):
-    account_id: AccountName = Field(alias="accountId")
-    lease_id: Word = Field(alias="leaseId")
+    account_id: AccountName
+    lease_id: Word
     epoch: Annotated[int, Field(ge=0, le=2**53)]
 
 
 class ClaimPath(EdgeWish):
-    account_id: AccountName = Field(alias="accountId")
-    agent_id: Word = Field(alias="agentId", description="a user's id or name, or an extension of theirs")
-    call_id: Word = Field(alias="callId", description="the call's id in the house, or its Call-ID")
+    account_id: AccountName
+    agent_id: Word = Field(description="a user's id or name, or an extension of theirs")
+    call_id: Word = Field(description="the call's id in the house, or its Call-ID")
 
 
 class MemberView(View):
@@ -223,7 +223,7 @@ async def list_users(edge: Edge, query: RosterQuery, identity: Identity) -> Rost
 
 
 @EDGE.operation(
-    "GET", "/agent/confirm/{accountId}/{leaseId}/{epoch}", tag="agents", scope=SCOPE, errors=(NotFound, Conflict)
+    "GET", "/agent/confirm/{account_id}/{lease_id}/{epoch}", tag="agents", scope=SCOPE, errors=(NotFound, Conflict)
 )
 async def confirm_lease(edge: Edge, path: ConfirmPath, identity: Identity) -> WonView:
     """Say that an operator has answered the offer of this epoch. Stale ones are refused with 409."""
@@ -234,7 +234,7 @@ async def confirm_lease(edge: Edge, path: ConfirmPath, identity: Identity) -> Wo
 
 
 @EDGE.operation(
-    "GET", "/agent/claim/{accountId}/{agentId}/{callId}", tag="agents", scope=SCOPE, errors=(NotFound, Conflict)
+    "GET", "/agent/claim/{account_id}/{agent_id}/{call_id}", tag="agents", scope=SCOPE, errors=(NotFound, Conflict)
 )
 async def claim_call(edge: Edge, path: ClaimPath, identity: Identity) -> WonView:
     """Take a caller of a queue for an operator. The first claim wins, every other one is refused with 409."""
