@@ -386,7 +386,8 @@ class Queues:
                 self.offers[Why.ANSWERED] += 1
             case Withdrawn(lease, why) | Returned(lease, why):
                 self.offers[why] += 1
-                log.info("operator not reached", call=lease.caller, operator=lease.operator, reason=why)
+                if why not in (Why.TAKEN, Why.CALLER_LEFT):
+                    log.info("operator not reached", call=lease.caller, operator=lease.operator, reason=why)
             case OperatorChanged() if event.why in (Why.ASKED, Why.AUTO_PAUSE):
                 log.info("operator changed", operator=event.operator, status=event.status, reason=event.why)
             case _:
