@@ -11,6 +11,7 @@ from media.library import PromptLibrary
 from media.resampling import resample
 from media.sound import Sound
 from media.tones import Tone, TonePlan
+from media.tune import tune
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,12 @@ class Recorded:
     path: Path
 
 
-Line = Prompt | Speech | Signal | Pause | AudioFile | Recorded
+@dataclass(frozen=True, slots=True)
+class HouseMusic:
+    """The house's own music, where there is no other."""
+
+
+Line = Prompt | Speech | Signal | Pause | AudioFile | Recorded | HouseMusic
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,3 +90,5 @@ class Reader:
                 return self.library.sound(path, rate)
             case Recorded(path):
                 return resample(wav.read(path), rate)
+            case HouseMusic():
+                return tune(rate)

@@ -57,6 +57,7 @@ def edge_of(
         traces=traces,
         queues=queues,
         flush=telephony.transports.flush,
+        hours=flows.opening,
         wall=wall,
         now=telephony.now,
     )
@@ -120,6 +121,4 @@ def _housed(telephony: Telephony, account: Account, now: float) -> list[NodeCont
 
 def _live_record(telephony: Telephony, calls: RemoteCalls, call_id: str) -> CallRecord | None:
     call = telephony.switch.calls.get(call_id)
-    if call is not None:
-        return call.record
-    return next((each.record for each in calls.live() if each.record.id == call_id), None)
+    return call.record if call is not None else calls.record(call_id)

@@ -22,6 +22,7 @@ from media.script import Prompt
 from media.session import Media, MediaEvent, MediaEventKind
 from media.wire import Wire
 from pbxd.acoustics import Workers, reader_of
+from pbxd.ahead import played, read_ahead
 from pbxd.calls.admission import Admission
 from pbxd.calls.crypto import Protection
 from pbxd.calls.facilities import CallLimits, Facilities
@@ -58,7 +59,7 @@ from pbxd.sip.transport import Transports, TransportSettings
 from pbxd.sip.uri import Uri
 from pbxd.store import DataDirectory, Store
 from pbxd.tls import Named, Shown
-from pbxd.trace import Recorder, Sound, TraceLimits
+from pbxd.trace import Recorder, Sound, TraceLimits, score
 
 log = logging.getLogger(__name__)
 
@@ -178,6 +179,7 @@ class Telephony:
         asyncio.get_running_loop().add_reader(self.wire.media_fd, self._media_events)
         self.trunks.apply(self._directory.all_trunks(), now)
         self._keep_house()
+        self._read_ahead()
         self.transports.flush()
 
     def drain(self) -> None:
@@ -227,9 +229,14 @@ class Telephony:
         self._apply(config)
         self.studio.reader = reader_of(config, self._data)
         self.studio.forget()
+        self._read_ahead()
         self.dialplans.reload(config)
         self.trunks.apply(self._directory.all_trunks(), self.now())
         self.transports.flush()
+
+    def _read_ahead(self) -> None:
+        extensions = self._directory.extensions(self._directory.default_account)
+        read_ahead(self.studio, [*played(extensions), *self.conferences.tunes()[:1]], self._config.sound.language)
 
     def hangup(self, call_id: str) -> bool:
         """Ends one live call; False when there is none of that id."""
@@ -458,7 +465,7 @@ _WORDS = {
     MediaEventKind.FIRST_PACKET: "sends its first packet",
     MediaEventKind.SILENT: "fell silent: no packet for the RTP timeout",
     MediaEventKind.RESUMED: "is heard again",
-    MediaEventKind.DTMF: "dials a digit",
+    MediaEventKind.DTMF: score.DIALS,
     MediaEventKind.SRTP_FAILED: "sends what cannot be opened",
 }
 _PLACED = (MediaEventKind.LATCHED, MediaEventKind.RELATCHED)

@@ -19,6 +19,13 @@ _OUTCOMES = {
     Left.FAILED: Outcome.FAILED,
 }
 
+_REASONS = {
+    Greeting.AUTO: Reason.UNAVAILABLE,
+    Greeting.UNAVAILABLE: Reason.UNAVAILABLE,
+    Greeting.BUSY: Reason.BUSY,
+    Greeting.NONE: None,
+}
+
 
 class MailboxVisit:
     """A caller at a mailbox, who is given back by hanging up; `outcome` says then what came of it."""
@@ -63,8 +70,7 @@ def visits_of(voicemail: Voicemail) -> Callable[[Command, CallRecord], MailboxVi
         def make(done: Done) -> Act | None:
             if command.action is MailboxAction.LISTEN:
                 return voicemail.listening(command.mailbox)
-            reason = Reason.BUSY if command.greeting is Greeting.BUSY else Reason.UNAVAILABLE
-            return voicemail.leaving(command.mailbox or "", reason, done)
+            return voicemail.leaving(command.mailbox or "", _REASONS[command.greeting], done)
 
         found = MailboxVisit(make)
         return found if found.possible else None

@@ -44,6 +44,7 @@ FLOORS = {
     "pbxd.facade": 7,
     "pbxd.measures": 7,
     "pbxd.acoustics": 7,
+    "pbxd.ahead": 7,
     "pbxd.visits": 7,
     "pbxd.dialplans": 7,
     "pbxd.listening": 7,

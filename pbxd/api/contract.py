@@ -64,6 +64,11 @@ class Attachment(BaseModel):
     media_type: str
 
 
+def needs_body(model: type[BaseModel]) -> bool:
+    """Whether a request must have a body. Where every value may be left out, so may the body."""
+    return any(field.is_required() for field in model.model_fields.values())
+
+
 class Part(Enum):
     """Where in a request the values of an argument come from; the names are those of a handler's arguments."""
 

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
-from pbxd.api.contract import Attachment, Context, Contract, Download, Operation, Part
+from pbxd.api.contract import Attachment, Context, Contract, Download, Operation, Part, needs_body
 from pbxd.api.form import FORM
 from pbxd.errors import Denied, HouseError, Invalid, TooLarge, Unauthorized
 
@@ -63,7 +63,7 @@ def _operation(contract: Contract[Context], operation: Operation, schemas: _Sche
         content = _json(schemas[body, "validation"])
         if contract.forms:
             content |= {FORM: content["application/json"]}
-        described["requestBody"] = {"required": True, "content": content}
+        described["requestBody"] = {"required": needs_body(body), "content": content}
     return described
 
 

@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
-from pbxd.api.contract import Attachment, Context, Contract, Download, Identity, Operation, Part
+from pbxd.api.contract import Attachment, Context, Contract, Download, Identity, Operation, Part, needs_body
 from pbxd.api.form import FORM, read_form
 from pbxd.api.openapi import document
 from pbxd.errors import Denied, HouseError, Invalid, TooLarge, Unauthorized
@@ -179,7 +179,7 @@ async def _taken(part: Part, model: type[Model], request: web.Request, forms: bo
             case _ if forms and request.content_type == FORM:
                 return model.model_validate(read_form(await _read(request)))
             case _:
-                return model.model_validate_json(await _body(request, forms))
+                return model.model_validate_json(await _body(request, forms, needed=needs_body(model)))
     except ValidationError as error:
         raise Invalid(_problems(error)) from None
 
@@ -191,7 +191,9 @@ def _query(request: web.Request) -> dict[str, str]:
     return values
 
 
-async def _body(request: web.Request, forms: bool) -> bytes:
+async def _body(request: web.Request, forms: bool, *, needed: bool) -> bytes:
+    if not needed and not request.can_read_body:
+        return b"{}"
     if request.content_type != "application/json":
         other = f" or {FORM}" if forms else ""
         raise Invalid(f"the body must be JSON, and its Content-Type application/json{other}")

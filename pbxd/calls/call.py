@@ -31,7 +31,7 @@ from pbxd.sip.symbol import Symbol
 from pbxd.sip.timers import TimerHandle
 from pbxd.sip.transaction import ServerTransaction
 from pbxd.sip.uri import Uri
-from pbxd.trace import Topic
+from pbxd.trace import Topic, score
 
 log = logging.getLogger(__name__)
 
@@ -334,6 +334,8 @@ class Call:
 
     def leg_requested(self, leg: Leg, transaction: ServerTransaction, request: Request, now: float) -> None:
         pressed = pressed_in(request) if request.method == "INFO" else None
+        if pressed is not None:
+            leg.noticed(f"{score.DIALS}, by INFO", now)
         if pressed is not None and self.stage is not None and self.bridge is None:
             leg.session.respond(transaction, 200, now)
             self.leg_pressed(leg, pressed, now)

@@ -25,6 +25,7 @@ from pbxd.sip.message import Request
 from pbxd.sip.session import EndCause, Ending
 from pbxd.sip.timers import TimerHandle
 from pbxd.sip.transaction import ServerTransaction
+from pbxd.trace import score
 
 BREATH = Pause(0.3)
 ACCEPT = GatherRules(least=1, most=1, first_s=6.0, next_s=1.0, terminators="")
@@ -334,6 +335,7 @@ class Attempt:
         pressed = pressed_in(request) if request.method == "INFO" else None
         leg.session.respond(transaction, 200 if request.method in ("INFO", "OPTIONS") else 501, now)
         if pressed is not None:
+            leg.noticed(f"{score.DIALS}, by INFO", now)
             self.leg_pressed(leg, pressed, now)
 
     def leg_ended(self, leg: Leg, ending: Ending, now: float) -> None:

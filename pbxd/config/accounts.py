@@ -38,6 +38,7 @@ SCOPES = (
     "calls:write",
     "conferences:read",
     "conferences:write",
+    "edge",
     "directory:read",
     "directory:write",
     "edge",

@@ -86,10 +86,10 @@ class RemoteDigests:
         if algorithm not in self.algorithms or credentials.qop not in (None, *QOP):
             return Refusal.UNSUPPORTED
         account = next((one for one in accounts if one.realm == credentials.realm), None)
-        device = self._directory.device(account, credentials.username) if account is not None else None
+        device = self._directory.login(account, credentials.username) if account is not None else None
         secret = self._made_up(credentials.username, algorithm)  # always made, so that it takes no time of its own
         if device is not None and device.realm == credentials.realm:
-            secret = device.ha1_md5 if algorithm == "MD5" else device.ha1_sha256
+            secret = device.ha1(credentials.username, algorithm) or secret
         try:
             right = verify(secret, method, credentials)
         except ParseError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -390,6 +391,8 @@ class FlowAct:
 
     def _voicemail(self, command: commands.Voicemail, came: Came_, now: float) -> None:
         make = self._desk.voicemail
+        if command.greeting is commands.Greeting.AUTO and self._called is not None and self._called.came is Came.BUSY:
+            command = replace(command, greeting=commands.Greeting.BUSY)
         visitor = make(command, self.record) if make is not None else None
         if visitor is None:
             came(_failed("there is no such mailbox"), now)

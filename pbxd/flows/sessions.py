@@ -1,8 +1,9 @@
 """Flows that a node carries out: it is told one command after the other, and says what came of each.
 
-The same machine as on live calls. Whatever needs no media (turns of groups, tags, schedules, web requests, messages)
-is done here at once; the node is given what is left. A step that is repeated gets the answer it had; one that is not of
-the command that is out is refused. Sessions are JSON in the store and go on after a restart.
+The same machine as on live calls. Whatever needs no media (turns of groups, tags, schedules, web requests, mail) is
+done here at once; the node is given what is left. That it is to answer the call stands on the command before which it
+is: its argument `answer`. A step that is repeated gets the answer it had; one that is not of the command that is out is
+refused. Sessions are JSON in the store and go on after a restart.
 """
 
 from __future__ import annotations
@@ -202,6 +203,8 @@ class FlowSessions:
             if current.done:
                 return Answer("noop", {}, current.seq, done=True)
             reply = Reply.read(outcome, data)
+            if reply.outcome is Outcome.RECORDED and current.args.get("mailbox"):
+                reply = Reply(Outcome.DONE, reply.data)
             if reply.outcome is Outcome.ERROR and outcome != Outcome.ERROR.value:
                 raise Invalid(f"outcome: {reply.data.get('reason', '')}")
             machine = self._machine(session)
@@ -231,11 +234,13 @@ class FlowSessions:
 
     async def _advance(self, session: Session, machine: Machine, record: CallRecord, command: Command) -> Answer:
         """Do what can be done here, and give the node the first command that cannot."""
+        answer = False
         for _ in range(MOST_AT_ONCE):
             self._note(record, Topic.COMMAND, command_note(machine.position, command))
             reply = await self._done_here(record, command)
             if reply is None:
                 break
+            answer = answer or isinstance(command, commands.Answer)
             self._note(record, *came_note(machine.position, reply))
             command = machine.step(reply, self._desk.moment(self._now()))
         else:
@@ -245,7 +250,7 @@ class FlowSessions:
             self._count(machine)
         record.flow = machine.position
         word, args = spoken(command)
-        session.answer = Answer(word, args, machine.sequence, done)
+        session.answer = Answer(word, args | ({"answer": True} if answer else {}), machine.sequence, done)
         self._write(session)
         return session.answer
 
@@ -257,6 +262,8 @@ class FlowSessions:
                 turn = desk.turns.get(key, 0)
                 desk.turns[key] = turn + 1
                 return Reply(Outcome.DONE, {"index": turn % max(1, size)})
+            case commands.Answer():  # the node answers before it does what comes next
+                return Reply(Outcome.DONE, {})
             case commands.Tag(name=name):
                 add_tag(record, name)
                 return Reply(Outcome.DONE, {})
@@ -349,8 +356,8 @@ class FlowSessions:
 
 
 def spoken(command: Command) -> tuple[str, dict[str, Any]]:
-    """A command in the words of the edge contract, with its arguments. What the contract has no word for keeps the
-    house's: answer, voicemail."""
+    """A command in the words of the edge contract, with its arguments: a message for a mailbox is a recording with a
+    `mailbox`. What the contract has no word for keeps the house's: voicemail, to listen to messages."""
     args = command.to_json()
     word = str(args.pop("command"))
     match command:
@@ -358,6 +365,8 @@ def spoken(command: Command) -> tuple[str, dict[str, Any]]:
             return "play", {"sounds": [args["sound"]], "early": args["early"]}
         case commands.Wait():
             return "noop", args
+        case commands.Voicemail(action=commands.MailboxAction.LEAVE):
+            return "record", args
         case commands.Hangup(cause=cause):
             status, q850, _ = ENDS[cause]
             return word, {**args, "code": status, "q850": q850}

@@ -86,6 +86,7 @@ class RemoteCalls:
         self._wall = wall
         self._live: dict[tuple[str, str], RemoteCall] = {}
         self._over: dict[tuple[str, str], RemoteCall] = {}
+        self._ids: dict[str, RemoteCall] = {}
 
     def __len__(self) -> int:
         return len(self._live)
@@ -98,6 +99,15 @@ class RemoteCalls:
         """The calls that a node of these accounts calls so, or the house does: up, or over just now."""
         found = [self._live.get((account, name)) or self._over.get((account, name)) for account in accounts]
         return [call for call in found if call is not None]
+
+    def record(self, call_id: str) -> CallRecord | None:
+        """The record of a call by its id in the house: up, or over just now."""
+        call = self._ids.get(call_id)
+        return call.record if call is not None else None
+
+    def alive(self) -> frozenset[str]:
+        """The ids in the house of those that are up."""
+        return frozenset(call.record.id for call in self._live.values())
 
     # ---- life
 
@@ -120,8 +130,8 @@ class RemoteCalls:
         record.legs.append(leg)
         call = RemoteCall(record, wanted.name, now, wanted.callee)
         key = wanted.account_id, wanted.name
-        self._over.pop(key, None)
-        self._live[key] = call
+        self._forget(key)
+        self._live[key] = self._ids[record.id] = call
         self._tracer.began(record.id, trace_name(*key), wanted.account_id, now)
         self._say(call, Change.STARTED, now)
         return call
@@ -181,7 +191,7 @@ class RemoteCalls:
         self._live.pop(key, None)
         self._over[key] = call
         while len(self._over) > MAX_OVER:
-            del self._over[next(iter(self._over))]
+            self._forget(next(iter(self._over)))
         call.touched = now
         words = f" by the {record.ended_by or 'node'}: {record.reason} ({record.sip_status})"
         self._say(call, Change.ENDED, now, words)
@@ -193,9 +203,14 @@ class RemoteCalls:
         for call in [call for call in self._live.values() if now - call.touched >= self._patience_with(call)]:
             self.end(call, now, how=Ended.SILENT)
         for key in [key for key, call in self._over.items() if now - call.touched >= REMEMBER_S]:
-            del self._over[key]
+            self._forget(key)
 
     # ---- inside
+
+    def _forget(self, key: tuple[str, str]) -> None:
+        call = self._over.pop(key, None)
+        if call is not None:
+            self._ids.pop(call.record.id, None)
 
     def _patience_with(self, call: RemoteCall) -> float:
         return self.patience.call_s if call.reported else self.patience.setup_s

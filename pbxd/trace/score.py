@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from media.history import Sample
 
+DIALS = "dials a digit"  # notes that begin so; which digit is in no trace
 ONE_WAY = "is not heard: no packet"
 HEARD_AGAIN = "is heard again: packets come"
 MAX_ROWS = 240

@@ -13,7 +13,6 @@ from pbxd.trace import score
 from pbxd.trace.entries import Note, SipMessage, Topic
 from pbxd.trace.recording import Recording
 
-DIALS = "dials a digit"
 CALLER, CALLEE = "caller", "callee"
 SIDES = (CALLER, CALLEE)
 _SAID = re.compile(rf"({CALLER}|{CALLEE}) (.*)", re.DOTALL)
@@ -105,7 +104,7 @@ def _take(story: Story, note: Note) -> None:
 
 def _heard(side: Side, what: str, at: float) -> None:
     seconds = _SECONDS.search(what)
-    if what.startswith(DIALS):
+    if what.startswith(score.DIALS):
         side.digits.append(at)
     elif what.startswith(score.ONE_WAY):
         side.missed.append((at - (float(seconds[1]) if seconds else 0.0), float("inf")))

@@ -85,6 +85,16 @@ async def remove_cup(shelf: Shelf, path: CupPath) -> None:
     shelf.pop(path.name)
 
 
+class Wash(BaseModel):
+    degrees: str = "warm"
+
+
+@CUPS.operation("POST", "/wash", tag="cups", scope="cups:write")
+async def wash(shelf: Shelf, body: Wash) -> Detail:
+    """Wash all cups."""
+    return Detail(detail=body.degrees)
+
+
 @CUPS.operation("GET", "/spill", tag="cups", scope=None, errors=(Overloaded,))
 async def spill(shelf: Shelf) -> Cup:
     """Be too slow, or too busy."""
@@ -196,6 +206,18 @@ async def test_a_bad_body_is_explained(tcp: Client, body: bytes, problem: str) -
     assert answer.status == 400
     assert answer.json["detail"].startswith("400 bad_request: ")
     assert problem in answer.json["detail"]
+
+
+async def test_where_nothing_must_be_said_there_may_be_no_body(tcp: Client) -> None:
+    answer = await tcp.ask("POST", "/cups/v1/wash", key="writer-key")
+    assert (answer.status, answer.json["detail"]) == (200, "warm")
+    answer = await tcp.ask("POST", "/cups/v1/wash", key="writer-key", json={"degrees": "hot"})
+    assert answer.json["detail"] == "hot"
+    answer = await tcp.ask("PUT", "/cups/v1/cups/mug", key="writer-key")
+    assert (answer.status, answer.json["detail"][:35]) == (400, "400 bad_request: the body must be J")
+    described = (await tcp.get("/openapi/cups.json")).json["paths"]
+    assert described["/cups/v1/wash"]["post"]["requestBody"]["required"] is False
+    assert described["/cups/v1/cups/{name}"]["put"]["requestBody"]["required"] is True
 
 
 async def test_an_explanation_repeats_no_value(tcp: Client) -> None:

@@ -21,6 +21,7 @@ CALLABLE = PHONES[:8]
 NOBODY = "7999"
 ROOMS = range(700, 710)
 TALK_S = (0.5, 3.0)
+WORDS_S = 10.0  # for the first words of a house that has just begun, on a busy machine
 HOLD_S = 0.5
 REFRESH_S = 1.0  # one phone a second: each every ten seconds
 API_S = 0.5
@@ -147,7 +148,7 @@ class Load:
         await self._hear("*97")
 
     async def _hear(self, number: str) -> None:
-        if not await self._talk(self._random.choice(CALLABLE), number):
+        if not await self._talk(self._random.choice(CALLABLE), number, listens=True):
             raise Unexpected(f"{number} is silent")
 
     async def _hung_up(self) -> None:
@@ -201,13 +202,15 @@ class Load:
         with Dialog.open(self._line, user, RINGING, password(user)) as dialog:
             _expect((await dialog.ask_and_cancel(sdp(HOST, 9, formats="0 8"))).status, 487)
 
-    async def _talk(self, user: str, number: str, *, hold: bool = False) -> int:
-        """A whole call; the packets heard."""
+    async def _talk(self, user: str, number: str, *, hold: bool = False, listens: bool = False) -> int:
+        """A whole call; the packets heard. Who listens waits for the first of them: words may have to be made."""
         async with Sound.open() as sound:
             with Dialog.open(self._line, user, number, password(user)) as dialog:
                 answer = await dialog.ask("INVITE", sdp(HOST, sound.port, formats="0 8"))
                 _expect(answer.status, 200)
                 sound.to(answer.media())
+                if listens:
+                    await sound.begun(WORDS_S)
                 await asyncio.sleep(self._random.uniform(*TALK_S))
                 for version, direction in ((2, "sendonly"), (3, "sendrecv")) if hold else ():
                     offer = sdp(HOST, sound.port, formats="0 8", direction=direction, version=version)

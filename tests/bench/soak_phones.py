@@ -172,6 +172,7 @@ class Sound(asyncio.DatagramProtocol):
     def __init__(self) -> None:
         self.port = 0
         self.received = 0
+        self._first = asyncio.Event()
         self._transport: asyncio.DatagramTransport | None = None
         self._far: tuple[str, int] | None = None
 
@@ -193,6 +194,12 @@ class Sound(asyncio.DatagramProtocol):
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         self.received += 1
+        self._first.set()
+
+    async def begun(self, seconds: float) -> None:
+        """Return when the first packet has come, or after so long."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._first.wait(), seconds)
 
     def error_received(self, exc: Exception) -> None:
         """The far side has closed its port: the call ends."""

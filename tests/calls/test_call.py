@@ -10,6 +10,7 @@ from pbxd.calls.record import Change, Direction, Result, Role
 from pbxd.sip.message import Request, Response
 from pbxd.sip.sdp import Direction as Way
 from pbxd.sip.sdp import SessionDescription
+from pbxd.trace import Note
 from tests.calls.house import Handset, House
 from tests.sip.party import nothing_left
 from tests.wire import Weather
@@ -445,6 +446,9 @@ async def test_digits_by_info_reach_the_other_side(house: House) -> None:
     bob.session.respond(transaction, 200, now)
     house.wire.after(1)
     assert heard == [200]
+    (call,) = house.switch.calls
+    notes = [entry.text for entry in house.recording(call).entries if isinstance(entry, Note)]
+    assert "caller dials a digit, by INFO" in notes  # but not which
 
 
 async def test_a_transfer_is_declined_and_the_call_goes_on(house: House) -> None:

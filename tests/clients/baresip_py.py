@@ -31,7 +31,7 @@ from baresip.errors import split_status
 
 from tests.clients.agent import Agent, Command
 from tests.clients.line import Kind, Verb
-from tests.clients.sound import RATE, tone
+from tests.clients.sound import RATE, read_wav, tone
 
 AHEAD_BYTES = RATE * 2 // 5
 """Sound is written up to 200 ms ahead."""
@@ -51,6 +51,8 @@ class BaresipPhone:
         self._tasks: set[asyncio.Task[None]] = set()
         self._runtime = Runtime()
         self._sound = tone(self._line.tone_hz, 1.0, dbfs=self._line.tone_dbfs).tobytes()
+        if self._line.sound:
+            self._sound = read_wav(Path(self._line.sound)).tobytes()
 
     async def run(self) -> None:
         """Serve commands until told to quit."""

@@ -18,6 +18,10 @@ WINDOW_S = 0.020
 HOP_S = 0.005
 AUDIBLE_DBFS = -45.0
 """A tone quieter than this counts as absent."""
+ALIKE = 0.75
+"""Two sounds that are more alike than this are the same."""
+SLACK_S = 0.2
+"""So much may be lost or repeated between two chunks of a sound."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +95,13 @@ def _longest_run(flags: Iterable[np.bool_]) -> int:
     return max((sum(1 for _ in run) for flag, run in groupby(flags) if flag), default=0)
 
 
+def longest_tone_ms(samples: Samples, hz: float, *, rate: int = RATE) -> float:
+    """How long, at the longest, nothing but the tone sounds: a beep is told from speech by that."""
+    tone, everything = tone_power(samples, hz, rate=rate)
+    floor = FULL_SCALE**2 / 2 * 10 ** (AUDIBLE_DBFS / 10)
+    return _longest_run((tone > floor) & (tone > 0.9 * everything)) * HOP_S * 1000
+
+
 def onset_ms(samples: Samples, hz: float, *, rate: int = RATE) -> float | None:
     """When the tone begins, in milliseconds from the start of the recording; None when it never does."""
     tone, everything = tone_power(samples, hz, rate=rate)
@@ -136,20 +147,51 @@ def find(sound: Samples, recording: Samples, *, rate: int = RATE) -> Found:
 
 
 def understood(sound: Samples, recording: Samples, *, rate: int = RATE, chunk_s: float = 0.25) -> float:
-    """The share of `sound` that can be found in `recording`, chunk by chunk and in order: 1 is all of it. A phone that
-    loses or repeats a packet, as real ones do, loses a chunk and not the whole."""
+    """The share of `sound` that can be found in `recording`, chunk by chunk, each where the others say that it must be:
+    1 is all of it. A phone that loses or repeats a packet, as real ones do, loses a chunk and not the whole."""
     size = round(chunk_s * rate)
-    chunks = [sound[at : at + size] for at in range(0, len(sound) - size + 1, size)]
-    loud = [chunk for chunk in chunks if level_dbfs(chunk) > -45]
-    heard, after, within = 0, 0, len(recording)
-    for chunk in loud:
-        found = find(chunk, recording[after : after + within], rate=rate)
-        within += size
-        if found.likeness > 0.75:
+    starts = [at for at in range(0, len(sound) - size + 1, size) if level_dbfs(sound[at : at + size]) > -45]
+    if not starts:
+        return 0.0
+    founds = [find(sound[at : at + size], recording, rate=rate) for at in starts]
+    begins = [
+        round(found.at_ms * rate / 1000) - at
+        for at, found in zip(starts, founds, strict=True)
+        if found.likeness > ALIKE
+    ]
+    slack = round(SLACK_S * rate)
+    begin = max(begins, key=lambda one: sum(abs(one - other) < slack for other in begins), default=None)
+    if begin is None:
+        return 0.0
+    heard = 0
+    for at in starts:
+        low = max(0, begin + at - slack)
+        found = find(sound[at : at + size], recording[low : begin + at + size + slack], rate=rate)
+        if found.likeness > ALIKE:
             heard += 1
-            after += round(found.at_ms * rate / 1000)
-            within = 3 * size  # a word may come twice
-    return heard / len(loud)
+            begin = low + round(found.at_ms * rate / 1000) - at
+    return heard / len(starts)
+
+
+def sameness(
+    spoken: Samples, expected: Samples, recording: Samples, *, rate: int = RATE, chunk_s: float = 0.04, zero: int = 0
+) -> tuple[float, float]:
+    """The share of the loud chunks of `recording` that are what was `spoken` sample by sample, with no more noise than
+    `expected` has, which a codec made of it: of two values as near to it as each other, a codec may take either. And
+    how far the noise is below it in these: dB. `zero` is what a phone takes for nothing: libre's G.711 says 2."""
+    size = round(chunk_s * rate)
+    parts = [(at, recording[at : at + size]) for at in range(0, len(recording) - size + 1, size)]
+    loud = [(at, part) for at, part in parts if level_dbfs(part) > -40]
+    same, power, noise = 0, 0.0, 0.0
+    for _, part in loud:
+        place = round(find(part, expected, rate=rate).at_ms * rate / 1000)
+        told = spoken[place : place + size].astype(np.float64)
+        least = np.abs(expected[place : place + size] - told)
+        if np.all(np.abs(np.abs(part - told) - least) <= zero):
+            same += 1
+            power += float(np.sum(told**2))
+            noise += float(np.sum((told - part) ** 2))
+    return same / max(1, len(loud)), 10 * math.log10(power / noise) if noise else math.inf
 
 
 def level_of_tone(samples: Samples, hz: float, *, rate: int = RATE) -> float:

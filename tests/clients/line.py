@@ -79,6 +79,8 @@ class Line:
     codecs: tuple[str, ...] = ("PCMU", "PCMA")
     tone_hz: float = 450.0
     tone_dbfs: float = -15.0
+    sound: str = ""
+    """A WAV file, 8 kHz and one channel, that is said again and again instead of the tone. Only baresip_py."""
     expires_s: int = 300
     session_expires_s: int | None = None
     """Insist on RFC 4028 session timers with this interval."""

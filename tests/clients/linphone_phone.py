@@ -24,6 +24,7 @@ SOUND_S = 120.0
 SIP_PORT, RTP_PORT = 5075, 12005
 POLL_S = 0.02
 ASK_S = 0.3
+MAX_ASKED = 40  # it does not say that it was refused
 STOP_S = 5.0
 WAV_HEADER_BYTES = 44
 RECORDED_HZ = 48_000
@@ -141,8 +142,11 @@ class LinphonePhone:
                 self._agent.emit(Kind.ERROR, verb=verb, error=f"this phone cannot {command}")
 
     def _ask_until_registered(self) -> None:
-        while not self._registered.wait(ASK_S):
+        for _ in range(MAX_ASKED):
+            if self._registered.wait(ASK_S):
+                return
             self._tell("status register")
+        self._agent.emit(Kind.REGISTRATION_FAILED)
 
     def _begin(self) -> None:
         self._call += 1

@@ -42,23 +42,31 @@ def _alaw_table() -> NDArray[np.int32]:
 
 
 class _Companding:
-    """One G.711 law: decoding is a table, encoding the nearest table entry."""
+    """One G.711 law: decoding is a table, encoding goes by the decision values: half a step above each value; at the
+    edge of a segment half a step of the lower one, so that the nearest value is not always taken there."""
 
-    def __init__(self, table: NDArray[np.int32]) -> None:
+    def __init__(self, table: NDArray[np.int32], positive: NDArray[np.bool_]) -> None:
         self._decoded = table.astype(np.int16)
-        self._order = np.argsort(table, kind="stable")
-        ascending = table[self._order]
-        self._limits = (ascending[1:] + ascending[:-1]) / 2
+        self._codes = [
+            side[np.argsort(np.abs(table[side]))] for side in (np.flatnonzero(~positive), np.flatnonzero(positive))
+        ]
+        magnitudes = np.abs(table[self._codes[1]])
+        steps = np.diff(magnitudes)
+        edges = np.flatnonzero((steps[1:-1] > steps[:-2]) & (steps[2:] > steps[1:-1])) + 1
+        halves = steps / 2
+        halves[edges] = steps[edges - 1] / 2
+        self._limits = magnitudes[:-1] + halves
 
     def encode(self, samples: Samples) -> bytes:
-        return bytes(self._order[np.searchsorted(self._limits, samples)].astype(np.uint8))
+        places = np.searchsorted(self._limits, np.abs(samples.astype(np.int32)), side="right")
+        return bytes(np.where(samples < 0, self._codes[0][places], self._codes[1][places]).astype(np.uint8))
 
     def decode(self, payload: bytes) -> Samples:
         return np.asarray(self._decoded[np.frombuffer(payload, dtype=np.uint8)], dtype=np.int16)
 
 
-ULAW = _Companding(_ulaw_table())
-ALAW = _Companding(_alaw_table())
+ULAW = _Companding(_ulaw_table(), np.arange(256) >= 0x80)
+ALAW = _Companding(_alaw_table(), np.arange(256) >= 0x80)
 LAWS = {0: ULAW, 8: ALAW}
 """By static RTP payload type (RFC 3551 §6)."""
 
@@ -71,6 +79,13 @@ def write_wav(path: Path, samples: Samples, *, rate: int = RATE) -> Path:
         file.setframerate(rate)
         file.writeframes(samples.astype("<i2").tobytes())
     return path
+
+
+def read_wav(path: Path) -> Samples:
+    """One channel, 16 bits, 8 kHz."""
+    with wave.open(str(path), "rb") as file:
+        assert (file.getnchannels(), file.getsampwidth(), file.getframerate()) == (1, 2, RATE)
+        return np.frombuffer(file.readframes(file.getnframes()), "<i2")
 
 
 def tone_wav(folder: Path, hz: float, seconds: float, *, dbfs: float = -15.0, rate: int = RATE) -> Path:

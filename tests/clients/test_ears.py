@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from tests.clients import ears
 from tests.clients.ears import delay_ms, level_dbfs, listen, onset_ms
 from tests.clients.sound import ALAW, LAWS, ULAW, silence, tone
 
@@ -74,3 +75,23 @@ def test_known_values_of_g711() -> None:
     assert ALAW.decode(b"\x2a\xaa\xd5\x55").tolist() == [-32256, 32256, 8, -8]
     heard = listen(ULAW.decode(ULAW.encode(tone(450, 1.0))), 450)
     assert heard.purity > 0.999
+
+
+def test_a_sound_is_understood_where_its_parts_fit_together() -> None:
+    rng = np.random.default_rng(7)
+    word, rest, other = (rng.normal(0, 3000, 4000).astype(np.int16) for _ in range(3))
+    sentence = np.concatenate([word, rest, word])  # a word comes twice
+    gap = np.zeros(5000, np.int16)
+    assert ears.understood(sentence, np.concatenate([gap, other, sentence, gap])) == 1.0
+    lost = np.concatenate([gap, word[:3000], word[3160:], rest, word])  # 20 ms of one chunk are missing
+    assert 0.8 < ears.understood(sentence, lost) < 1.0
+    assert ears.understood(sentence, np.concatenate([other, gap, rest[::-1]])) == 0.0
+    assert ears.understood(sentence, np.concatenate([word, gap, gap, other])) < 0.5
+
+
+def test_the_longest_stretch_of_a_tone() -> None:
+    rng = np.random.default_rng(7)
+    noise = rng.normal(0, 3000, 8000).astype(np.int16)
+    beep = tone(1000, 0.3)
+    assert 260 < ears.longest_tone_ms(np.concatenate([noise, beep, noise]), 1000) < 340
+    assert ears.longest_tone_ms(noise, 1000) < 40

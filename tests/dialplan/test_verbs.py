@@ -344,8 +344,14 @@ def test_dial_of_nobody() -> None:
 # ---- rooms, queues, mailboxes
 
 QUEUE_TAGS = {
-    **{"answered": "a", "timeout": "b", "abandon": "a", "no_agents": "b"},
-    **{"queue_full": "a", "ewt": "b", "digit": "a", "failed": "b"},
+    "answered": "a",
+    "timeout": "b",
+    "abandon": "a",
+    "no_agents": "b",
+    "queue_full": "a",
+    "ewt": "b",
+    "digit": "a",
+    "failed": "b",
 }
 
 

@@ -13,7 +13,7 @@ from dialplan.load import Defaults
 from dialplan.names import Surroundings
 from media.recorder import RecordingEnd
 from media.rooms import Member, Membership, Played
-from media.script import Line, Pause, Prompt, Signal, Speech
+from media.script import HouseMusic, Line, Pause, Prompt, Signal, Speech
 from pbxd.calls.call import Call
 from pbxd.calls.leg import Leg
 from pbxd.calls.record import CallRecord
@@ -189,9 +189,11 @@ class Stagehand:
         media = facilities.media
         media.open_room = self.hall.open_room  # type: ignore[method-assign,assignment]
         facilities.studio = cast(Any, self.hall)
+        conferences = Conferences(facilities, lambda: folder / "music")
         self.desk = Desk(
             facilities=facilities,
-            conferences=Conferences(facilities, lambda: folder / "music"),
+            conferences=conferences,
+            music=conferences.tunes,
             ask=self._ask,
             send_mail=self._mail,
             moment=lambda now: Moment(facilities.wall(now)),
@@ -318,5 +320,7 @@ def _word(line: Line) -> str:
             return f"<{tone.value}>"
         case Pause():
             return ""
+        case HouseMusic():
+            return "(music)"
         case _:
             return f"({line.path.suffix})"

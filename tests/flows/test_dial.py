@@ -314,7 +314,7 @@ async def test_music_instead_of_ringing_opens_the_callers_ears(hand: Stagehand, 
     alice = hand.dial()
     house >> "INVITE" >> bob
     house >> 183 >> alice
-    assert hand.saying == ("<ringback>" if ringback == "music" else "")  # there is no music in this house
+    assert hand.saying == ("(music)" if ringback == "music" else "")
     bob >> 200 >> house >> "ACK" >> bob
     house >> 200 >> alice >> "ACK" >> house
     assert hand.saying == ""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from dialplan.command import Outcome
+from dialplan.command import Greeting, Outcome, Voicemail
 from media.script import Speech
 from pbxd.calls.stage import Stage
+from tests.calls.house import Handset
 from tests.flows.stagehand import Stagehand
 
 FLOW = """
@@ -72,3 +73,20 @@ async def test_the_caller_leaves_in_the_middle(hand: Stagehand) -> None:
     assert mailbox.left == 1
     assert len(hand.over) == 1
     assert hand.house.empty()
+
+
+@pytest.mark.parametrize(
+    ("status", "greeting", "fits"),
+    [(486, "auto", Greeting.BUSY), (480, "auto", Greeting.AUTO), (486, "none", Greeting.NONE)],
+)
+async def test_the_greeting_fits_what_the_last_dial_came_to(
+    hand: Stagehand, status: int, greeting: str, fits: Greeting
+) -> None:
+    asked: list[Voicemail] = []
+    hand.desk.voicemail = lambda command, _record: asked.append(command)
+    hand.write(f"parts:\n  begin:\n    - dial: '1002'\n    - voicemail: '1001'\n      greeting: {greeting}\n")
+    house, bob = hand.house, Handset(hand.house.wire, "bob")
+    house.register("1002", bob)
+    hand.dial()
+    house >> "INVITE" >> bob >> status >> house >> "ACK" >> bob
+    assert [one.greeting for one in asked] == [fits]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from media.script import AudioFile, Prompt, Speech
+from media.script import Line, Prompt, Speech
 from media.session import OutOfPorts
 from pbxd.calls.facilities import Facilities
 from pbxd.calls.record import Result, Role
@@ -30,7 +30,7 @@ class Office:
 
     def __init__(self, house: House, folder: Path) -> None:
         self.house = house
-        self.tunes: list[AudioFile] = []
+        self.tunes: list[Line] = []
         switch = house.switch
         self.live = LiveSound(house.facilities, switch.calls, switch.call_out, lambda: self.tunes)
         self.live.listen(house.bus)

@@ -4,13 +4,25 @@ contract        what all operations share, and which paths are its own
 collaborators   what it works with        access   who may ask        tenancy   for which account
 wishes          what it is told           stubs    what is not served yet
 authentication  is a phone who it says it is?         stepping  call flows, command by command
+routing         where does this call go?              dialled   who calls and is called, as nodes write it
 presence        what became of phones and calls       tracing   how one call went
 agents          operators of queues, and who is where
 """
 
-from pbxd.api.edge import agents, authentication, presence, stepping, stubs, tracing
+from pbxd.api.edge import agents, authentication, presence, routing, stepping, stubs, tracing
 from pbxd.api.edge.access import EdgeAccess
 from pbxd.api.edge.collaborators import Edge
 from pbxd.api.edge.contract import EDGE
 
-__all__ = ["EDGE", "Edge", "EdgeAccess", "agents", "authentication", "presence", "stepping", "stubs", "tracing"]
+__all__ = [
+    "EDGE",
+    "Edge",
+    "EdgeAccess",
+    "agents",
+    "authentication",
+    "presence",
+    "routing",
+    "stepping",
+    "stubs",
+    "tracing",
+]

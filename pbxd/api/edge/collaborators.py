@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from pbxd.calls.record import CallRecord
+from pbxd.calls.routing import Hours, Route
 from pbxd.directory.accounts import Directory
 from pbxd.directory.model import Account
 from pbxd.directory.remote import RemoteDigests
@@ -15,6 +17,16 @@ from pbxd.services.queues import Queues
 from pbxd.services.reach import NodeContact, Reach
 from pbxd.services.remote import RemoteCalls
 from pbxd.services.traces import Traces
+
+
+class Gate(Protocol):
+    """Who lets calls in, within their limits."""
+
+    def enter(self, record: CallRecord, user: str | None, trunk: str | None, found: Route, source: str) -> None:
+        """Lets in a call that `user` or `trunk` begins, and counts it. Raises HouseError, and then holds nothing."""
+
+    def leave(self, record: CallRecord, now: float) -> None:
+        """A call is over: what it holds is given back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,5 +45,7 @@ class Edge:
     traces: Traces
     queues: Queues
     flush: Callable[[], None]  # sends what SIP has to say by now
+    hours: Hours
     wall: Callable[[], float]
     now: Callable[[], float]
+    gate: Gate | None = None  # None: there are no limits

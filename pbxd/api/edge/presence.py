@@ -13,6 +13,7 @@ from pbxd.api.edge.agents import control_by
 from pbxd.api.edge.calls import only_one
 from pbxd.api.edge.collaborators import Edge
 from pbxd.api.edge.contract import EDGE, SCOPE
+from pbxd.api.edge.dialled import split_aor
 from pbxd.api.edge.stepping import call_of
 from pbxd.api.edge.tenancy import account_of, accounts_of
 from pbxd.api.edge.wishes import AccountName, EdgeWish, JsonObject, Text
@@ -244,13 +245,6 @@ def _register(edge: Edge, body: PresenceWish, identity: Identity) -> EventView:
 def _contact(aor: Aor, body: PresenceWish, now: float, expires: int) -> NodeContact:
     contact = body.contact or f"sip:{aor.user}@{body.source or body.node or 'unknown'}"
     return NodeContact(aor, contact, body.node or "node", body.source, body.user_agent, now, now + expires)
-
-
-def split_aor(text: str) -> tuple[str, str]:
-    """User and host of `1001`, `1001@example.com` or `sip:1001@example.com:5060;transport=tcp`."""
-    bare = text.removeprefix("sips:").removeprefix("sip:").removeprefix("tel:")
-    user, _, rest = bare.partition("@")
-    return user.partition(";")[0], rest.partition(";")[0].partition(":")[0]
 
 
 def _agent(edge: Edge, body: PresenceWish, identity: Identity) -> EventView:

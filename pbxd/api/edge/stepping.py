@@ -49,11 +49,13 @@ class FlowWish(EdgeWish):
 
 class CommandView(View):
     command: str = Field(
-        description="play, gather, dial, enqueue, record, conference, hangup or noop; answer and voicemail are the "
-        "house's own",
+        description="play, gather, dial, enqueue, record, conference, hangup or noop; voicemail, to listen to "
+        "messages, is the house's own",
         examples=["gather"],
     )
-    args: dict[str, Any] = Field(description="what the command says, in the words of the flow")
+    args: dict[str, Any] = Field(
+        description="what the command says, in the words of the flow; with `answer` the call is to be answered first"
+    )
     seq: int = Field(description="the number of this command, to be said with its outcome")
     done: bool = Field(description="the flow has ended with this: there is nothing more to say")
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from pbxd.api.contract import Identity
 from pbxd.api.edge.collaborators import Edge
 from pbxd.directory.model import Account
@@ -26,11 +24,7 @@ def account_of(edge: Edge, identity: Identity, named: str | None) -> Account:
     or is not this one's."""
     if not named:
         raise Invalid("accountId: name an account by its id or slug")
-    found = _named(accounts_of(edge, identity), named)
-    if found is None:
+    found = edge.directory.account_named(named)
+    if found is None or not may_act_for(edge, identity, found.id):
         raise NotFound("there is no such account")
     return found
-
-
-def _named(accounts: Iterable[Account], name: str) -> Account | None:
-    return next((account for account in accounts if name in (account.id, account.slug)), None)

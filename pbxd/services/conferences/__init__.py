@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from media.library import SUFFIXES
-from media.script import AudioFile
+from media.script import AudioFile, HouseMusic, Line
 from pbxd.calls.facilities import Facilities
 from pbxd.services.conferences.member import Member
 from pbxd.services.conferences.room import Attendee, Conference
@@ -46,6 +47,7 @@ class Conferences:
     def __init__(self, facilities: Facilities, music: Callable[[], Path]) -> None:
         self._facilities = facilities
         self._music = music
+        self._turn = 0
         self._open: dict[tuple[str, str], Conference] = {}
         self.recorder: RoomRecorder | None = None
 
@@ -72,7 +74,8 @@ class Conferences:
         facilities = self._facilities
         joined_at = facilities.wall(facilities.clock())
         own = replace(rules, pin=None, host_pin=None) if host else rules
-        member = Member(own, lambda: self._room(account_id, name, rules), self.tunes, joined_at)
+        music = partial(self.tunes, Path(rules.music) if rules.music else None)
+        member = Member(own, lambda: self._room(account_id, name, rules), music, joined_at)
         member.host, member.muted = host, muted
         return member
 
@@ -95,8 +98,13 @@ class Conferences:
     def _closed(self, conference: Conference) -> None:
         self._open.pop((conference.account_id, conference.name), None)
 
-    def tunes(self) -> list[AudioFile]:
-        """The music for those who wait."""
-        folder = self._music()
+    def tunes(self, own: Path | None = None) -> list[Line]:
+        """The music for those who wait, in the folder `own` or that of the house; the house's own where there is none.
+        Each time another file is the first."""
+        folder = own or self._music()
         files = sorted(path for path in folder.glob("*") if path.suffix.lower() in SUFFIXES) if folder.is_dir() else []
-        return [AudioFile(path) for path in files]
+        if not files:
+            return [HouseMusic()]
+        first = self._turn % len(files)
+        self._turn += 1
+        return [AudioFile(path) for path in (*files[first:], *files[:first])]

@@ -9,7 +9,7 @@ from enum import Enum, auto
 import numpy as np
 
 from media.rooms import Clip, Membership, Room, Tap
-from media.script import AudioFile, Line, Pause, Prompt, Signal
+from media.script import Line, Pause, Prompt, Signal
 from media.tones import Tone
 from pbxd.calls.gather import Gathered, GatherRules
 from pbxd.calls.stage import Stage
@@ -44,7 +44,7 @@ class Member:
         self,
         rules: ConferenceRules,
         find: Callable[[], Conference],
-        music: Callable[[], list[AudioFile]],
+        music: Callable[[], list[Line]],
         joined_at: float,
     ) -> None:
         self._rules = rules

@@ -20,7 +20,8 @@ class Announce(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ConferenceRules:
-    """The rules of one room. `pin` lets members in, `host_pin` hosts; None asks nobody."""
+    """The rules of one room. `pin` lets members in, `host_pin` hosts; None asks nobody. `music` is the folder for those
+    who wait, where it is not the house's."""
 
     pin: str | None = None
     host_pin: str | None = None
@@ -29,6 +30,7 @@ class ConferenceRules:
     announce: Announce = Announce.BEEP
     muted: bool = False
     record: bool = False
+    music: str | None = None
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> ConferenceRules:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from media.rooms import FOREVER, Clip, Play, Playback, Room
-from media.script import AudioFile, Line, Pause
+from media.script import Line, Pause
 from media.sound import NARROW_HZ
 from pbxd.calls.call import Call, CallState
 from pbxd.calls.facilities import Facilities
@@ -92,7 +92,7 @@ class LiveSound:
         facilities: Facilities,
         calls: Mapping[str, Call],
         call_out: CallOut,
-        music: Callable[[], list[AudioFile]],
+        music: Callable[[], list[Line]],
     ) -> None:
         self._facilities = facilities
         self._calls = calls

@@ -174,8 +174,9 @@ class Voicemail:
 
     # ---- acts
 
-    def leaving(self, number: str, reason: Reason, done: Done) -> Act | None:
-        """The act of somebody who leaves a message in the mailbox `number`; None where there is none."""
+    def leaving(self, number: str, reason: Reason | None, done: Done) -> Act | None:
+        """The act of somebody who leaves a message in the mailbox `number`; None where there is none. Without a reason
+        there is no greeting, only the beep."""
         box = self.archive.box(number)
         return None if box is None else Leaving(self.post, box, reason, done)
 

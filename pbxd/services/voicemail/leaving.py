@@ -37,7 +37,7 @@ class Leaving:
     """The act of a caller who leaves a message in `box`. `done` is told how it ended while the caller is still there;
     what to do then is its business."""
 
-    def __init__(self, post: Post, box: Box, reason: Reason, done: Done) -> None:
+    def __init__(self, post: Post, box: Box, reason: Reason | None, done: Done) -> None:
         self._post = post
         self._box = box
         self._reason = reason
@@ -57,7 +57,8 @@ class Leaving:
         if self._box.full:
             self._end(Left.FULL, Prompt("vm-full"))
         else:
-            stage.play((BREATH, *self._post.greeting(self._box, self._reason), *_BEEP), self._record)
+            greeting = self._post.greeting(self._box, self._reason) if self._reason is not None else ()
+            stage.play((BREATH, *greeting, *_BEEP), self._record)
 
     def digit(self, digit: str, now: float) -> None:
         if self._step is Step.GREETING and digit == "#" and not self._box.full:

@@ -259,7 +259,9 @@ class House:
         """Somebody whose call to `number` failed."""
         fallback = self.voicemail.fallback(User("u", ACCOUNT, number, ""), record("1001"))
         assert isinstance(fallback, Fallback)
-        return self.caller(fallback.act(status))
+        act = fallback.act(status)
+        assert act is not None
+        return self.caller(act)
 
     def listens(self, user: str = "1002", direction: Direction = Direction.INTERNAL) -> Theatre:
         """Somebody who dials the number for their own mailbox."""
