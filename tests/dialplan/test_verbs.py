@@ -341,18 +341,7 @@ def test_dial_of_nobody() -> None:
     assert call(steps, head="variables: {x: }") == ["tag a", "hangup normal"]
 
 
-# ---- rooms, queues, mailboxes
-
-QUEUE_TAGS = {
-    "answered": "a",
-    "timeout": "b",
-    "abandon": "a",
-    "no_agents": "b",
-    "queue_full": "a",
-    "ewt": "b",
-    "digit": "a",
-    "failed": "b",
-}
+# ---- rooms, mailboxes
 
 
 def test_conference() -> None:
@@ -361,23 +350,6 @@ def test_conference() -> None:
     assert Caller(of_steps(steps)).hears("done") == command.Conference("700", moderator=True, muted=True)
     came = {"left": "left", "full": "a", "locked": "b", "failed": "b"}
     assert {outcome: call(steps, outcome)[1] for outcome in came} == {key: f"tag {tag}" for key, tag in came.items()}
-
-
-def test_enqueue() -> None:
-    branches = "".join(f"\n  on_{name}: {tag}" for name, tag in QUEUE_TAGS.items())
-    steps = f"- enqueue: ' 520 '\n  priority: 7\n  leave_digit: '0'\n  save: came{branches}"
-    asked = Caller(of_steps(steps, head="variables: {came: }")).hears("done")
-    assert asked == command.Enqueue("520", priority=7, wait_when_empty=False, leave_digit="0")
-    for name, tag in QUEUE_TAGS.items():
-        outcome = "digits 0" if name == "digit" else name
-        assert call(steps, outcome, head="variables: {came: }")[1] == f"tag {tag}", name
-
-
-def test_enqueue_goes_on_where_no_branch_says_otherwise() -> None:
-    steps = "- enqueue: support\n- tag: left"
-    for outcome in ("timeout", "no_agents", "queue_full", "ewt", "digits 0", "failed"):
-        assert call(steps, outcome)[1] == "tag left", outcome
-    assert call(steps, "answered")[1] == call(steps, "abandon")[1] == "hangup normal"
 
 
 def test_voicemail() -> None:

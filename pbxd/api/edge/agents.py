@@ -65,15 +65,15 @@ class RosterQuery(EdgeWish):
 
 
 class ConfirmPath(EdgeWish):
-    account_id: AccountName
-    lease_id: Word
+    accountId: AccountName  # noqa: N815 - the contract's words
+    leaseId: Word  # noqa: N815
     epoch: Annotated[int, Field(ge=0, le=2**53)]
 
 
 class ClaimPath(EdgeWish):
-    account_id: AccountName
-    agent_id: Word = Field(description="a user's id or name, or an extension of theirs")
-    call_id: Word = Field(description="the call's id in the house, or its Call-ID")
+    accountId: AccountName  # noqa: N815 - the contract's words
+    agentId: Word = Field(description="a user's id or name, or an extension of theirs")  # noqa: N815
+    callId: Word = Field(description="the call's id in the house, or its Call-ID")  # noqa: N815
 
 
 class MemberView(View):
@@ -223,26 +223,26 @@ async def list_users(edge: Edge, query: RosterQuery, identity: Identity) -> Rost
 
 
 @EDGE.operation(
-    "GET", "/agent/confirm/{account_id}/{lease_id}/{epoch}", tag="agents", scope=SCOPE, errors=(NotFound, Conflict)
+    "GET", "/agent/confirm/{accountId}/{leaseId}/{epoch}", tag="agents", scope=SCOPE, errors=(NotFound, Conflict)
 )
 async def confirm_lease(edge: Edge, path: ConfirmPath, identity: Identity) -> WonView:
     """Say that an operator has answered the offer of this epoch. Stale ones are refused with 409."""
-    account = account_of(edge, identity, path.account_id)
-    seen = edge.queues.confirm_lease(account, path.lease_id, path.epoch)
+    account = account_of(edge, identity, path.accountId)
+    seen = edge.queues.confirm_lease(account, path.leaseId, path.epoch)
     edge.flush()
     return WonView.of(account, seen)
 
 
 @EDGE.operation(
-    "GET", "/agent/claim/{account_id}/{agent_id}/{call_id}", tag="agents", scope=SCOPE, errors=(NotFound, Conflict)
+    "GET", "/agent/claim/{accountId}/{agentId}/{callId}", tag="agents", scope=SCOPE, errors=(NotFound, Conflict)
 )
 async def claim_call(edge: Edge, path: ClaimPath, identity: Identity) -> WonView:
     """Take a caller of a queue for an operator. The first claim wins, every other one is refused with 409."""
-    account = account_of(edge, identity, path.account_id)
-    call = edge.queues.call_named(account.id, path.call_id)
+    account = account_of(edge, identity, path.accountId)
+    call = edge.queues.call_named(account.id, path.callId)
     if call is None:
         raise NotFound("no such call waits, or has waited, in a queue")
-    seen = edge.queues.claim(account, _user(edge, account, path.agent_id), call)
+    seen = edge.queues.claim(account, _user(edge, account, path.agentId), call)
     edge.flush()
     return WonView.of(account, seen)
 
