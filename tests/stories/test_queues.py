@@ -208,3 +208,78 @@ def test_wallboards_hear_what_happens(lab: Lab) -> None:
     wanted = ["snapshot", "operator", "joined", "offered", "claimed", "connected"]
     assert [one for one in dict.fromkeys(heard) if one in wanted] == wanted
     assert ask(lab.house, "/house/v1/queues", key="nobody-knows-it")[0] == 401
+
+
+@pytest.mark.unwitnessed
+def test_fifty_calls_and_nobody_is_lost(lab: Lab) -> None:
+    """Fifty callers, six at a time, three operators whose phones answer; one is killed while it rings, one in a talk."""
+    phones = {name: signed_in(lab, name) for name in ("1004", "1005", "1006")}
+    callers = [lab.phone(Make.BARESIP_PY, f"10{number:02}") for number in (1, 2, 3, 7, 8, 9)]
+    answers: dict[str, int] = dict.fromkeys(phones, 0)
+    talks, deaths, done = 0, ["while it rings", "while they talk"], 0
+    waiting: list[Call] = []
+    while done < 50:
+        while len(waiting) < len(callers) and done + len(waiting) < 50:
+            free = next(one for one in callers if not any(call.phone is one for call in waiting))
+            waiting.append(free.dial("520").established())
+        name = next_offered(lab, phones)
+        incoming = phones[name].incoming(timeout=3)
+        if deaths and done == 10 * (3 - len(deaths)) and len(phones) > 1:
+            death = deaths.pop(0)
+            if death == "while they talk":
+                incoming.answer()
+                eventually(lambda: bool(queue(lab)["talking"]), "the two to be connected", timeout=8)
+            phones.pop(name).kill()
+            ask(lab.house, f"/house/v1/operators/{name}", {"event": "logout"})
+            if death == "while they talk":
+                gone = ended_of(lab, waiting)
+                waiting.remove(gone)
+                done += 1
+            continue
+        incoming.answer()
+        call = talking_with(lab, waiting, name)
+        if done % 10 == 0:
+            talk(call, incoming)
+            talks += 1
+        call.hang_up()
+        incoming.ended()
+        waiting.remove(call)
+        answers[name] += 1
+        done += 1
+    eventually(lambda: queue(lab)["waiting"] == queue(lab)["talking"] == 0, "the queue to be empty")
+    today = queue(lab)["today"]
+    assert (today["entered"], today["handled"], today["abandoned"]) == (50, 50, 0)
+    assert sum(answers.values()) == 49, "one ended when a phone died"
+    assert talks >= 4
+
+
+def next_offered(lab: Lab, phones: dict[str, Phone]) -> str:
+    """The operator whose phone rings."""
+    found: list[str] = []
+
+    def rings() -> bool:
+        rows = lab.house.get("/house/v1/operators")["operators"]
+        found[:] = [one["name"] for one in rows if one["activity"] == "offering" and one["name"] in phones]
+        return bool(found)
+
+    eventually(rings, "somebody to be rung", timeout=15)
+    return found[0]
+
+
+def talking_with(lab: Lab, calls: list[Call], name: str) -> Call:
+    """The caller whom an operator talks to."""
+    found: list[str] = []
+
+    def talks() -> bool:
+        rows = queue(lab)["callers"]
+        found[:] = [one["number"] for one in rows if one["operator"] == name and one["place"] == "talking"]
+        return bool(found)
+
+    eventually(talks, f"{name} to be connected", timeout=8)
+    return next(call for call in calls if call.phone.line.extension == found[0])
+
+
+def ended_of(lab: Lab, calls: list[Call]) -> Call:
+    """The call that ended by itself."""
+    eventually(lambda: not all(call.is_up() for call in calls), "a call to end", timeout=15)
+    return next(call for call in calls if not call.is_up())

@@ -70,6 +70,8 @@ class Roster:
         self._count_status(operator, now)
         if operator.status is Status.OFFLINE or operator.activity is Activity.WAITING:
             operator.idle_since = now
+        if operator.status is Status.OFFLINE and operator.activity is Activity.WAITING:
+            operator.did_since = now
         operator.status, operator.since = status, now
         self._say(operator, why)
 
