@@ -30,12 +30,12 @@ WHAT ?= life
 LAB_FRESH ?=
 
 # What a build needs, and what the tests need in addition: compilers for the sanitizers and the fuzzer, real phones,
-# and human voices (CC-BY-SA 3.0; the Russian ones CC-BY 3.0).
-PACKAGES := espeak-ng gcc libc6-dev libopus-dev libsrtp2-dev python3-dev python3-venv
-TEST_PACKAGES := $(PACKAGES) baresip-core clang libclang-rt-14-dev linphone-cli sip-tester tshark \
+# a PostgreSQL server (the tests start their own), and human voices (CC-BY-SA 3.0; the Russian ones CC-BY 3.0).
+PACKAGES := espeak-ng gcc libc6-dev libopus-dev libspandsp-dev libsrtp2-dev python3-dev python3-venv
+TEST_PACKAGES := $(PACKAGES) baresip-core clang libclang-rt-14-dev linphone-cli postgresql sip-tester tshark \
 	asterisk-core-sounds-en-wav asterisk-core-sounds-fr-wav asterisk-core-sounds-it-wav asterisk-core-sounds-ru-wav
 
-WIRE_SOURCES := $(filter-out media/wire/_wire.c,$(wildcard media/wire/*.c media/wire/*.h media/wire/build.py))
+C_SOURCES := $(filter-out %/_wire.c %/_modem.c,$(wildcard $(foreach part,wire modem,media/$(part)/*.c media/$(part)/*.h media/$(part)/build.py)))
 SOURCES := pbxd media dialplan tests
 
 .PHONY: help run lab test check bench format clean setup setup-test install upgrade uninstall clean-root-test
@@ -68,7 +68,7 @@ format: setup-test
 	$(BIN)/ruff check --fix $(SOURCES)
 
 clean:
-	rm -rf $(VENV) build *.egg-info media/wire/*.so media/wire/*.o media/wire/_wire.c
+	rm -rf $(VENV) build *.egg-info media/*/*.so media/*/*.o media/wire/_wire.c media/modem/_modem.c
 
 install upgrade:
 	@$(if $(DESTDIR),true,$(call debian_packages,$(PACKAGES)))
@@ -120,8 +120,8 @@ $(VENV)/created: | $(VENV)/packages
 	@$(PIP) install --upgrade pip "setuptools>=77.0.3" "cffi>=1.17"
 	@touch $@
 
-$(VENV)/installed: $(VENV)/created pyproject.toml $(wildcard setup.py) $(WIRE_SOURCES)
-	@echo "Installing pbxd and building media/wire ..."
+$(VENV)/installed: $(VENV)/created pyproject.toml $(wildcard setup.py) $(C_SOURCES)
+	@echo "Installing pbxd and building media/wire and media/modem ..."
 	@$(PIP) install --no-build-isolation --editable .
 	@touch $@
 

@@ -6,11 +6,13 @@ import errno
 from dataclasses import dataclass
 
 from media import quality
+from media.fax import FaxTransport
 from media.headers import LegHeaders
 from media.plan import MediaPlan, relayable
 from media.ports import OutOfFiles, OutOfPorts, PortPool
 from media.rooms import Room
 from media.wire import (
+    FaxPort,
     Latch,
     Leg,
     LegStatistics,
@@ -144,6 +146,17 @@ class MediaSession:
     def echo(self) -> None:
         """It hears itself."""
         self._set(Mode.ECHO)
+
+    def fax(self, transport: FaxTransport) -> FaxPort:
+        """It carries a fax from now on: sound of G.711 frame by frame, or T.38's datagrams. What it heard and said
+        before is gone; each call gives another port. Raises WireError (ESTALE) when it is closed."""
+        if self.closed:
+            raise WireError(errno.ESTALE, "the session is closed")
+        self._leave_room()
+        port = FaxPort()
+        mode = Mode.T38 if transport is FaxTransport.T38 else Mode.MODEM
+        self._media.wire.leg_fax(self.leg, mode, port)
+        return port
 
     def idle(self) -> None:
         """It hears nothing, and nobody hears it."""

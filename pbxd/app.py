@@ -31,13 +31,16 @@ from pbxd.api.surface import Surface
 from pbxd.callcentre import CallCentre
 from pbxd.config import Config, diff, needs_restart, settings
 from pbxd.directory.accounts import Directory
+from pbxd.directory.administration import Administration
 from pbxd.directory.first_start import ADMIN_KEY_NAME, Card, first_start
 from pbxd.directory.keys import EVERYTHING, Keys
+from pbxd.directory.tenants import Tenants
 from pbxd.entrance import measure as measure_entrance
 from pbxd.events import Bus
 from pbxd.flows import measure as measure_flows
 from pbxd.logs import Logs, get_logger
 from pbxd.mailroom import Mailroom
+from pbxd.media_desk import media_desk, open_media
 from pbxd.metrics import LoopLag, Metrics
 from pbxd.services import journal
 from pbxd.services.cdr import CallRecords
@@ -46,6 +49,7 @@ from pbxd.services.recordings import Recordings
 from pbxd.services.traces import Keeping, Network, Traces
 from pbxd.store import DataDirectory, Store, sqlite_url
 from pbxd.telephony import Telephony
+from pbxd.watching import monitor_of
 
 SOCKET_NAME = "pbxd.sock"
 BEAT_S = 1.0
@@ -110,6 +114,7 @@ class App:
         self._parts.push_async_callback(self.store.close)
         self.directory = await Directory.load(self.store, config, wall)
         self.keys = await Keys.load(self.store, config, self.directory.ids, wall)
+        self.administration = Administration(self.store, self.directory, time.time)
         self.card = await first_start(self.directory, self.keys, self.store, config, wall)
         self.records = CallRecords(self.store, config.node)
         await self.records.close_orphans()
@@ -125,6 +130,7 @@ class App:
         self.mailroom = Mailroom(config, data, self.store, self.telephony, recorder)
         self._parts.push_async_callback(self.mailroom.stop)
         await self.mailroom.open(config)
+        await open_media(self.edge.media, self.mailroom.voicemail)
         self._parts.callback(self.call_centre.close)
         await self.call_centre.open()
         await self.telephony.start()
@@ -138,10 +144,12 @@ class App:
         self.mailroom.serve(self.deliveries.outbox)
         self._parts.push_async_callback(self.mailroom.settle)
         self.telephony.dialplans.outbox = self.deliveries.outbox
+        self.administration.changed = self._directory_changed
         self._serving = True
         self._measure()
         self.server = self._server()
         self._parts.push_async_callback(self.server.stop)
+        self._parts.callback(self.edge.monitor.stop)  # before the server: who watches would hold it up
         await self._listen(data.path / SOCKET_NAME)
         self._lag.start(asyncio.get_running_loop())
         self._beat()
@@ -157,6 +165,8 @@ class App:
             self.records,
             self.traces,
             self.call_centre.queues,
+            media_desk(self.config, data),
+            monitor_of(self.telephony, self.bus, self._logs),
         )
 
     async def _recordings(self, data: DataDirectory, config: Config, recorder: Recorder) -> Recordings:
@@ -247,6 +257,7 @@ class App:
             self.call_centre.reload()
             self.server.origins.proxies = config.http.trusted_proxies
             self.edge_access.sources = config.edge.sources
+            self.edge_access.media_sources = config.edge.media_sources
             control.reload(self.edge, config)
             self.traces.keeping = _keeping(config)
             if self._logs:
@@ -258,13 +269,20 @@ class App:
         )
         return changed
 
+    async def _directory_changed(self) -> None:
+        """Somebody changed the directory by API. Raises StoreError."""
+        self.telephony.follow_directory()
+        await self.mailroom.follow()
+        self.call_centre.reload()
+        self.telephony.dialplans.read_again()
+
     # ---- HTTP
 
     def _server(self) -> Server:
         house = House(
             calls=facade.LiveCalls(self.telephony),
             records=self.records,
-            registrations=facade.Registrations(self.directory, self.telephony),
+            registrations=facade.Registrations(self.telephony),
             phones=facade.Phones(self.directory, self.telephony),
             trunks=partial(facade.trunks, self.directory, self.telephony),
             settings=lambda: settings(self.config),
@@ -276,6 +294,9 @@ class App:
             account_id=self.directory.default_account.id,
             flush=self.telephony.transports.flush,
             voicemail=self.mailroom.voicemail,
+            directory=self.directory,
+            administration=self.administration,
+            tenants=Tenants(self.administration),
             queues=self.call_centre.queues,
             flows=self.telephony.dialplans.flows,
             reset_admin=self._reset_admin,
@@ -309,12 +330,16 @@ class App:
 
     def _edge(self, origins: Origins) -> Surface[Edge]:
         """The contract of the edge."""
-        self.edge_access = EdgeAccess(self._find_key, origins, self.config.edge.sources)
+        listed = self.config.edge
+        self.edge_access = EdgeAccess(self._find_key, origins, listed.sources, listed.media_sources)
         return Surface(EDGE, self.edge, self.edge_access.identify, lambda: self.config.http.public_url)
 
     async def _reset_admin(self) -> tuple[str, str]:
         account = self.directory.default_account.id
         return ADMIN_KEY_NAME, await self.keys.replace(account, ADMIN_KEY_NAME, [EVERYTHING], time.time())
+
+    def _home(self) -> str:
+        return self.directory.default_account.id
 
     def _find_key(self, secret: str) -> Identity | None:
         key = self.keys.check(secret)
@@ -338,6 +363,7 @@ class App:
         faults.measure_faults(metrics, store, self.telephony)
         measures.measure_outbox(metrics, self.deliveries.outbox)
         measures.measure_sound(metrics, self.telephony, self.recordings)
+        measures.measure_faxes(metrics, self.telephony.fax_line)
         metrics.counters("http_requests", "HTTP requests", ["status"], lambda: self.server.requests)
         metrics.histogram("loop_lag_seconds", "How late the event loop ran what was due", self._lag.reading)
         metrics.gauge("tasks", "Asyncio tasks", lambda: len(asyncio.all_tasks()))

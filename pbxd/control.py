@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from functools import partial
 
-from pbxd.api.edge import Edge
+from pbxd.api.edge import Edge, MediaDesk
 from pbxd.calls.record import CallRecord
 from pbxd.config.schema import Config
 from pbxd.directory.accounts import Directory
@@ -15,6 +15,7 @@ from pbxd.events import Bus
 from pbxd.flows.sessions import Bounds, FlowSessions
 from pbxd.metrics import Metrics
 from pbxd.services.cdr import CallRecords
+from pbxd.services.monitor import Monitor
 from pbxd.services.queues import Queues
 from pbxd.services.reach import NodeContact, Reach
 from pbxd.services.remote import Patience, RemoteCalls
@@ -34,6 +35,8 @@ def edge_of(
     records: CallRecords,
     traces: Traces,
     queues: Queues,
+    media: MediaDesk,
+    monitor: Monitor,
 ) -> Edge:
     """The collaborators of the edge contract. `secret` is the house's own."""
     flows = telephony.dialplans.flows
@@ -57,6 +60,8 @@ def edge_of(
         traces=traces,
         queues=queues,
         flush=telephony.transports.flush,
+        media=media,
+        monitor=monitor,
         hours=flows.opening,
         wall=wall,
         now=telephony.now,
@@ -70,6 +75,7 @@ def reload(edge: Edge, config: Config) -> None:
     said = config.edge
     edge.digests.foreign = said.foreign_nonces
     edge.digests.lifetime_s = said.nonce_s
+    edge.media.most_octets = said.media_max_mb << 20
     edge.calls.patience = Patience(said.setup_s, said.call_s, said.max_calls)
     edge.flows.bounds.idle_s, edge.flows.bounds.most = said.session_s, said.max_sessions
 
@@ -87,6 +93,8 @@ def measure(metrics: Metrics, edge: Edge) -> None:
     metrics.gauge("edge_calls", "Calls on nodes of the edge", lambda: len(edge.calls))
     metrics.counters("edge_calls_ended", "Calls on nodes that are over, by how", ["how"], lambda: edge.calls.ends)
     metrics.gauge("edge_contacts", "Phones that nodes say are registered there", lambda: len(edge.reach))
+    metrics.gauge("edge_watchers", "Who watches the house live", lambda: edge.monitor.watchers)
+    metrics.counter("edge_watchers_missed", "Events that watchers were too slow for", lambda: edge.monitor.lost)
     metrics.gauge("edge_flows", "Call flows that nodes carry out", lambda: len(edge.flows))
     metrics.counters("edge_flow_endings", "Flows of nodes that ended, by how", ["ending"], lambda: edge.flows.endings)
     metrics.counters("edge_digests", "Digest answers judged for nodes, by what came of it", ["result"], lambda: {

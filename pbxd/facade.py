@@ -1,4 +1,4 @@
-"""The live house as its own API sees it: calls, phones, registrations and trunks of the default account."""
+"""The live house as its own API sees it: calls, and the phones, registrations and trunks of an account."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import partial
 from pbxd.api.house import RegisteredContact, TrunkRow
 from pbxd.calls.record import CallRecord
 from pbxd.directory.accounts import Directory
-from pbxd.directory.model import Aor, PhoneEntry, Trunk
+from pbxd.directory.model import Account, Aor, PhoneEntry, Trunk
 from pbxd.directory.trunks import TrunkState, TrunkStatus
 from pbxd.sip.flow import place
 from pbxd.telephony import Telephony
@@ -33,18 +33,17 @@ class LiveCalls:
 
 
 class Phones:
-    """The phones of the default account, for the API."""
+    """The phones of an account, for the API."""
 
     def __init__(self, directory: Directory, telephony: Telephony) -> None:
         self._directory, self._telephony = directory, telephony
 
-    def phones(self) -> Sequence[PhoneEntry]:
-        return self._directory.phones(self._directory.default_account)
+    def phones(self, account: Account) -> Sequence[PhoneEntry]:
+        return self._directory.phones(account)
 
-    async def rotate_password(self, extension: str) -> str:
+    async def rotate_password(self, account: Account, extension: str) -> str:
         """Who registered with the old password is no longer called."""
         directory = self._directory
-        account = directory.default_account
         password = await directory.rotate_password(account, extension)
         if (aor := directory.aor(account, extension)) is not None:
             self._telephony.registrar.remove(aor)
@@ -52,13 +51,12 @@ class Phones:
 
 
 class Registrations:
-    """What is registered in the default account, for the API."""
+    """What is registered in an account, for the API."""
 
-    def __init__(self, directory: Directory, telephony: Telephony) -> None:
-        self._directory, self._telephony = directory, telephony
+    def __init__(self, telephony: Telephony) -> None:
+        self._telephony = telephony
 
-    def contacts(self) -> list[RegisteredContact]:
-        account = self._directory.default_account.id
+    def contacts(self, account_id: str) -> list[RegisteredContact]:
         return [
             RegisteredContact(
                 user=binding.aor.user,
@@ -71,17 +69,17 @@ class Registrations:
                 expires_at=binding.expires_at,
             )
             for binding in self._telephony.registrar.all(time.monotonic())
-            if binding.aor.account_id == account
+            if binding.aor.account_id == account_id
         ]
 
-    def remove(self, user: str) -> int:
-        return self._telephony.registrar.remove(Aor(self._directory.default_account.id, user))
+    def remove(self, account_id: str, user: str) -> int:
+        return self._telephony.registrar.remove(Aor(account_id, user))
 
 
-def trunks(directory: Directory, telephony: Telephony) -> list[TrunkRow]:
-    """The trunks of the default account, and how they are."""
+def trunks(directory: Directory, telephony: Telephony, account: Account) -> list[TrunkRow]:
+    """The trunks of an account, and how they are."""
     states = {status.trunk.id: status for status in telephony.trunks.status()}
-    return [_trunk(telephony, trunk, states.get(trunk.id)) for trunk in directory.trunks(directory.default_account)]
+    return [_trunk(telephony, trunk, states.get(trunk.id)) for trunk in directory.trunks(account)]
 
 
 def _trunk(telephony: Telephony, trunk: Trunk, status: TrunkStatus | None) -> TrunkRow:

@@ -8,6 +8,7 @@ in the same line format and the same writer. A call's lines carry its id: `get_l
 from __future__ import annotations
 
 import atexit
+import contextlib
 import json
 import logging
 import os
@@ -16,7 +17,7 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any, TextIO
@@ -109,6 +110,23 @@ class Logs:
         self._render = render
         self._write = write
         self._writer: LineWriter | None = None
+        self._taps: list[Callable[[Line], None]] = []
+
+    @contextlib.contextmanager
+    def tapped(self, tap: Callable[[Line], None]) -> Iterator[None]:
+        """Hand each line to `tap` as well, made safe, in whatever thread it was written; `tap` keeps no line and logs
+        nothing."""
+        self._taps.append(tap)
+        try:
+            yield
+        finally:
+            self._taps.remove(tap)
+
+    def _rendered(self, line: Line) -> str:
+        safe = _made_safe(line)
+        for tap in self._taps:
+            tap(safe)
+        return self._render(safe)
 
     @classmethod
     def start(cls, level: str, form: LogFormat, stream: TextIO) -> Logs:
@@ -165,7 +183,7 @@ class Logs:
             line.update((key, value) for key, value in record.__dict__.items() if key not in _RECORD_KEYS)
         if record.exc_info and record.exc_info[0] is not None:
             line["exception"] = "".join(traceback.format_exception(*record.exc_info)).rstrip()
-        self._write(self._render(_made_safe(line)))
+        self._write(self._rendered(line))
 
     def _process(self, _logger: object, method: str, values: MutableMapping[str, Any]) -> str:
         level = _METHOD_LEVELS.get(method, method)
@@ -174,7 +192,7 @@ class Logs:
         line: Line = {"time": time.time(), "level": level, "event": values.pop("event", ""), **values}
         if error := line.pop("exc_info", None):
             line["exception"] = _exception_text(error)
-        return self._render(_made_safe(line))
+        return self._rendered(line)
 
 
 def get_logger(**values: object) -> structlog.typing.FilteringBoundLogger:

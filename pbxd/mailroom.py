@@ -8,11 +8,14 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from media.recorder import Recorder, Share
+from media.transcription import WorkerTranscriber, installed
+from pbxd.callbacks import ring_back
 from pbxd.calls.targets import domain_of
 from pbxd.config import Config
-from pbxd.config.mailboxes import Lamp
+from pbxd.config.mailboxes import Lamp, Mailbox
 from pbxd.directory.accounts import Directory
-from pbxd.directory.model import ExtensionKind
+from pbxd.directory.declared import declarations
+from pbxd.directory.model import Aor, ExtensionKind
 from pbxd.metrics import Metrics
 from pbxd.outbox import Outbox
 from pbxd.services.voicemail import Voicemail
@@ -40,6 +43,8 @@ class Mailroom:
         self._recorder = Share(recorder)
         self._under_way = 0  # of what workers do for us
         self._settled = False
+        self._declared: dict[tuple[str, str], Mailbox] = {}
+        self._rules = config.voicemail
         desk = Desk(self._recorder, self._aside, self._hand_over)
         folder = data.path / FOLDER
         self.voicemail = Voicemail(store, folder, telephony.facilities, desk, config.voicemail)
@@ -49,6 +54,7 @@ class Mailroom:
         flows = telephony.dialplans.flows.desk
         flows.voicemail = visits_of(self.voicemail)
         flows.mailboxes = lambda: [box.number for box in self.voicemail.boxes()]
+        self.voicemail.post.ring = ring_back(telephony.facilities, telephony.switch.is_full)
         telephony.switch.fallback = self.voicemail.fallback
         telephony.acts[ExtensionKind.VOICEMAIL_OWN] = self.voicemail.listen_own
         telephony.acts[ExtensionKind.VOICEMAIL_ANY] = self.voicemail.listen_any
@@ -61,15 +67,28 @@ class Mailroom:
 
     async def reload(self, config: Config) -> None:
         """Takes up other settings. Raises StoreError."""
-        account = self._directory.default_account.id
-        await self.voicemail.load(account, config.mailboxes, config.voicemail)
+        ids, said = self._directory.ids, declarations(config)
+        self._declared = {
+            (ids[account.slug], number): rules
+            for account in said
+            for number, rules in account.sections.mailboxes.items()
+        }
+        self._rules = config.voicemail
+        await self.follow()
         self.lamps.unsolicited = frozenset(
-            number for number, phone in config.phones.items() if phone.mwi is Lamp.UNSOLICITED
+            Aor(ids[account.slug], number)
+            for account in said
+            for number, phone in account.sections.phones.items()
+            if phone.mwi is Lamp.UNSOLICITED
         )
+
+    async def follow(self) -> None:
+        """Takes up the mailboxes of the directory as they are now. Raises StoreError."""
+        await self.voicemail.load({**self._directory.mailboxes(), **self._declared}, self._rules)
 
     def serve(self, outbox: Outbox) -> None:
         """From now on mail goes out."""
-        self.voicemail.serve(outbox)
+        self.voicemail.serve(outbox, WorkerTranscriber() if installed() else None)
 
     async def settle(self) -> None:
         """Waits for what was said at the last moment, 3 s at most: then owners are told of it. What takes longer is

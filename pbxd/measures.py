@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from media.wire import Wire
+from pbxd.faxline import FaxLine
 from pbxd.metrics import HistogramReading, Metrics
 from pbxd.outbox import Outbox
 from pbxd.services.cdr import CallRecords
@@ -83,6 +84,14 @@ def measure_sound(metrics: Metrics, telephony: Telephony, recordings: Recordings
     metrics.counters("recordings_deleted", "Recordings deleted", ["why"], lambda: keeper.deleted)
     metrics.gauge("recordings_bytes", "What recordings take on the disk", lambda: keeper.octets)
     metrics.gauge("recordings_free_bytes", "Room left on their disk", lambda: keeper.free or 0)
+
+
+def measure_faxes(metrics: Metrics, line: FaxLine) -> None:
+    engine = line.engine
+    metrics.gauge("faxes", "Faxes that are under way over SIP", lambda: len(engine))
+    metrics.counters("faxes_ended", "Faxes over SIP that have ended", ["way", "result"], lambda: line.ended)
+    metrics.counters("fax_pages", "Pages that were confirmed", ["way"], lambda: line.pages)
+    metrics.counter("fax_turns_late", "How often the modems were stepped too late", lambda: engine.turns_late)
 
 
 def _tls(telephony: Telephony) -> tuple[int, int]:

@@ -44,6 +44,7 @@ from pbxd.directory.registrar import Registrar
 from pbxd.directory.trunks import Surroundings, TrunkRegistrations
 from pbxd.entrance import Entrance
 from pbxd.events import Bus
+from pbxd.faxline import FaxLine
 from pbxd.listening import Listening
 from pbxd.services.announcements import Announcement, ReadBack, caller_announcement
 from pbxd.services.conferences import ConferenceRules, Conferences
@@ -140,11 +141,12 @@ class Telephony:
         self.listening = Listening(self.trace, self.media, self.facilities.hearers.values)
         nonces = NonceBook(data.secret, config.sip.digest.nonce_lifetime_s)
         self.authenticator = Authenticator(directory, nonces, data.secret, _algorithms(config), bus, doorman)
+        self.fax_line = FaxLine(self.now, data.path / "faxes" / "arriving", self.transports.flush)
         self.acts = self._acts()
         self.switch = Switch(self.facilities, self.authenticator, self.admission, self.acts)
         self.dialplans.admit_trunks(self.switch.is_full)
         self.switch.hours = self.dialplans.flows.opening
-        self.stack.core = self.switch
+        self.stack.core = self.fax_line.switch = self.switch
         self.live = LiveSound(self.facilities, self.switch.calls, self.switch.call_out, self.conferences.tunes)
         self.live.listen(bus)
         self._apply(config)
@@ -169,9 +171,11 @@ class Telephony:
         try:
             await self.entrance.load(now)
             await self.dialplans.start()
+            self.fax_line.start()
             await self.transports.start()
         except BaseException:
             await self.dialplans.stop()
+            await self.fax_line.stop()
             self.wire.close()
             raise
         self.resolver.means = self.transports.means
@@ -206,6 +210,7 @@ class Telephony:
         self.listening.stop()
         asyncio.get_running_loop().remove_reader(self.wire.media_fd)
         await self.dialplans.stop()
+        await self.fax_line.stop()
         self.workers.close()
         await self.resolver.close()
         await self.transports.stop()
@@ -231,7 +236,13 @@ class Telephony:
         self.studio.forget()
         self._read_ahead()
         self.dialplans.reload(config)
-        self.trunks.apply(self._directory.all_trunks(), self.now())
+        self.follow_directory()
+
+    def follow_directory(self) -> None:
+        """Takes up trunks that have changed: registers at providers, and lets them call us."""
+        now = self.now()
+        self.trunks.apply(self._directory.all_trunks(), now)
+        self.entrance.refresh(now)
         self.transports.flush()
 
     def _read_ahead(self) -> None:
@@ -326,6 +337,7 @@ class Telephony:
             ExtensionKind.FLOW: lambda extension, record: self.dialplans.flows.act(
                 str(extension.options["flow"]), record
             ),
+            ExtensionKind.FAX: self.fax_line.act,
             ExtensionKind.CALLER: lambda _extension, record: caller_announcement(
                 record.caller, self.facilities.language
             ),

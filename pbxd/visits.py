@@ -66,11 +66,12 @@ class MailboxVisit:
 def visits_of(voicemail: Voicemail) -> Callable[[Command, CallRecord], MailboxVisit | None]:
     """How flows reach the mailboxes of `voicemail`."""
 
-    def visit(command: Command, _record: CallRecord) -> MailboxVisit | None:
+    def visit(command: Command, record: CallRecord) -> MailboxVisit | None:
         def make(done: Done) -> Act | None:
             if command.action is MailboxAction.LISTEN:
-                return voicemail.listening(command.mailbox)
-            return voicemail.leaving(command.mailbox or "", _REASONS[command.greeting], done)
+                return voicemail.listening(record.account_id, command.mailbox)
+            key = record.account_id, command.mailbox or ""
+            return voicemail.leaving(key, _REASONS[command.greeting], done)
 
         found = MailboxVisit(make)
         return found if found.possible else None

@@ -9,11 +9,23 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
+import secrets
 from collections.abc import AsyncIterator, Iterator
+from enum import StrEnum
 
 import pytest
 
+from pbxd.store import sqlite_url
 from tests.clients.block import Block, leased_block
+from tests.postgresql import TEMPLATE, Cluster, Databases, shared_cluster
+
+
+class Database(StrEnum):
+    """What a store can be kept in."""
+
+    SQLITE = "sqlite"
+    POSTGRESQL = "postgresql"
+
 
 IN_REAL_TIME = frozenset({"stories", "faults", "box"})
 SECOND_TRIES = int(os.environ.get("SECOND_TRIES", "1"))  # 0 shows what is unsteady
@@ -47,6 +59,41 @@ def block() -> Iterator[Block]:
     """Ports and loopback addresses that no other worker and no other session has."""
     with leased_block() as block:
         yield block
+
+
+@pytest.fixture(scope="session")
+def postgresql(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[Databases]:
+    """Databases on a real server, which all workers of this session share."""
+    root = tmp_path_factory.getbasetemp()
+    with shared_cluster((root if worker_id == "master" else root.parent) / "postgresql") as cluster:
+        yield Databases(cluster, worker_id)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A server of this worker's own, to be stopped and started."""
+    with shared_cluster(tmp_path_factory.mktemp("server")) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def server_url(server: Cluster) -> Iterator[str]:
+    """The URL of a new store on `server`, which runs again afterwards."""
+    server.create(database := f"own_{secrets.token_hex(4)}", TEMPLATE)
+    yield server.url(database)
+    if not server.runs():
+        server.start()
+
+
+@pytest.fixture(params=Database, ids=str)
+def store_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of a store that is nobody else's: each test that asks for it runs on SQLite and on PostgreSQL."""
+    if request.param is Database.SQLITE:
+        yield sqlite_url(request.getfixturevalue("tmp_path") / "pbxd.db")
+        return
+    databases: Databases = request.getfixturevalue("postgresql")
+    with databases.lend() as url:
+        yield url
 
 
 @pytest.fixture(autouse=True)

@@ -28,6 +28,7 @@ FLOORS = {
     "pbxd.metrics": 1,
     "pbxd.logs": 1,
     "pbxd.clock": 1,
+    "pbxd.objects": 1,
     "pbxd.certificates": 1,
     "pbxd.readiness": 1,
     "pbxd.directory": 2,
@@ -40,14 +41,18 @@ FLOORS = {
     "pbxd.flows": 5,
     "pbxd.api": 6,
     "pbxd.control": 7,
+    "pbxd.media_desk": 7,
+    "pbxd.watching": 7,
     "pbxd.entrance": 7,
     "pbxd.facade": 7,
     "pbxd.measures": 7,
     "pbxd.acoustics": 7,
     "pbxd.ahead": 7,
+    "pbxd.callbacks": 7,
     "pbxd.visits": 7,
     "pbxd.dialplans": 7,
     "pbxd.listening": 7,
+    "pbxd.faxline": 7,
     "pbxd.telephony": 7,
     "pbxd.mailroom": 7,
     "pbxd.callcentre": 7,
@@ -55,6 +60,7 @@ FLOORS = {
     "pbxd.app": 7,
     "pbxd.banning": 8,
     "pbxd.answering": 8,
+    "pbxd.account_commands": 8,
     "pbxd.cli": 8,
     "pbxd.box": 8,
     "pbxd.preflight": 8,
@@ -76,11 +82,14 @@ SHELLS = {
     "pbxd.sip.connections",
     "pbxd.sip.resolve",
     "media.convert",  # files from outside are decoded in a process of their own
+    "media.faxing",  # a thread steps the modems
     "media.recorder",  # a thread writes files
     "media.speech",  # a voice is a program
+    "media.transcription",  # so is what understands one
 }
 OUTSIDE = {"asyncio", "socket", "time", "select", "selectors", "threading", "subprocess", "ssl"}
 
+BUILT = {"_wire.c", "_modem.c"}
 FILE_WALL = 600
 FUNCTION_WALL = 80
 FUNCTION_AIM = 35
@@ -290,7 +299,7 @@ def test_c_files_and_tests_stay_under_the_wall() -> None:
         *(PROJECT / "tests").rglob("*.py"),
         *(PROJECT / "tests").rglob("*.c"),
     ]
-    lengths = {path: path.read_text(encoding="utf-8").count("\n") for path in files if path.name != "_wire.c"}
+    lengths = {path: path.read_text(encoding="utf-8").count("\n") for path in files if path.name not in BUILT}
     assert {path.name: lines for path, lines in lengths.items() if lines > FILE_WALL} == {}
 
 

@@ -17,12 +17,14 @@ from media.keys import Srtp, SrtpSuite
 from media.plan import Codec, MediaPlan
 from media.wire._wire import ffi, lib
 from media.wire.event import LegEvent, MediaEventKind, Played, RoomEvent, event_of
+from media.wire.faxes import FaxPort
 from media.wire.refusal import WireError, check
 from media.wire.rooms import WireRooms
 
 __all__ = [
     "DROP_NAMES",
     "Datagram",
+    "FaxPort",
     "HearingStatistics",
     "Latch",
     "LatenessBucket",
@@ -402,6 +404,10 @@ class Wire:
         handle = ffi.NULL if peer is None else peer.handle
         error = lib.wire_leg_mode(self._wire, leg.handle, mode.value, handle)
         check(error, f"mode {mode.name.lower()} of a leg")
+
+    def leg_fax(self, leg: Leg, mode: Mode, port: FaxPort) -> None:
+        """The leg is fed by `port` from now on, as MODEM or T38, until `leg_mode`. Raises WireError."""
+        check(lib.wire_leg_fax(self._wire, leg.handle, mode.value, port.handle), f"mode {mode.name.lower()} of a leg")
 
     def leg_close(self, leg: Leg) -> None:
         """Says BYE and closes the sockets."""

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "edge.h"
+#include "fax.h"
 #include "g711.h"
 #include "line.h"
 #include "mode.h"
@@ -17,9 +18,10 @@ bool core_init(struct core *core, struct leg *legs, uint32_t capacity) {
     tone_tables();
     core->voices = calloc(capacity, sizeof *core->voices);
     core->rooms = calloc(capacity, sizeof *core->rooms);
+    core->faxes = calloc(capacity, sizeof *core->faxes);
     core->srtp = calloc(capacity, sizeof *core->srtp);
     core->mixer = calloc(1, sizeof *core->mixer);
-    return core->voices && core->rooms && core->srtp && core->mixer && heap_init(&core->timers, capacity) &&
+    return core->voices && core->rooms && core->faxes && core->srtp && core->mixer && heap_init(&core->timers, capacity) &&
            heap_init(&core->room_timers, capacity);
 }
 
@@ -28,6 +30,7 @@ void core_free(struct core *core) {
     heap_free(&core->room_timers);
     free(core->voices);
     free(core->rooms);
+    free(core->faxes);
     free(core->srtp);
     free(core->mixer);
 }
@@ -101,7 +104,7 @@ static void send_rtcp(struct core *core, uint32_t index, uint64_t now, bool good
     uint8_t compound[RTCP_COMPOUND_MAX];
     struct addr to;
     bool active = leg->sender.packets != leg->rtcp.sent_packets || leg->receiver.packets;
-    if (!leg->planned || !active || !rtcp_target(leg, &to))
+    if (!leg->planned || !active || leg->mode == MODE_T38 || !rtcp_target(leg, &to))
         return;
     size_t length = rtcp_write(&leg->rtcp, compound, &leg->sender, &leg->receiver, now, core->wall, goodbye);
     edge_emit(core, index, leg->plan.rtcp_mux ? CHANNEL_RTP : CHANNEL_RTCP, true, compound, length, &to);
@@ -129,6 +132,8 @@ void core_schedule(struct core *core, uint32_t index) {
     due = earlier(due, core->srtp[index].before_until);
     if (core->voices[index])
         due = earlier(due, core->voices[index]->line.due);
+    if (core->faxes[index])
+        due = earlier(due, core->faxes[index]->due);
     heap_set(&core->timers, index, due == UINT64_MAX ? 0 : due);
 }
 
@@ -139,6 +144,8 @@ static void step_leg(struct core *core, uint32_t index, uint64_t now) {
         relay_pace(core, leg, now);
     if (voice && voice->line.due && now >= voice->line.due)
         line_pace(core, voice, now);
+    if (core->faxes[index] && now >= core->faxes[index]->due)
+        fax_step(core, index, now);
     if (leg->event.due && now >= leg->event.due)
         report_dtmf(core, leg, telephone_event_expire(&leg->event), now);
     if (leg->rtcp.due && now >= leg->rtcp.due) {
@@ -231,6 +238,7 @@ void core_mode(struct core *core, uint32_t index, enum mode mode, uint32_t peer,
     stop_feeding(core, leg, now);
     if (core->voices[index])
         room_leave(core, index, now);
+    fax_leave(core, index);
     leg->mode = (uint8_t)mode;
     leg->peer = peer;
     leg->peer_generation = peer_generation;
@@ -245,6 +253,7 @@ void core_close(struct core *core, uint32_t index, uint64_t now) {
     stop_feeding(core, leg, now);
     if (core->voices[index])
         room_leave(core, index, now);
+    fax_leave(core, index);
     relay_release(core, leg, now);
     send_rtcp(core, index, now, true);
     edge_clear(core, index);
@@ -352,6 +361,19 @@ static void receive_rtp(struct core *core, struct leg *leg, uint8_t *data, size_
     }
 }
 
+/* UDPTL is told from RTP by nothing but what was agreed; it comes from where RTP may come from. */
+static void receive_t38(struct core *core, struct leg *leg, const uint8_t *data, size_t length, const struct addr *from,
+                        uint64_t now) {
+    if (!leg->plan.receives) {
+        core_drop(core, leg, DROP_not_receiving);
+    } else if (judge_source(core, leg, from, 0, now)) {
+        tally(&core->received);
+        if (leg->tapped && !core->tap(core->shell, core_index(core, leg), false, data, length, now))
+            core_drop(core, leg, DROP_tap_overflow);
+        fax_receive(core, core_index(core, leg), data, length, now);
+    }
+}
+
 void core_receive(struct core *core, uint32_t index, enum channel channel, uint8_t *data, size_t length,
                   const struct addr *from, uint64_t now) {
     struct leg *leg = &core->legs[index];
@@ -361,6 +383,10 @@ void core_receive(struct core *core, uint32_t index, enum channel channel, uint8
     }
     if (length == 0) {
         core_drop(core, leg, DROP_too_short);
+        return;
+    }
+    if (leg->mode == MODE_T38 && channel == CHANNEL_RTP && leg->planned) {
+        receive_t38(core, leg, data, length, from, now);
         return;
     }
     enum protocol protocol = rtp_demultiplex(data, length);

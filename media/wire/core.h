@@ -35,6 +35,7 @@ struct event {
 struct voice;
 struct room;
 struct mixer;
+struct fax_port;
 
 struct core {
     struct leg *legs;
@@ -48,6 +49,7 @@ struct core {
     void *shell;
     struct voice **voices; /* by leg; NULL: it is in no room */
     struct room **rooms;   /* as many as legs at most */
+    struct fax_port **faxes; /* by leg; NULL: it carries none */
     struct srtp *srtp;     /* by leg: keys have no place in the table of legs, which may be a file */
     struct mixer *mixer;
     struct heap timers, room_timers;

@@ -35,6 +35,7 @@
     X(srtp_expired)         /* the key has been used as often as it may */                                             \
     X(srtp_unsent)          /* cannot be sealed: its number went out before */                                         \
     X(digit_overflow)       /* a digit for a leg that has too many to say already */                                   \
+    X(fax_overflow)         /* of a fax whose modem has not read in time */                                            \
     X(send_blocked)         /* the socket's send buffer was full */                                                    \
     X(send_failed)          /* the system refused to send */                                                           \
     X(event_overflow)       /* an event for Python found its ring full */                                              \

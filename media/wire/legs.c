@@ -159,7 +159,7 @@ int wire_leg_plan(struct wire *wire, const struct wire_leg *leg, const struct wi
 
 int wire_leg_mode(struct wire *wire, const struct wire_leg *leg, uint32_t mode, const struct wire_leg *peer) {
     struct command command = command_for(COMMAND_LEG_MODE, leg);
-    if (!mode_settable(mode) || mode == MODE_MIX) /* which is for wire_room_join to set */
+    if (!mode_settable(mode) || mode >= MODE_MIX) /* which are for wire_room_join and wire_leg_fax to set */
         return ENOTSUP;
     if (leg->index >= wire->table.capacity || (mode == MODE_RELAY && (!peer || peer->index >= wire->table.capacity)))
         return EINVAL;

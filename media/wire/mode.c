@@ -20,4 +20,6 @@ const struct mode_operations *const mode_table[MODE_COUNT] = {
     [MODE_ECHO] = &echo_mode,
     [MODE_RELAY] = &relay_mode,
     [MODE_MIX] = &mix_mode,
+    [MODE_MODEM] = &modem_mode,
+    [MODE_T38] = &t38_mode,
 };

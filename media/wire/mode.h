@@ -20,6 +20,6 @@ void relay_pace(struct core *core, struct leg *leg, uint64_t now);
 /* Ends what feeds this leg: what waits goes out now, and the next packet anchors its line again. */
 void relay_release(struct core *core, struct leg *leg, uint64_t now);
 
-extern const struct mode_operations idle_mode, echo_mode, relay_mode, mix_mode;
+extern const struct mode_operations idle_mode, echo_mode, relay_mode, mix_mode, modem_mode, t38_mode;
 
 #endif

@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-enum retired_kind { RETIRED_ROOM, RETIRED_VOICE, RETIRED_PLAYER, RETIRED_TAP, RETIRED_SRTP };
+enum retired_kind { RETIRED_ROOM, RETIRED_VOICE, RETIRED_PLAYER, RETIRED_TAP, RETIRED_SRTP, RETIRED_FAX };
 
 struct retired {
     struct retired *next;

@@ -1,4 +1,5 @@
 /* Rooms as Python handles them: memory is taken and given back here, then everything goes by command. */
+#include "fax.h"
 #include "shell.h"
 
 #include <errno.h>
@@ -29,6 +30,9 @@ static void give_back(struct wire *wire, struct retired *retired) {
         break;
     case RETIRED_PLAYER:
         player_free((struct player *)retired);
+        break;
+    case RETIRED_FAX:
+        fax_port_release((struct fax_port *)retired);
         break;
     case RETIRED_SRTP:
         srtp_way_free((struct srtp_way *)retired);

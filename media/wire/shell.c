@@ -223,6 +223,9 @@ void shell_apply(struct wire *wire, const struct command *command, uint64_t now)
     case COMMAND_UNSLOW:
         bans_remove(&wire->guard.slowed, &command->ban.network);
         break;
+    case COMMAND_LEG_FAX:
+        faxes_apply(wire, command, now);
+        break;
     default:
         if (command->kind >= COMMAND_ROOM_OPEN)
             rooms_apply(wire, command, now);

@@ -23,6 +23,7 @@ enum command_kind {
     COMMAND_LEG_MODE,
     COMMAND_LEG_TAP,
     COMMAND_LEG_CLOSE,
+    COMMAND_LEG_FAX,
     COMMAND_SIP_OPEN,
     COMMAND_SIP_CLOSE,
     COMMAND_BUCKET,
@@ -75,6 +76,10 @@ struct command {
             uint16_t number;
         } ban;
         int flag;
+        struct {
+            uint32_t mode;
+            struct fax_port *port;
+        } fax;
         struct {
             uint32_t room, room_generation; /* `index` and `generation` are of the leg */
             bool of_leg;                    /* else of the whole room */
@@ -201,6 +206,9 @@ static inline long system_sendto(int fd, const void *data, size_t size, int flag
                                  socklen_t to_size) {
     return syscall(SYS_sendto, fd, data, size, flags, to, to_size);
 }
+
+/* faxes.c */
+void faxes_apply(struct wire *wire, const struct command *command, uint64_t now);
 
 /* rooms.c */
 void rooms_apply(struct wire *wire, const struct command *command, uint64_t now);

@@ -180,6 +180,22 @@ uint32_t wire_tap_overruns(const struct tap *tap);
 int wire_tap_closed(const struct tap *tap); /* nothing is added any more; what is there can be read */
 void wire_tap_release(struct tap *tap);
 
+/* ---- faxes */
+
+struct fax_port; /* the functions on one are for one thread, which may be any */
+
+struct fax_port *wire_fax_new(void); /* NULL: no memory. The handle is released by wire_fax_release */
+int wire_leg_fax(struct wire *wire, const struct wire_leg *leg, uint32_t mode,
+                 struct fax_port *port); /* the leg leaves by wire_leg_mode; a port is given once */
+/* Up to `frames` of 160 samples, and for each whether it was lost: how many there were. */
+uint32_t wire_fax_hear(struct fax_port *port, int16_t *samples, uint8_t *lost, uint32_t frames);
+int wire_fax_say(struct fax_port *port, const int16_t *samples);              /* 160 of them; 0: no room */
+uint32_t wire_fax_take(struct fax_port *port, void *data, uint32_t size);     /* a datagram's length; 0: there is none */
+int wire_fax_send(struct fax_port *port, const void *data, uint32_t length);  /* 0: no room, or too long */
+void wire_fax_numbers(const struct fax_port *port, uint32_t *underruns, uint32_t *overruns);
+int wire_fax_closed(const struct fax_port *port); /* no leg has it any more */
+void wire_fax_release(struct fax_port *port);
+
 /* ---- events */
 
 struct wire_event {

@@ -21,6 +21,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from aiohttp import web
 from pydantic import BaseModel
 
 from pbxd.errors import HouseError
@@ -37,7 +38,7 @@ class Download:
 
 
 Context = TypeVar("Context")
-Answer = BaseModel | Download | None
+Answer = BaseModel | Download | web.StreamResponse | None
 Handler = TypeVar("Handler", bound=Callable[..., Awaitable[Answer]])
 
 _PATH_NAMES = re.compile(r"\{(\w+)(?::[^{}]+)?\}")
@@ -64,6 +65,18 @@ class Attachment(BaseModel):
     media_type: str
 
 
+class Revised(BaseModel):
+    """An answer that knows how often it was changed: its ETag."""
+
+    revision: int
+
+
+class OneAccount(BaseModel):
+    """The query of an operation that works in one account: that of the key, or one that the house's own may name."""
+
+    account: str | None
+
+
 def needs_body(model: type[BaseModel]) -> bool:
     """Whether a request must have a body. Where every value may be left out, so may the body."""
     return any(field.is_required() for field in model.model_fields.values())
@@ -74,8 +87,10 @@ class Part(Enum):
 
     PATH = "path"
     QUERY = "query"
+    HEADERS = "headers"
     BODY = "body"
     IDENTITY = "identity"
+    REQUEST = "request"  # the request itself, for what is neither JSON nor a form
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +107,13 @@ class Operation:
     status: int
     parts: dict[Part, type[BaseModel]]
     takes_identity: bool
-    result: type[BaseModel] | type[Download] | None
+    result: type[BaseModel] | type[Download] | type[web.StreamResponse] | None
     errors: tuple[type[HouseError], ...]
     handler: Callable[..., Awaitable[Answer]]
     others: Mapping[type[BaseModel], int] = field(default_factory=dict)  # other answers, each with its status
+    takes_request: bool = False
+    body_type: str | None = None  # the media type of a body that the handler reads itself
+    answer_type: str | None = None  # and of an answer that it writes itself
 
     @property
     def plain_path(self) -> str:
@@ -105,6 +123,11 @@ class Operation:
     def status_of(self, answer: Answer) -> int:
         """The status that an answer goes out with."""
         return self.others.get(type(answer), self.status) if isinstance(answer, BaseModel) else self.status
+
+    @property
+    def in_one_account(self) -> bool:
+        """Whether keys of any account may call it: it keeps them in their own."""
+        return self.takes_identity and issubclass(self.parts.get(Part.QUERY, BaseModel), OneAccount)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,15 +162,19 @@ class Contract(Generic[Context]):
         errors: tuple[type[HouseError], ...] = (),
         others: Mapping[type[BaseModel], int] | None = None,
         name: str | None = None,
+        body_type: str | None = None,
+        answer_type: str | None = None,
     ) -> Callable[[Handler], Handler]:
         """Declare the decorated function as an operation; `scope` None means anybody may. `others` are answers beside
-        the usual one, with the status of each; `name` is the operation's, where it is not the function's.
+        the usual one, with the status of each; `name` is the operation's, where it is not the function's. One that
+        takes `request` may read its body (of `body_type`) and write its answer (of `answer_type`) as it likes, and has
+        all the time it wants.
 
         Raises TypeError where the function and the path do not fit together.
         """
 
         def declare(handler: Handler) -> Handler:
-            parts, takes_identity = _arguments(handler, path)
+            parts, whole = _arguments(handler, path)
             result = _usual(get_type_hints(handler)["return"], others or {})
             summary, description = _documentation(handler)
             self.operations.append(
@@ -161,11 +188,14 @@ class Contract(Generic[Context]):
                     scope=scope,
                     status=status,
                     parts=parts,
-                    takes_identity=takes_identity,
+                    takes_identity=Part.IDENTITY in whole,
                     result=None if result is type(None) else result,
                     errors=errors,
                     handler=handler,
                     others=others or {},
+                    takes_request=Part.REQUEST in whole,
+                    body_type=body_type,
+                    answer_type=answer_type,
                 )
             )
             return handler
@@ -183,18 +213,19 @@ def _usual(result: Any, others: Mapping[type[BaseModel], int]) -> Any:
     return usual[0]
 
 
-def _arguments(handler: Callable[..., object], path: str) -> tuple[dict[Part, type[BaseModel]], bool]:
-    """The models of a handler's arguments after the first, and whether it wants to know who asks."""
+def _arguments(handler: Callable[..., object], path: str) -> tuple[dict[Part, type[BaseModel]], set[Part]]:
+    """The models of a handler's arguments after the first, and which of those without a model it takes."""
     hints: dict[str, Any] = get_type_hints(handler)
     arguments = list(inspect.signature(handler).parameters)[1:]
-    parts = {Part(argument): hints[argument] for argument in arguments if argument != Part.IDENTITY.value}
+    whole = {Part.IDENTITY, Part.REQUEST} & {Part(argument) for argument in arguments}
+    parts = {Part(argument): hints[argument] for argument in arguments if Part(argument) not in whole}
     for part, model in parts.items():
         if not (isinstance(model, type) and issubclass(model, BaseModel)):
             raise TypeError(f"{handler.__name__}: {part.value} is not a pydantic model")
     in_path = set(_PATH_NAMES.findall(path))
     if in_path != set(parts[Part.PATH].model_fields if Part.PATH in parts else ()):
         raise TypeError(f"{handler.__name__}: the path {path} and its model name different values")
-    return parts, Part.IDENTITY.value in arguments
+    return parts, whole
 
 
 def _documentation(handler: Callable[..., object]) -> tuple[str, str]:

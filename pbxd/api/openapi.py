@@ -57,13 +57,16 @@ def _operation(contract: Contract[Context], operation: Operation, schemas: _Sche
         described["description"] = operation.description
     if operation.scope:
         described["x-scope"] = operation.scope
-    if parameters := [*_parameters(operation, Part.PATH), *_parameters(operation, Part.QUERY)]:
+    places = (Part.PATH, Part.QUERY, Part.HEADERS)
+    if parameters := [one for part in places for one in _parameters(operation, part)]:
         described["parameters"] = parameters
     if body := operation.parts.get(Part.BODY):
         content = _json(schemas[body, "validation"])
         if contract.forms:
             content |= {FORM: content["application/json"]}
         described["requestBody"] = {"required": needs_body(body), "content": content}
+    if operation.body_type:
+        described["requestBody"] = {"required": True, "content": _octets(operation.body_type)}
     return described
 
 
@@ -76,7 +79,7 @@ def _parameters(operation: Operation, part: Part) -> Iterable[Document]:
     for name, described in schema["properties"].items():
         yield {
             "name": name,
-            "in": part.value,
+            "in": "header" if part is Part.HEADERS else part.value,
             "required": part is Part.PATH or name in schema.get("required", ()),
             "description": described.pop("description", ""),
             "schema": _inlined(described, definitions),
@@ -97,8 +100,10 @@ def _inlined(schema: Any, definitions: Document) -> Any:
 def _responses(contract: Contract[Context], operation: Operation, schemas: _Schemas) -> Document:
     success: Document = {"description": HTTPStatus(operation.status).phrase}
     if operation.result in (Attachment, Download):
-        success["content"] = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
-    elif operation.result:
+        success["content"] = _octets("application/octet-stream")
+    elif operation.answer_type:
+        success["content"] = {operation.answer_type: {"schema": {}}}
+    elif operation.result and issubclass(operation.result, BaseModel):
         success["content"] = _json(schemas[operation.result, "serialization"])
     responses = {str(operation.status): success}
     failure = _json(schemas[contract.error_model, "serialization"])
@@ -125,6 +130,10 @@ def _errors(operation: Operation) -> list[type[HouseError]]:
     if Part.BODY in operation.parts:
         errors.append(TooLarge)
     return sorted(set(errors), key=lambda error: error.http_status)
+
+
+def _octets(media_type: str) -> Document:
+    return {media_type: {"schema": {"type": "string", "format": "binary"}}}
 
 
 def _json(schema: Document) -> Document:

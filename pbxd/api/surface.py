@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
-from pbxd.api.contract import Attachment, Context, Contract, Download, Identity, Operation, Part, needs_body
+from pbxd.api.contract import Attachment, Context, Contract, Download, Identity, Operation, Part, Revised, needs_body
 from pbxd.api.form import FORM, read_form
 from pbxd.api.openapi import document
 from pbxd.errors import Denied, HouseError, Invalid, TooLarge, Unauthorized
@@ -49,12 +49,15 @@ class Surface(Generic[Context]):
         context: Context,
         identify: Identify,
         public_url: Callable[[], str | None] = lambda: None,
+        home: Callable[[], str | None] = lambda: None,
     ) -> None:
-        """`public_url` is what links to us begin with; None where nobody said."""
+        """`public_url` is what links to us begin with; None where nobody said. `home` is the account whose keys may
+        call all operations, and keys of others only those that keep them in their own; None: all may."""
         self._contract = contract
         self._context = context
         self._identify = identify
         self._public_url = public_url
+        self._home = home
         self._document: dict[str, Any] | None = None
 
     @property
@@ -98,14 +101,21 @@ class Surface(Generic[Context]):
                 arguments[Part.IDENTITY.value] = identity
             for part, model in operation.parts.items():
                 arguments[part.value] = await _taken(part, model, request, self._contract.forms)
-            async with asyncio.timeout(OPERATION_TIMEOUT_S):
+            if operation.takes_request:
+                arguments[Part.REQUEST.value] = request
+            async with asyncio.timeout(None if operation.takes_request else OPERATION_TIMEOUT_S):
                 result = await operation.handler(self._context, **arguments)
+            if isinstance(result, web.StreamResponse):
+                return result
             if isinstance(result, Attachment):
                 return _data_response(operation.status, result)
             if isinstance(result, Download):
                 return _file_response(result)
             status = operation.status_of(result)
-            return web.Response(status=status) if result is None else json_response(status, result)
+            if result is None:
+                return web.Response(status=status)
+            tag = {"ETag": f'"{result.revision}"'} if isinstance(result, Revised) else None
+            return json_response(status, result, tag)
 
         return handle
 
@@ -115,6 +125,9 @@ class Surface(Generic[Context]):
         identity = self._identify(request)
         if not identity.may(operation.scope):
             raise Denied(f"this key lacks the scope {operation.scope}")
+        home = self._home()
+        if home is not None and identity.account_id not in (None, home) and not operation.in_one_account:
+            raise Denied("only keys of the house's own account may do this")
         return identity
 
 
@@ -176,6 +189,9 @@ async def _taken(part: Part, model: type[Model], request: web.Request, forms: bo
                 return model.model_validate(dict(request.match_info))
             case Part.QUERY:
                 return model.model_validate(_query(request))
+            case Part.HEADERS:
+                names = [field.alias or name for name, field in model.model_fields.items()]
+                return model.model_validate({name: request.headers[name] for name in names if name in request.headers})
             case _ if forms and request.content_type == FORM:
                 return model.model_validate(read_form(await _read(request)))
             case _:

@@ -17,11 +17,12 @@ from media.session import MediaSession, MediaStatistics
 from media.wire import WireError
 from pbxd.calls.crypto import refusal_of
 from pbxd.calls.facilities import Facilities
+from pbxd.calls.image import FaxUser
 from pbxd.calls.info import Pressed
 from pbxd.calls.negotiate import Endpoint, Negotiation, offered_audio
-from pbxd.calls.policy import OfferedAudio, Policy
-from pbxd.calls.record import LegQuality, LegRecord
-from pbxd.calls.watch import Watch
+from pbxd.calls.policy import SILENT, OfferedAudio, Policy
+from pbxd.calls.record import LegRecord
+from pbxd.calls.watch import Watch, heard, quality_of
 from pbxd.sip.dialog import destination_of
 from pbxd.sip.errors import SdpError
 from pbxd.sip.flow import Destination, Transport
@@ -80,10 +81,12 @@ class Leg:
         "_asked",
         "_facilities",
         "_first_offer",
+        "_imaging",
         "_told",
         "_warned",
         "_watch",
         "allowed",
+        "fax",
         "media",
         "negotiation",
         "offered",
@@ -115,6 +118,8 @@ class Leg:
         self._first_offer: SessionDescription | None = None
         self._answered_sdp = False
         self._asked: Codec | None = None
+        self._imaging = False  # our offer of T.38 is out
+        self.fax: FaxUser | None = None
         self._told = False
         self._warned = False
         self._watch = Watch(facilities.watchers)
@@ -240,13 +245,17 @@ class Leg:
 
     # ---- a calling leg, before its answer
 
-    def read_offer(self) -> bool:
-        """Reads the INVITE's offer, if there is one. False: it cannot be served (488), and `refusal` says why."""
+    def read_offer(self, *, images: bool = False) -> bool:
+        """Reads the INVITE's offer, if there is one; one of T.38 alone counts where `images` are of use. False: it
+        cannot be served (488), and `refusal` says why."""
+        self.negotiation.images = images
         if self.session.remote_sdp is None:
             return True
         try:
             self._first_offer = SessionDescription.parse(self.session.remote_sdp)
             self.offered = offered_audio(self._first_offer, self.negotiation.policy)
+            if self.offered is None and self.negotiation.takes_image(self._first_offer):
+                self.offered = SILENT  # no audio, and yet something to answer
         except SdpError as error:
             self.refusal = error.reason
             return False
@@ -307,6 +316,23 @@ class Leg:
             self._asked = wanted
             self.session.offer(self.negotiation.offer(direction, wanted or self._codec_kept), now)
 
+    def offer_image(self, now: float) -> None:
+        """Asks the far side to go over to T.38; `fax` hears what came of it."""
+        if self.session.established and not self._imaging and self.negotiation.t38 is None:
+            self._imaging = True
+            self.session.offer(self.negotiation.offer_image(), now)
+
+    def ask_anew(self, now: float) -> None:
+        """Offers the far side what its policy allows by now."""
+        if self.session.established:
+            self.session.offer(self.negotiation.offer(self.allowed), now)
+
+    def prepare_for_fax(self, fax: FaxUser) -> None:
+        """From here on it carries a fax: G.711 as it is, or T.38."""
+        self.fax = fax
+        self.negotiation.images = fax.takes_images()
+        self.negotiation.policy = self.negotiation.policy.for_fax()
+
     def _codec_wanted(self, codec: Codec | None) -> Codec | None:
         """The codec to change to, so that what speaks `codec` can be joined; None: no need, or no way."""
         if codec is None or self.plan is None or self._facilities.policy.converts:
@@ -334,9 +360,9 @@ class Leg:
             return
         seen, headers = self.media.statistics(), self.media.headers()
         self._watch.end(seen.numbers, self.plan, now)
-        self.record.quality = _quality(seen, self._watch)
+        self.record.quality = quality_of(seen, self._watch)
         name, tracer = self.record.sip_call_id, self._facilities.tracer
-        tracer.note(name, Topic.MEDIA, f"{self.record.role} over: {_heard(seen)}", now)
+        tracer.note(name, Topic.MEDIA, f"{self.record.role} over: {heard(seen)}", now)
         if samples := self._watch.history.samples(score.MAX_ROWS):
             told = score.told(self.record.role, samples, now, seen.numbers.longest_burst)
             tracer.note(name, Topic.QUALITY, told, now)
@@ -420,19 +446,32 @@ class Leg:
 
     def on_offer(self, sdp: bytes | None, now: float) -> None:
         if sdp is None:
-            self.session.answer(self.negotiation.offer(self.allowed, self._codec_kept), now)
+            image = self.negotiation.t38 is not None
+            ours = self.negotiation.offer_image() if image else self.negotiation.offer(self.allowed, self._codec_kept)
+            self.session.answer(ours, now)
             return
         try:
             offer = SessionDescription.parse(sdp)
+            if self._pages_in_the_way(offer):
+                raise SdpError("a page is on its way", 488)
+            crossed, self._imaging = self._imaging, False
+            if crossed:
+                self.session.forget_offer()  # it says what is not so any more
             answer, plan = self.negotiation.answer(offer, self.allowed, self._codec_kept, self.within)
             self._apply(plan, now)
         except SdpError:
             self.session.refuse(488, now)
             return
         self.session.answer(answer, now)
+        if crossed and self.negotiation.t38 is None:
+            self.offer_image(now)
         self.owner.leg_changed(self, now)
 
     def on_reanswer(self, sdp: bytes | None, status: int, now: float) -> None:
+        if self._imaging:
+            self._imaging = False
+            self._image_answered(sdp if 200 <= status < 300 else None, status, now)
+            return
         asked, self._asked = self._asked, None
         if 200 <= status < 300 and sdp is not None:
             self._accept(sdp, now)
@@ -450,6 +489,23 @@ class Leg:
         self._end(ending, now)
 
     # ---- inside
+
+    def _pages_in_the_way(self, offer: SessionDescription) -> bool:
+        if self.fax is None or self.fax.may_change():
+            return False
+        return self.negotiation.takes_image(offer) is (self.negotiation.t38 is None)
+
+    def _image_answered(self, sdp: bytes | None, status: int, now: float) -> None:
+        """An answer that takes no stream at all leaves us without media: we ask for the sound again."""
+        try:
+            if sdp is not None:
+                self._apply(self.negotiation.accept(SessionDescription.parse(sdp)), now)
+                return
+            self.negotiation.image_refused()
+        except SdpError:
+            self.session.offer(self.negotiation.offer(self.allowed, self._codec_kept), now)
+        if self.fax is not None:
+            self.fax.image_refused(status, now)
 
     def _became_answered(self, now: float) -> None:
         if self.record.answered_at is None:
@@ -481,13 +537,16 @@ class Leg:
         if plan == self.plan:
             return
         self.plan = plan
-        self.record.codec = plan.codec.value
+        codec = plan.codec.value if self.negotiation.t38 is None else "T.38"
+        self.record.codec = codec
         remote = "nowhere yet" if plan.remote is None else f"{plan.remote[0]} port {plan.remote[1]}"
         ways = " and ".join(word for word, on in (("send", plan.sends), ("receive", plan.receives)) if on) or "hold"
-        self.noticed(f"agreed: {plan.codec.value}, {plan.ptime_ms} ms, with {remote}; we {ways}", now)
+        self.noticed(f"agreed: {codec}, {plan.ptime_ms} ms, with {remote}; we {ways}", now)
         self.record.srtp = plan.srtp.suite.value if plan.srtp is not None else None
         if plan.srtp is not None and not self.record.remote.startswith("tls:"):
             self._facilities.warn_of_bare_keys(self.record.party)
+        if self.fax is not None:
+            self.fax.agreed(now)
 
     def _end(self, ending: Ending, now: float) -> None:
         """Tells the owner, once. A far side that must be hung up because it makes no sense is not waited for."""
@@ -501,31 +560,6 @@ class Leg:
 def all_secure(destinations: Sequence[Destination]) -> bool:
     """Whether every next hop that may be tried is TLS: only then nobody on the way reads the keys in SDP."""
     return all(destination.transport is Transport.TLS for destination in destinations)
-
-
-def _quality(seen: MediaStatistics, watch: Watch) -> LegQuality:
-    numbers = seen.numbers
-    scores = [sample.mos for sample in watch.history.samples() if sample.mos is not None]
-    return LegQuality(
-        packets_received=numbers.received,
-        packets_sent=numbers.sent,
-        packets_lost=numbers.lost,
-        loss_percent=round(100 * seen.loss, 2),
-        jitter_ms=round(numbers.jitter_ms, 2),
-        round_trip_ms=None if numbers.round_trip_ms is None else round(numbers.round_trip_ms, 1),
-        remote_loss_percent=None if seen.remote_loss is None else round(100 * seen.remote_loss, 2),
-        mos=None if seen.mos is None else round(seen.mos, 2),
-        loss_bursts=numbers.bursts,
-        longest_burst=numbers.longest_burst,
-        least_mos=round(min(scores), 2) if scores else None,
-        silent_s=round(watch.silent_s, 1),
-    )
-
-
-def _heard(seen: MediaStatistics) -> str:
-    drops = ", ".join(f"{name} {count}" for name, count in seen.drops.items()) or "nothing"
-    numbers = seen.numbers
-    return f"{numbers.received} packets came, {numbers.sent} went, {numbers.lost} were lost; dropped: {drops}"
 
 
 def whose_doing(ending: Ending) -> str:

@@ -1,7 +1,7 @@
 """SDP × codecs -> plan: the one place where what was said about media becomes what is done (RFC 3264).
 
 A `Negotiation` belongs to one leg. It remembers the m-lines of the session, whose order may never change
-(RFC 3264 §8), serves the first audio line that it can, and answers all others with port 0.
+(RFC 3264 §8), serves the first audio line that it can, or T.38 in its place, and answers all others with port 0.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 
+from media.fax_session import T38Terms
 from media.plan import Codec, MediaPlan
+from pbxd.calls import image
 from pbxd.calls.crypto import PLAIN_PROTOCOLS, SECURE_PROTOCOLS, KeyRing, refusal_of, why_unprotected
 from pbxd.calls.numbers import PayloadTypes
 from pbxd.calls.opus import OpusParameters
@@ -39,7 +41,8 @@ class Endpoint:
 class Negotiation:
     """One leg's offers and answers. `endpoint` is ours; `sources` are the IPs the far side may send from besides
     the one its SDP names (where its signalling comes from: NAT). `understood` are the codecs of ours that the far side
-    ever named, `theirs` what it said last of the Opus it wants; `keys` are those of SRTP."""
+    ever named, `theirs` what it said last of the Opus it wants; `keys` are those of SRTP. While `images` is set, offers
+    of T.38 are taken; `t38` is what was agreed for it, None while the stream is audio."""
 
     endpoint: Endpoint
     policy: Policy
@@ -48,6 +51,10 @@ class Negotiation:
     version: int = 0
     lines: tuple[MediaLine, ...] = field(default=(), repr=False)  # there are keys in it
     audio: int = 0
+    images: bool = False
+    t38: T38Terms | None = None
+    _image: int | None = field(default=None, repr=False)
+    _before: tuple[MediaLine, ...] = field(default=(), repr=False)
     remote_direction: Direction = Direction.SENDRECV
     understood: frozenset[Codec] = frozenset()
     theirs: OpusParameters = field(default_factory=OpusParameters)
@@ -65,9 +72,33 @@ class Negotiation:
         ours = self._audio_line(self._formats(codecs or self.policy.codecs), direction)
         proto, keys = self.keys.offer()
         ours = replace(ours, proto=proto, attributes=keys)
-        lines = list(self.lines) or [ours]
+        lines = [*self.lines, ours] if self.audio >= len(self.lines) else list(self.lines)
         lines[self.audio] = ours
+        if self._image is not None:
+            lines[self._image] = lines[self._image].refusal()
         return self._write(tuple(lines))
+
+    def offer_image(self) -> bytes:
+        """Our offer of T.38 in the place of the audio: the only stream that is left."""
+        self._before = self.lines
+        lines = [line.refusal() for line in self.lines]
+        if self._image is None:
+            self._image = len(lines)
+            lines.append(image.image_line(self.endpoint.port))
+        else:
+            lines[self._image] = image.image_line(self.endpoint.port)
+        return self._write(tuple(lines))
+
+    def image_refused(self) -> None:
+        """Our offer of T.38 was refused: the audio as it was before goes on (RFC 3261 §14.1)."""
+        lines = list(self._before)
+        if self._image is not None and self._image == len(lines):
+            self._image = None  # it has never been agreed on
+        self._write(tuple(lines))
+
+    def takes_image(self, offer: SessionDescription) -> bool:
+        """Whether an answer to `offer` would be T.38."""
+        return self.images and image.place_of(offer) is not None
 
     def answer(
         self,
@@ -79,6 +110,8 @@ class Negotiation:
         """Our answer to `offer` and the plan it makes. `allowed` bounds our direction; `prefer` is the codec that
         needs no conversion; `within` holds the codecs that can be joined with the rest of the call (None: all). Raises
         `SdpError` (488) when no line of it can be served."""
+        if self.takes_image(offer):
+            return self._answer_image(offer)
         served = _served(offer, self.policy)
         if served is None:
             raise SdpError(refusal_of(offer.media, self.policy.protection) or "no audio line with a codec of ours", 488)
@@ -99,13 +132,15 @@ class Negotiation:
         mine = replace(self._audio_line(chosen, direction), rtcp_mux=line.rtcp_mux, proto=line.proto)
         mine = replace(mine, attributes=keys)
         lines = tuple(mine if at == index else other.refusal() for at, other in enumerate(offer.media))
-        self.audio = index
+        self.audio, self.t38 = index, None
         return self._write(lines), self._plan(line, offer, offered, codec, payload_type, direction)
 
     def accept(self, answer: SessionDescription) -> MediaPlan:
         """The plan that the far side's answer to our offer makes. Raises `SdpError` (488) when it cannot be used."""
         if self._last is None or len(answer.media) < len(self._last.media):
             raise SdpError("the answer has fewer m-lines than our offer", 488)
+        if self._image is not None and self._image < len(answer.media) and self._last.media[self._image].port:
+            return self._accept_image(answer)
         line, offer = answer.media[self.audio], self._last.media[self.audio]
         offered = understood(line, self.policy, offer)
         if not _usable(line) or not offered.codecs:
@@ -118,11 +153,43 @@ class Negotiation:
         direction = _both(offer.direction, line.direction.reversed)
         plan = self._plan(line, answer, offered, codec, ours[codec], direction)
         other = next((ours[also] for also in offered.codecs[1:] if also.relays(codec)), None)
+        self.t38 = None
         return replace(plan, other_payload_type=other)
 
     def last(self) -> SessionDescription | None:
         """What we said last."""
         return self._last
+
+    def _answer_image(self, offer: SessionDescription) -> tuple[bytes, MediaPlan]:
+        place = image.place_of(offer)
+        assert place is not None  # noqa: S101 - who calls has asked
+        line = offer.media[place]
+        self.t38, self._image = image.terms_of(line), place
+        if offer.audio is None:
+            self.audio = len(offer.media)  # where it would come, if it came back
+        mine = image.image_line(self.endpoint.port, self.t38)
+        lines = tuple(mine if at == place else other.refusal() for at, other in enumerate(offer.media))
+        return self._write(lines), self._image_plan(line, offer)
+
+    def _accept_image(self, answer: SessionDescription) -> MediaPlan:
+        line = answer.media[self._image or 0]
+        if not image.usable(line):
+            raise SdpError("the answer did not take T.38", 488)
+        self.t38 = image.terms_of(line)
+        return self._image_plan(line, answer)
+
+    def _image_plan(self, line: MediaLine, session: SessionDescription) -> MediaPlan:
+        """Where the datagrams go; who carries the fax watches over its silences."""
+        address = _reachable(line.address or session.address)
+        return MediaPlan(
+            remote=(address, line.port) if address else None,
+            codec=Codec.PCMU,
+            payload_type=0,
+            receive_payload_type=0,
+            sends=address is not None,
+            latch_from=self.sources | _origins(address),
+            silence_s=0.0,
+        )
 
     def _learn(self, offered: OfferedAudio) -> None:
         self.understood |= frozenset(offered.codecs)

@@ -11,6 +11,7 @@ from pbxd.sip.sdp import Format, MediaLine
 
 COMFORT_NOISE = 13
 EVENT_NAME = "TELEPHONE-EVENT"
+LAWS = (Codec.PCMU, Codec.PCMA)
 EVENT_CLOCK = 8000  # of those that say no other: many phones give it beside Opus, too
 
 
@@ -36,6 +37,10 @@ class OfferedAudio:
         return self.comfort_noise and codec.clock == EVENT_CLOCK
 
 
+SILENT = OfferedAudio((), {}, {}, False, OpusParameters())
+"""Of an offer without audio that can be answered all the same."""
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """What may be negotiated: codecs in order of preference, packet time in ms, extras, our Opus, and after how many
@@ -54,6 +59,11 @@ class Policy:
     converts: bool = False
     hears: OpusParameters = field(default_factory=OpusParameters)
     protection: Protection = field(default_factory=Protection)
+
+    def for_fax(self) -> Policy:
+        """This policy for a leg that carries a fax: the two laws of G.711, and nothing that changes the sound."""
+        laws = tuple(codec for codec in self.codecs if codec in LAWS) or LAWS
+        return replace(self, codecs=laws, comfort_noise=False)
 
     def like(self, offered: OfferedAudio | None) -> Policy:
         """This policy for a callee of who offered that: in the caller's order, first what needs no conversion at all.

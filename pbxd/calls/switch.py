@@ -23,6 +23,7 @@ from pbxd.calls.leg import Leg
 from pbxd.calls.outcall import OutCall
 from pbxd.calls.pager import MAX_BODY, Page
 from pbxd.calls.peer import Arrival, Challenge, Peer, peer_of
+from pbxd.calls.policy import LAWS
 from pbxd.calls.record import CallRecord, Direction, LegRecord, Result, Role, Timeline
 from pbxd.calls.register import Registration
 from pbxd.calls.routing import (
@@ -165,17 +166,53 @@ class Switch:
         targets = targets_of_user(self._facilities, found.user.name, Caller(number, name), account, now)
         if not targets:
             raise Unavailable(f"no phone of {number} is registered")
-        wall = self._facilities.wall(now)
-        record = CallRecord(new_id("call", wall), account.id, Direction.INTERNAL, "", name, number, wall)
+        record = self._own_record(account.id, Direction.INTERNAL, Caller("", name), number, now)
         call = OutCall(self._facilities, record, reroute=lambda _uri: [], on_over=self._forget)
+        self._begin(call, targets, act, now)
+        return call
+
+    def send_out(self, account_id: str, number: str, act: Act, caller: Caller, over: Callable[[Call], None]) -> Call:
+        """The house calls a number of an account, a phone's or one that leaves by a trunk, in G.711; `act` begins when
+        it is answered, and `over` hears the end. Raises NotFound, Unavailable, Overloaded."""
+        now, directory = self._clock(), self._facilities.directory
+        account = directory.account(account_id) or directory.default_account
+        found = route(directory, account, number, source=None)
+        outbound = directory.outbound(account, number)
+        if isinstance(found, ToHouse | ToEcho | Reject) and outbound is not None:
+            found = ToTrunk(*outbound)  # to a number of the house's own, too, by a trunk that leads back
+        if not isinstance(found, ToUser | ToTrunk):
+            raise NotFound(f"no route leads to {number}")
+        refusal = self.admission.refusal(len(self.calls))
+        if refusal is None and isinstance(found, ToTrunk) and self.is_full(found.trunk):
+            refusal = Refusal.TRUNK_FULL
+        if refusal is not None:
+            raise Overloaded(refusal.value, self.admission.retry_after_s)
+        targets = targets_of(self._facilities, found, None, caller, account, now)
+        if not targets:
+            raise Unavailable(f"no phone of {number} is registered")
+        record = self._own_record(account.id, found.direction, caller, number, now)
+
+        def ended(call: Call) -> None:
+            self._forget(call)
+            over(call)
+
+        call = OutCall(self._facilities, record, reroute=lambda _uri: [], on_over=ended)
+        self._begin(call, [replace(target, codecs=LAWS) for target in targets], act, now)
+        return call
+
+    def _own_record(self, account_id: str, direction: Direction, caller: Caller, number: str, now: float) -> CallRecord:
+        wall = self._facilities.wall(now)
+        return CallRecord(new_id("call", wall), account_id, direction, caller.number, caller.name, number, wall)
+
+    def _begin(self, call: OutCall, targets: Sequence[Target], act: Act, now: float) -> None:
+        record = call.record
         self.calls[record.id] = call
-        self._facilities.tracer.began(record.id, record.id, account.id, now)  # its dialogs join when they ring
+        self._facilities.tracer.began(record.id, record.id, record.account_id, now)  # its dialogs join when they ring
         try:
             call.call_out(targets, act, self._clock)
         except Exception:
             call.fail(now)
             raise
-        return call
 
     def is_full(self, trunk: Trunk) -> bool:
         """Whether a trunk has as many calls as it may have."""
@@ -405,7 +442,7 @@ class Switch:
     def _connect(self, call: Call, leg: Leg, found: Route, peer: Peer, request: Request, now: float) -> None:
         if isinstance(found, Reject):
             call.refuse(End(Result.CLIENT, found.status, causes.q850_of(found.status), found.reason, "house"), now)
-        elif not leg.read_offer():
+        elif not leg.read_offer(images=isinstance(found, ToHouse) and found.extension.kind is ExtensionKind.FAX):
             call.refuse(End(Result.CLIENT, 488, causes.q850_of(488), leg.refusal, "house"), now)
         elif isinstance(found, ToEcho):
             call.echo(now)

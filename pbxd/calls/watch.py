@@ -10,7 +10,9 @@ from collections.abc import Callable, Sequence
 
 from media.history import PERIOD_S, History, Sample
 from media.plan import MediaPlan
+from media.session import MediaStatistics
 from media.wire import LegStatistics
+from pbxd.calls.record import LegQuality
 from pbxd.metrics import HistogramReading
 from pbxd.trace.score import HEARD_AGAIN, ONE_WAY
 
@@ -120,3 +122,30 @@ class Watch:
             return ()
         self.silent_s += until - since
         return (f"{HEARD_AGAIN} after {until - since:.0f} s",)
+
+
+def quality_of(seen: MediaStatistics, watch: Watch) -> LegQuality:
+    """How a leg sounded, for the record."""
+    numbers = seen.numbers
+    scores = [sample.mos for sample in watch.history.samples() if sample.mos is not None]
+    return LegQuality(
+        packets_received=numbers.received,
+        packets_sent=numbers.sent,
+        packets_lost=numbers.lost,
+        loss_percent=round(100 * seen.loss, 2),
+        jitter_ms=round(numbers.jitter_ms, 2),
+        round_trip_ms=None if numbers.round_trip_ms is None else round(numbers.round_trip_ms, 1),
+        remote_loss_percent=None if seen.remote_loss is None else round(100 * seen.remote_loss, 2),
+        mos=None if seen.mos is None else round(seen.mos, 2),
+        loss_bursts=numbers.bursts,
+        longest_burst=numbers.longest_burst,
+        least_mos=round(min(scores), 2) if scores else None,
+        silent_s=round(watch.silent_s, 1),
+    )
+
+
+def heard(seen: MediaStatistics) -> str:
+    """The packets of a leg in words."""
+    drops = ", ".join(f"{name} {count}" for name, count in seen.drops.items()) or "nothing"
+    numbers = seen.numbers
+    return f"{numbers.received} packets came, {numbers.sent} went, {numbers.lost} were lost; dropped: {drops}"

@@ -7,6 +7,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
+from media.fax import FaxMode
 from pbxd.config.section import Name, Section, Switch
 from pbxd.config.values import Number, PathField
 
@@ -31,6 +32,10 @@ class Listening(StrEnum):
     ANY = "any"
 
 
+class FaxEnd(Section):
+    mode: FaxMode = Field(default=FaxMode.AUTO, description="auto goes over to T.38; t38 needs it; g711; passthrough")
+
+
 class Extension(Section):
     echo: Switch = Field(default=False, description="says back what it hears")
     user: Number | None = Field(default=None, description="rings the phones of this user")
@@ -46,14 +51,17 @@ class Extension(Section):
     )
     mailbox: Number | None = Field(default=None, description="takes a message for this mailbox")
 
+    fax: FaxEnd | None = Field(default=None, description="receives faxes")
+
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
-        words = (self.user, self.play, self.voicemail, self.mailbox, self.flow, self.queue)
+        words = (self.user, self.play, self.voicemail, self.mailbox, self.flow, self.queue, self.fax)
         kinds = (self.echo, self.digits, self.caller, self.operator, *(word is not None for word in words))
         if sum(kinds) != 1:
             raise ValueError(
                 "an extension is one of echo: true, user: NUMBER, digits: true, play: PROMPT, caller: true, "
-                "voicemail: own or any, mailbox: NUMBER, flow: NAME, queue: NAME, operator: true"
+                "voicemail: own or any, mailbox: NUMBER, flow: NAME, queue: NAME, operator: true, "
+                "fax: {mode: auto}"
             )
         return self
 

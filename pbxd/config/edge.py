@@ -12,6 +12,12 @@ class EdgeControl(Section):
     sources: tuple[NetworkField, ...] = Field(
         default=(), max_length=256, description="addresses that need no key; loopback counts only where it stands here"
     )
+    media_sources: tuple[NetworkField, ...] = Field(
+        default=(),
+        max_length=256,
+        description="media nodes: addresses that need no key for /media, and for nothing else",
+    )
+    media_max_mb: Count = Field(default=64, le=4_096, description="size of one object of /media; larger ones get 413")
     foreign_nonces: Switch = Field(default=True, description="whether a node may challenge with nonces of its own")
     nonce_s: Seconds = Field(default=300, le=86_400, description="how long a nonce is good for")
     session_s: Seconds = Field(default=3_600, le=604_800, description="a flow not stepped for so long is over")

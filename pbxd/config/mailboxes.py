@@ -39,6 +39,7 @@ class Voicemail(Section):
     pin_tries: Count = Field(default=5, le=100, description="wrong PINs in a row that lock a mailbox")
     lock_s: Seconds = Field(default=900, description="how long it is locked")
     own_needs_pin: Switch = Field(default=False, description="ask for the PIN also at the owner's own phone")
+    transcribe: Switch = Field(default=True, description="say in words what a message says, where that is installed")
     keep_deleted_s: Seconds = Field(default=604_800, description="how long a deleted message can be had back")
 
 

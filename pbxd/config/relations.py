@@ -22,6 +22,7 @@ _SECTIONS = {
     "queue": "queues",
     "voicemail": "mailboxes",
 }
+_WORDS = {"ring_group": "ring group", "voicemail": "mailbox"}
 _SCOPED = {"user": "phones", "number": "numbers", "trunk": "trunks"}
 
 
@@ -47,6 +48,12 @@ def check_accounts(root: Plain, first: Sequence[str]) -> Found:
             yield (*path, *key), message
     yield from _alone(accounts, root)
     yield from _trunks(accounts)
+    yield from _keys(accounts)
+
+
+def account_problems(root: Plain) -> Found:
+    """The sections of one account, each against the others; users are under `phones`."""
+    return _account(root, ())
 
 
 def _account(root: Plain, first: Sequence[str]) -> Found:
@@ -149,7 +156,7 @@ def _destination(root: Plain, users: Collection[str], path: KeyPath, said: objec
             continue
         known = _named(root, users, kind)
         if known is not None and name not in known:
-            yield (*path, kind), _missing(kind.replace("_", " "), name, known)
+            yield (*path, kind), _missing(_WORDS.get(kind) or kind, name, known)
 
 
 def _named(root: Plain, users: Collection[str], kind: str) -> Collection[str] | None:
@@ -220,3 +227,14 @@ def _trunks(accounts: Sequence[tuple[KeyPath, Plain]]) -> Found:
                         (*path, "trunks", name, "sources", index),
                         f"calls from {source} already belong to the trunk {owner[1]}",
                     )
+
+
+def _keys(accounts: Sequence[tuple[KeyPath, Plain]]) -> Found:
+    """A secret says whose key it is."""
+    owners: dict[str, str] = {}
+    for path, account in accounts:
+        for name, key in mapping(account, "keys").items():
+            secret = key.get("secret") if isinstance(key, dict) else None
+            label = ".".join(map(str, (*path, "keys", name)))
+            if isinstance(secret, str) and (owner := owners.setdefault(secret, label)) != label:
+                yield (*path, "keys", name, "secret"), f"{owner} has the same secret"

@@ -341,7 +341,9 @@ class Outbox(Section):
 
 class Store(Section):
     url: SecretStr | None = Field(
-        default=None, description="SQLAlchemy URL; null is SQLite in data_dir", json_schema_extra=RESTART
+        default=None,
+        description="postgresql://user:password@host/database; null is SQLite in data_dir",
+        json_schema_extra=RESTART,
     )
 
 

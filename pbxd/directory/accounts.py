@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Self
 
 from sqlalchemy import select
 
+from pbxd.config.mailboxes import Mailbox
 from pbxd.config.schema import Config
 from pbxd.directory.binding import is_ip, same_host
 from pbxd.directory.declared import TABLES, declare, registers, sound
@@ -60,15 +62,28 @@ class Directory:
     async def reload(self, config: Config, wall: float) -> None:
         """Take up a changed configuration. Look-ups see the old state until the new one is whole. Raises StoreError."""
         async with self._turn:
+            await self._take_up(config, wall)
+
+    @asynccontextmanager
+    async def changing(self) -> AsyncIterator[None]:
+        """The right to change rows of the directory: one has it at a time. Tell `refresh` what was changed."""
+        async with self._turn:
+            yield
+
+    async def refresh(self, wall: float) -> None:
+        """Take up what was written into the store by who is `changing` it. Raises StoreError."""
+        await self._take_up(self._config, wall)
+
+    async def _take_up(self, config: Config, wall: float) -> None:
+        rows = await self._rows()
+        ids, writes = declare(config, rows, self._store, wall)
+        if writes:
+            await self._store.commit(writes)
             rows = await self._rows()
-            ids, writes = declare(config, rows, self._store, wall)
-            if writes:
-                await self._store.commit(writes)
-                rows = await self._rows()
-            self._config = config
-            self._default_id = ids[config.account.slug]
-            self._snapshot = Snapshot.of(rows, registers(config, ids), sound(config, ids), self._default_id)
-            self._trust()
+        self._config = config
+        self._default_id = ids[config.account.slug]
+        self._snapshot = Snapshot.of(rows, registers(config, ids), sound(config, ids), self._default_id)
+        self._trust()
 
     async def _rows(self) -> Rows:
         return {
@@ -176,6 +191,10 @@ class Directory:
     def limits(self, account: Account) -> tuple[CallLimit, ...]:
         """By name."""
         return self._snapshot.limits.get(account.id, ())
+
+    def mailboxes(self) -> Mapping[tuple[str, str], Mailbox]:
+        """The rules of every mailbox, by account id and number; without first PINs, which stand in the file alone."""
+        return self._snapshot.mailboxes
 
     # ---- trunks
 

@@ -164,7 +164,7 @@ def _phones(account: Declaration, account_id: str, own: dict[str, list[Row]], ch
         number: {
             "account_id": account_id,
             "display_name": phone.name or number,
-            "options": plain(phone.model_dump(mode="json", include=set(UserOptions.model_fields))),
+            "options": plain(phone.model_dump(mode="json", include=set(UserOptions.model_fields), exclude_none=True)),
         }
         for number, phone in phones.items()
     }
@@ -211,6 +211,8 @@ def kind_of(extension: DeclaredExtension) -> ExtensionKind:
         return ExtensionKind.QUEUE
     if extension.operator:
         return ExtensionKind.OPERATOR
+    if extension.fax is not None:
+        return ExtensionKind.FAX
     if extension.mailbox is not None:
         return ExtensionKind.VOICEMAIL_LEAVE
     if extension.voicemail is not None:
@@ -221,7 +223,8 @@ def kind_of(extension: DeclaredExtension) -> ExtensionKind:
 
 def options_of(extension: DeclaredExtension) -> dict[str, str]:
     """What it needs to know for that."""
-    said = {name: getattr(extension, name) for name in ("play", "mailbox", "flow", "queue")}
+    mode = extension.fax.mode.value if extension.fax is not None else None
+    said = {name: getattr(extension, name) for name in ("play", "mailbox", "flow", "queue")} | {"mode": mode}
     return {name: value for name, value in said.items() if value is not None}
 
 
@@ -270,7 +273,10 @@ def _furniture(
 
     def wanted(declared: Mapping[str, BaseModel], hidden: Iterable[str] = ()) -> Wanted:
         return {
-            name: {"account_id": account_id, "options": plain(one.model_dump(mode="json", exclude=set(hidden)))}
+            name: {
+                "account_id": account_id,
+                "options": plain(one.model_dump(mode="json", exclude=set(hidden), exclude_none=True)),
+            }
             for name, one in declared.items()
         }
 

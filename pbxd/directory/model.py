@@ -112,6 +112,7 @@ class ExtensionKind(StrEnum):
     FLOW = "flow"
     QUEUE = "queue"
     OPERATOR = "operator"
+    FAX = "fax"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_network
 from typing import Any, Self
 
+from pbxd.config.mailboxes import Mailbox
 from pbxd.directory.model import (
     Account,
     CallLimit,
@@ -58,6 +59,7 @@ class Snapshot:
     queues: dict[tuple[str, str], QueueSpec] = field(default_factory=dict)
     schedules: dict[tuple[str, str], ScheduleSpec] = field(default_factory=dict)
     limits: dict[str, tuple[CallLimit, ...]] = field(default_factory=dict)
+    mailboxes: dict[tuple[str, str], Mailbox] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -146,6 +148,8 @@ class Snapshot:
             account, name = self.accounts[row["account_id"]], row["name"]
             label = name if account.id == default_id else f"{account.slug}/{name}"  # overrides are the house's
             self.schedules[account.id, name] = schedule_of(row, label)
+        for row in rows["mailbox_rules"]:
+            self.mailboxes[row["account_id"], row["number"]] = Mailbox.model_validate_json(row["options"])
         for account_id, limits in _grouped(rows["call_limits"], "account_id").items():
             ordered = sorted(limits, key=lambda row: str(row["name"]))
             self.limits[account_id] = tuple(limit_of(row) for row in ordered)

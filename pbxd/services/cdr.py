@@ -60,6 +60,7 @@ class RecordFilter:
     before: str | None = None
     result: Result | None = None
     since: float | None = None
+    account_id: str | None = None
 
 
 class CallRecords:
@@ -128,6 +129,8 @@ class CallRecords:
             query = query.where(calls.c.result == wanted.result.value)
         if wanted.since is not None:
             query = query.where(calls.c.started_at >= wanted.since)
+        if wanted.account_id is not None:
+            query = query.where(calls.c.account_id == wanted.account_id)
         return await self._records(query)
 
     async def find(self, call_id: str) -> CallRecord | None:

@@ -8,14 +8,17 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy.engine import Connection
 
+ONE_AT_A_TIME = 0x70627864  # "pbxd"
 MIGRATIONS = Path(__file__).with_name("migrations")
 
 
-def upgrade(connection: Connection) -> None:
-    """Run the missing migrations in one transaction, which the caller commits."""
+def upgrade(connection: Connection, revision: str = "head") -> None:
+    """Run the missing migrations up to `revision` in one transaction, which the caller commits."""
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql("BEGIN IMMEDIATE")  # sqlite3 would commit each CREATE TABLE on its own
-    command.upgrade(alembic_config(connection), "head")
+    if connection.dialect.name == "postgresql":  # houses that share a store and start together: one after the other
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({ONE_AT_A_TIME})")
+    command.upgrade(alembic_config(connection), revision)
 
 
 def alembic_config(connection: Connection) -> Config:

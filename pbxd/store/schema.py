@@ -381,6 +381,7 @@ messages = Table(
     Column("forwarded_by", Text),
     Column("deleted_at", Float),
     Column("told_at", Float),  # when mail and webhook were handed to the outbox
+    Column("transcript", Text),  # null where there is none
 )
 
 edge_sessions = Table(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import importlib
 import logging
 import sqlite3
@@ -14,14 +15,14 @@ from typing import Any, Self, TypeVar
 
 from sqlalchemy import Delete, Executable, Insert, Row, Table, Update, column, inspect, select, table
 from sqlalchemy.engine import Connection
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from pbxd.store import statements
 from pbxd.store.engine import make_engine, name_of, sqlite_url
-from pbxd.store.queue import Run, Write, WriteQueue, WriteStatistics, runs_in_order
+from pbxd.store.queue import Run, Values, Write, WriteQueue, WriteStatistics, runs_in_order
 from pbxd.store.schema import REVISION
-from pbxd.store.trouble import IN_WORDS, Condition, StoreError, Trouble, trouble_of
+from pbxd.store.trouble import IN_WORDS, Condition, StoreError, Trouble, sqlstate_of, trouble_of
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +30,7 @@ INTERVAL_S = 0.2  # DESIGN rule 5
 LAST_DRAIN_S = 5.0
 LAST_CLOSE_S = 2.0
 PATIENCE_S = 3.0  # for one read or write that somebody waits for
+_NO_TEXT = "22021"  # a NUL was asked for in PostgreSQL's text, where none can be
 _VERSION = table("alembic_version", column("version_num"))
 __all__ = ["Store", "StoreError", "Trouble", "WriteStatistics", "sqlite_url"]
 
@@ -83,7 +85,7 @@ class Store:
 
     async def _update(self) -> None:
         try:
-            async with self._engine.connect() as connection:
+            async with contextlib.aclosing(await self._connected()) as connection:
                 found = await connection.run_sync(_revision)
             if found == REVISION:
                 return
@@ -91,7 +93,7 @@ class Store:
                 raise StoreError(f"the store is at revision {found}, newer than this pbxd ({REVISION}): update pbxd")
             # Alembic costs 0.3 s of imports, which a daemon whose store is current need not pay at every start.
             migration = await asyncio.to_thread(importlib.import_module, "pbxd.store.migration")
-            async with self._engine.connect() as connection:
+            async with contextlib.aclosing(await self._connected()) as connection:
                 await connection.run_sync(migration.upgrade)
                 await connection.commit()
         except _FAILURES as error:
@@ -110,8 +112,20 @@ class Store:
         return await self._in_time(self._read(query, parameters), "read")
 
     async def _read(self, query: Executable, parameters: Mapping[str, Any] | None) -> Sequence[Row[Any]]:
-        async with self._engine.connect() as connection:
-            return (await connection.execute(query, parameters)).all()
+        async with contextlib.aclosing(await self._connected()) as connection:
+            try:
+                return (await connection.execute(query, parameters)).all()
+            except DBAPIError as error:
+                if sqlstate_of(error) == _NO_TEXT:
+                    return ()
+                raise
+
+    async def _connected(self) -> AsyncConnection:
+        """A connection. A server that does not take one in time is away, not slow."""
+        try:
+            return await self._engine.connect()
+        except TimeoutError as error:
+            raise ConnectionError(errno.ETIMEDOUT, "no connection in time") from error
 
     # ---- writing
 
@@ -200,10 +214,10 @@ class Store:
             self._condition.begin()
             try:
                 if self._writer is None:
-                    self._writer = await self._engine.connect()
+                    self._writer = await self._connected()
                 async with self._writer.begin():
                     for part in parts:
-                        await self._writer.execute(part.statement, part.rows)
+                        await self._writer.execute(part.statement, self._storable(part.rows))
                     if wish is not None and not wish.wanted:
                         raise _GivenUp
             except BaseException as error:
@@ -211,6 +225,15 @@ class Store:
                 self._hang_up()  # the next attempt starts from a clean connection
                 raise
             self._condition.succeed()
+
+    def _storable(self, rows: list[Values]) -> list[Values]:
+        """The rows as the database can hold them: PostgreSQL's text has no NUL."""
+        if self._engine.dialect.name != "postgresql":
+            return rows
+        return [
+            {name: value.replace("\0", "\ufffd") if isinstance(value, str) else value for name, value in row.items()}
+            for row in rows
+        ]
 
     def _hang_up(self) -> None:
         """Let go of the writing connection. Nobody waits for that, for its thread may still be in the disk."""

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from enum import StrEnum
 
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from pbxd.errors import Unavailable
 
@@ -71,6 +72,21 @@ _BY_ERRNO = {
     errno.EIO: Trouble.DISK_FAILING,
     errno.EROFS: Trouble.DISK_FAILING,
 }
+_BY_SQLSTATE = {  # whole codes before their classes; PostgreSQL's appendix A
+    "53100": Trouble.DISK_FULL,
+    "57014": Trouble.SLOW,  # cancelled: a timeout of the server's
+    "58030": Trouble.DISK_FAILING,
+    "08": Trouble.AWAY,
+    "25006": Trouble.AWAY,  # a stand-by, which only reads
+    "28": Trouble.AWAY,  # does not let us in
+    "3D": Trouble.AWAY,  # the database is not there
+    "40": Trouble.LOCKED,  # a deadlock, or a conflict with another transaction
+    "53": Trouble.AWAY,  # too many connections, out of memory
+    "55P03": Trouble.LOCKED,
+    "57": Trouble.AWAY,  # shutting down, or starting up
+    "58": Trouble.DISK_FAILING,
+    "XX": Trouble.DISK_FAILING,
+}
 # A full disk shows itself here too: when the shared memory of the log cannot grow.
 _FULL_IN_DISGUISE = {sqlite3.SQLITE_IOERR_SHMSIZE}
 
@@ -84,10 +100,23 @@ def trouble_of(error: BaseException) -> Trouble | None:
         return Trouble.DISK_FULL if full else _BY_PRIMARY_CODE.get(int(code) & 0xFF)
     if isinstance(error, TimeoutError):
         return Trouble.SLOW
+    if state := sqlstate_of(error):
+        return _BY_SQLSTATE.get(state) or _BY_SQLSTATE.get(state[:2])
     if isinstance(error, DBAPIError):
+        if isinstance(error.orig and error.orig.__cause__, ValueError):
+            return None  # asyncpg cannot encode a value: it calls that an error of the interface
         lost = error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)
         return Trouble.AWAY if lost else None
+    if isinstance(error, PoolTimeout):
+        return Trouble.SLOW  # all connections wait for the server
     return _BY_ERRNO.get(error.errno or 0, Trouble.AWAY) if isinstance(error, OSError) else None
+
+
+def sqlstate_of(error: BaseException) -> str | None:
+    """The SQLSTATE that a server gave, five characters; None where it was not a server that objected."""
+    origin = error.orig if isinstance(error, DBAPIError) else error
+    state = getattr(origin, "sqlstate", None)
+    return state if isinstance(state, str) else None
 
 
 class Condition:

@@ -22,7 +22,7 @@ from pbxd.api.surface import Surface
 from pbxd.cli import Exit, act, build_parser
 from pbxd.config import load
 from pbxd.directory.accounts import Directory
-from pbxd.store import Store, sqlite_url
+from pbxd.store import Store
 from tests.api.client import Client, serving
 from tests.directory.conftest import TEXT
 from tests.directory.door import WALL, Door
@@ -37,11 +37,11 @@ ATTACKER = "192.0.2.66"
 
 
 @pytest.fixture
-async def door(tmp_path: Path) -> AsyncIterator[Door]:
+async def door(tmp_path: Path, store_url: str) -> AsyncIterator[Door]:
     file = tmp_path / "pbxd.yaml"
     file.write_text(TEXT + "security: {allow: [203.0.113.0/24]}\n")
     config = load(file)
-    store = await Store.open(sqlite_url(tmp_path / "pbxd.db"))
+    store = await Store.open(store_url)
     wire = Wire(legs=4, sip_ring=1 << 12)
     wire.start()
     yield Door(config, wire, store, await Directory.load(store, config, WALL))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -18,7 +17,9 @@ from pbxd.api.server import Server
 from pbxd.api.surface import Surface
 from pbxd.calls.record import CallChanged, CallRecord, Change, Direction, LegQuality, LegRecord, Result, Role
 from pbxd.config import Config, settings
-from pbxd.directory.model import PhoneEntry
+from pbxd.directory.administration import Administration
+from pbxd.directory.model import Account, PhoneEntry
+from pbxd.directory.tenants import Tenants
 from pbxd.errors import Conflict
 from pbxd.events import Bus
 from pbxd.flows import Flows
@@ -31,10 +32,11 @@ from pbxd.services.queues import Queues
 from pbxd.services.recordings import Recordings
 from pbxd.services.traces import Keeping, Network, Traces
 from pbxd.services.voicemail import Voicemail
-from pbxd.store import Store, sqlite_url
+from pbxd.store import Store
 from pbxd.trace import Recorder, Topic, TraceLimits
 from pbxd.trace.tape import Packet
 from tests.api.client import Answer, Client, serving
+from tests.api.tenancy import only_account
 from tests.outbox.keeping import MemoryKeeper, ScriptedSender
 
 RTP = bytes.fromhex("80000001000000a0cafecafe") + b"\x11" * 160
@@ -93,18 +95,18 @@ class TwoPhones:
         )
         self.registered = [phone, nat]
 
-    def phones(self) -> Sequence[PhoneEntry]:
+    def phones(self, account: Account) -> Sequence[PhoneEntry]:
         return [PhoneEntry("1001", "1001", "Ann", "1001", False), PhoneEntry("1002", "1002", "Bo", "1002", True)]
 
-    async def rotate_password(self, extension: str) -> str:
+    async def rotate_password(self, account: Account, extension: str) -> str:
         if extension == "1002":
             raise Conflict("the phone 1002 is declared in the configuration file")
         return f"new-for-{extension}"
 
-    def contacts(self) -> list[RegisteredContact]:
+    def contacts(self, account_id: str) -> list[RegisteredContact]:
         return self.registered
 
-    def remove(self, user: str) -> int:
+    def remove(self, account_id: str, user: str) -> int:
         before = len(self.registered)
         self.registered = [contact for contact in self.registered if contact.user != user]
         return before - len(self.registered)
@@ -117,9 +119,9 @@ TRUNKS = [
 
 
 @pytest.fixture
-async def records(tmp_path: Path) -> AsyncIterator[CallRecords]:
+async def records(store_url: str) -> AsyncIterator[CallRecords]:
     """Three ended calls, one a second, the middle one not answered."""
-    store = await Store.open(sqlite_url(tmp_path / "pbxd.db"))
+    store = await Store.open(store_url)
     records, bus = CallRecords(store, "node"), Bus()
     records.listen(bus)
     for number, result in enumerate((Result.SUCCESS, Result.UPSTREAM, Result.SUCCESS)):
@@ -162,8 +164,8 @@ def recorder() -> Recorder:
 
 
 @pytest.fixture
-async def traces(tmp_path: Path, recorder: Recorder) -> AsyncIterator[Traces]:
-    store = await Store.open(sqlite_url(tmp_path / "traces.db"))
+async def traces(store_url: str, recorder: Recorder) -> AsyncIterator[Traces]:
+    store = await Store.open(store_url)
     network = Network(lambda _: "127.0.0.1", lambda _: (), lambda: WALL)
     yield Traces(recorder, store, network, Keeping(), "acc_1")
     await store.close()
@@ -179,7 +181,7 @@ async def client(
         records=records,
         registrations=phones,
         phones=phones,
-        trunks=lambda: TRUNKS,
+        trunks=lambda _account: TRUNKS,
         settings=lambda: settings(Config()),
         wall=lambda: WALL,
         outbox=outbox,
@@ -195,6 +197,9 @@ async def client(
         flush=lambda: None,
         voicemail=cast(Voicemail, None),  # so has this
         queues=cast(Queues, None),  # and these: tests/stories/test_queues.py
+        directory=only_account(),
+        administration=cast(Administration, None),  # tests/api/test_directory.py has these
+        tenants=cast(Tenants, None),
     )
     async with serving(Server([Surface(HOUSE, house, Access(KEYS.get).identify)])) as (client, _):
         yield client

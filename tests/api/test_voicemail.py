@@ -21,8 +21,9 @@ from pbxd.api.server import Server
 from pbxd.api.surface import Surface
 from pbxd.config.mailboxes import Mailbox
 from pbxd.services.voicemail import Folder, Message, VoicemailChange
-from pbxd.store import Store, sqlite_url
+from pbxd.store import Store
 from tests.api.client import Answer, Client, serving
+from tests.api.tenancy import only_account
 from tests.services.voicemail.theatre import RATE, WALL, House, tone
 
 KEYS = {
@@ -34,8 +35,8 @@ BOX = "/house/v1/voicemail/1002"
 
 
 @pytest_asyncio.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
-    store = await Store.open(sqlite_url(tmp_path / "pbxd.db"))
+async def house(tmp_path: Path, store_url: str) -> AsyncIterator[House]:
+    store = await Store.open(store_url)
     mailboxes = {"1002": Mailbox(pin=SecretStr("1002")), "1003": Mailbox()}
     yield await House(store, tmp_path / "voicemail").load(mailboxes, greeting_max_s=5)
     await store.close()
@@ -49,7 +50,9 @@ def message(house: House) -> Message:
 @pytest_asyncio.fixture
 async def client(house: House) -> AsyncIterator[Client]:
     parts: dict[str, Any] = {field.name: None for field in fields(Collaborators)}
-    context = Collaborators(**parts | {"voicemail": house.voicemail, "wall": lambda: WALL + house.clock()})
+    context = Collaborators(
+        **parts | {"voicemail": house.voicemail, "directory": only_account(), "wall": lambda: WALL + house.clock()}
+    )
     access = Access(KEYS.get)
     routes = sound_routes(context, access.identify)
     async with serving(Server([Surface(HOUSE, context, access.identify)], routes)) as (client, _):

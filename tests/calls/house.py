@@ -67,6 +67,9 @@ extensions:
   "600": {echo: true}
   "500": {flow: main}
   "501": {flow: nothing}
+  "950": {fax: {mode: auto}}
+  "951": {fax: {mode: g711}}
+  "952": {fax: {mode: t38}}
 conferences:
   "700": {announce: none, max_members: 2}
   "701": {pin: "4711", host_pin: "0815", announce: none}

@@ -27,8 +27,8 @@ ASK_S = 0.3
 MAX_ASKED = 40  # it does not say that it was refused
 STOP_S = 5.0
 WAV_HEADER_BYTES = 44
-RECORDED_HZ = 48_000
-"""Whatever the codec; the header of the file says so when the recording ends."""
+RECORDED_HZ = {"opus": 48_000, "G722": 16_000}
+"""Those that are not RATE; the header of the file says it when the recording ends."""
 RATES = {"opus": (48_000, 2), "G722": (8_000, 1)}
 WORDS = (
     (re.compile(r"^(linphonec> )?registered, identity="), Kind.REGISTERED),
@@ -52,6 +52,8 @@ bind_address={address}
 [sound]
 use_files=1
 echocancellation=0
+[misc]
+add_missing_audio_codecs=0
 [video]
 enabled=0
 capture=0
@@ -173,7 +175,7 @@ class LinphonePhone:
 
     def _follow(self, record: Path, heard: Path) -> None:
         """Append what linphonec records to what the test listens to, one sample at 8 kHz after the other."""
-        taken, step = WAV_HEADER_BYTES, RECORDED_HZ // RATE
+        taken, step = WAV_HEADER_BYTES, RECORDED_HZ.get(self._line.codecs[0], RATE) // RATE
         while True:
             time.sleep(POLL_S)
             if not record.exists():

@@ -9,7 +9,7 @@ import pytest
 
 from pbxd.config import Config, load
 from pbxd.directory.accounts import Directory
-from pbxd.store import Store, sqlite_url
+from pbxd.store import Store
 
 WALL = 1_800_000_000.0
 TEXT = """
@@ -57,8 +57,8 @@ def config(configure: Configure) -> Config:
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    opened = await Store.open(sqlite_url(tmp_path / "pbxd.db"), interval_s=0.001)
+async def store(store_url: str) -> AsyncIterator[Store]:
+    opened = await Store.open(store_url, interval_s=0.001)
     yield opened
     await opened.close()
 

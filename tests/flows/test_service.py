@@ -18,7 +18,7 @@ from pbxd.directory.accounts import Directory
 from pbxd.errors import Invalid, NotFound, TooLarge, Unavailable
 from pbxd.flows import FlowAct, Flows
 from pbxd.flows.service import Late, NotLive
-from pbxd.store import Store, sqlite_url
+from pbxd.store import Store
 from tests.calls.house import WALL, House, config_in, reader_in
 from tests.flows.stagehand import Stagehand
 
@@ -59,9 +59,9 @@ def made(office: Office) -> Flows:
 
 
 @pytest.fixture
-async def office(house: House, tmp_path: Path) -> AsyncIterator[Office]:
+async def office(house: House, tmp_path: Path, store_url: str) -> AsyncIterator[Office]:
     hand = Stagehand(house, tmp_path)
-    store = await Store.open(sqlite_url(tmp_path / "flows.db"), interval_s=0.001)
+    store = await Store.open(store_url, interval_s=0.001)
     office = Office(cast(Any, None), store, hand.folder, hand)
     office.write("main")
     office.flows = made(office)

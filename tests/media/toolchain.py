@@ -12,7 +12,9 @@ from pathlib import Path
 
 HERE = Path(__file__).parent / "c"
 WIRE = Path(__file__).parents[2] / "media" / "wire"
-SHELL = sorted(WIRE / f"{name}.c" for name in ("wire", "gate", "shell", "sockets", "sip", "legs", "leg_table", "rooms"))
+SHELL = sorted(
+    WIRE / f"{name}.c" for name in ("wire", "gate", "shell", "sockets", "sip", "legs", "leg_table", "rooms", "faxes")
+)
 """Threads and system calls."""
 CORE = sorted(path for path in WIRE.glob("*.c") if path.name != "_wire.c" and path not in SHELL)
 SANITIZE = ["-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]

@@ -1,18 +1,17 @@
-"""A process that puts one request and delivers it, to be killed from outside. Arguments: database, URL."""
+"""A process that puts one request and delivers it, to be killed from outside. Arguments: URL of the store, URL."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
-from pathlib import Path
 
 from pbxd.outbox import Outbox, Request, Rules, WebSender
 from pbxd.services.deliveries import Deliveries
-from pbxd.store import Store, sqlite_url
+from pbxd.store import Store
 
 
-async def main(database: str, url: str) -> None:
-    store = await Store.open(sqlite_url(Path(database)))
+async def main(store_url: str, url: str) -> None:
+    store = await Store.open(store_url)
     async with WebSender(60.0) as web:
         outbox = Outbox(Deliveries(store), web, None, Rules(retry_s=(1,)))
         await outbox.start()

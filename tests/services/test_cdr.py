@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -12,15 +11,15 @@ from pbxd.calls.record import CallChanged, CallRecord, Change, Direction, LegQua
 from pbxd.errors import Invalid
 from pbxd.events import Bus
 from pbxd.services.cdr import MAX_PAGE, ORPHAN_REASON, CallRecords, RecordFilter
-from pbxd.store import Store, sqlite_url
+from pbxd.store import Store
 
 START = 1_790_000_000.0
 QUALITY = LegQuality(1000, 990, 10, 1.0, 2.5, 40.0, None, 4.1)
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    store = await Store.open(sqlite_url(tmp_path / "pbxd.db"))
+async def store(store_url: str) -> AsyncIterator[Store]:
+    store = await Store.open(store_url)
     yield store
     await store.close()
 
@@ -129,10 +128,9 @@ async def test_a_page_has_a_size(records: CallRecords, limit: int) -> None:
     ],
 )
 async def test_a_call_that_died_with_the_process_is_ended_at_the_next_start(
-    tmp_path: Path, bus: Bus, answered: float | None, beat: float | None, ended: float
+    store_url: str, bus: Bus, answered: float | None, beat: float | None, ended: float
 ) -> None:
-    url = sqlite_url(tmp_path / "pbxd.db")
-    store = await Store.open(url)
+    store = await Store.open(store_url)
     records = CallRecords(store, "node-1")
     records.listen(bus)
     record = _call()
@@ -145,7 +143,7 @@ async def test_a_call_that_died_with_the_process_is_ended_at_the_next_start(
         records.beat(beat)
     await store.close()
 
-    again = await Store.open(url)
+    again = await Store.open(store_url)
     records = CallRecords(again, "node-1")
     assert await records.close_orphans() == 1
     expected = replace(record, ended_at=ended, result=Result.UNKNOWN, reason=ORPHAN_REASON, ended_by="house")

@@ -21,7 +21,7 @@ from pbxd.services.conferences.rules import (
     ConferenceRules,
     MemberView,
 )
-from pbxd.store import Store, sqlite_url
+from pbxd.store import Store
 from tests.calls.house import WALL, House, config_in
 from tests.clients.block import Block
 from tests.wire import Wire
@@ -77,9 +77,9 @@ class Stand:
 
 
 @pytest_asyncio.fixture
-async def house(tmp_path: Path, block: Block) -> AsyncIterator[House]:
+async def house(tmp_path: Path, store_url: str, block: Block) -> AsyncIterator[House]:
     config = config_in(tmp_path)
-    store = await Store.open(sqlite_url(tmp_path / "house.db"))
+    store = await Store.open(store_url)
     directory = await Directory.load(store, config, WALL)
     house = House(Wire(), directory, store, config, block.rtp_pool(), tmp_path)
     yield house

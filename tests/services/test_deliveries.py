@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
-import sqlite3
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -16,19 +14,21 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from sqlalchemy import select
 
 from pbxd.config import Config, ConfigError, load
 from pbxd.outbox import Item, KeeperError, Kind, Outbox, Parcel, Rules, Security, State, WebSender
 from pbxd.services.deliveries import Deliveries, OutboxService, mail_sender, rules
-from pbxd.store import Store, StoreError, Trouble, sqlite_url
+from pbxd.store import Store, StoreError, Trouble
+from pbxd.store.schema import outbox as outbox_table
 from tests.outbox.keeping import until
 
 ROOT = Path(__file__).parent.parent.parent
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    store = await Store.open(sqlite_url(tmp_path / "pbxd.db"))
+async def store(store_url: str) -> AsyncIterator[Store]:
+    store = await Store.open(store_url)
     yield store
     await store.close()
 
@@ -131,10 +131,10 @@ async def _hook() -> AsyncIterator[Hook]:
 
 
 @asynccontextmanager
-async def _process(database: Path, url: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Another process with the outbox on `database`; killed with SIGKILL at the end."""
+async def _process(store_url: str, url: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Another process with the outbox on that store; killed with SIGKILL at the end."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.outbox.dying", str(database), url, stdout=asyncio.subprocess.PIPE, cwd=ROOT
+        sys.executable, "-m", "tests.outbox.dying", store_url, url, stdout=asyncio.subprocess.PIPE, cwd=ROOT
     )
     try:
         yield process
@@ -150,15 +150,14 @@ async def _taken(process: asyncio.subprocess.Process) -> str:
         return (await process.stdout.readline()).decode().strip()
 
 
-async def test_what_a_killed_process_was_sending_arrives_under_the_same_key(tmp_path: Path) -> None:
-    database = tmp_path / "pbxd.db"
+async def test_what_a_killed_process_was_sending_arrives_under_the_same_key(store_url: str) -> None:
     async with _hook() as hook:
-        async with _process(database, hook.url) as process:
+        async with _process(store_url, hook.url) as process:
             item_id = await _taken(process)
             await until(lambda: hook.keys == [item_id])  # in the middle: the far side has it and has not confirmed it
         assert process.returncode == -signal.SIGKILL
         hook.gate.set()
-        async with _outbox(database) as outbox:
+        async with _outbox(store_url) as outbox:
             assert (await outbox.get(item_id)).state is State.SENDING
             assert outbox.waiting == 1
             await outbox.retry(item_id)
@@ -168,30 +167,33 @@ async def test_what_a_killed_process_was_sending_arrives_under_the_same_key(tmp_
         assert hook.keys == [item_id, item_id]
 
 
-async def test_what_a_killed_process_saw_confirmed_is_not_sent_again(tmp_path: Path) -> None:
-    database = tmp_path / "pbxd.db"
+async def test_what_a_killed_process_saw_confirmed_is_not_sent_again(store_url: str) -> None:
     async with _hook() as hook:
         hook.gate.set()
-        async with _process(database, hook.url) as process:
+        async with _process(store_url, hook.url) as process:
             item_id = await _taken(process)
             await until(lambda: hook.confirmed == [item_id])
-            await until(lambda: _states(database) == ["delivered"])
-        async with _process(database, hook.url) as process:  # it puts the same key again
+            async with asyncio.timeout(5):
+                while await _states(store_url) != ["delivered"]:  # noqa: ASYNC110 - another process sets it
+                    await asyncio.sleep(0.02)
+        async with _process(store_url, hook.url) as process:  # it puts the same key again
             assert await _taken(process) == item_id
-            async with _outbox(database) as outbox:
+            async with _outbox(store_url) as outbox:
                 assert outbox.waiting == 0
         assert hook.keys == [item_id]
 
 
-def _states(database: Path) -> list[str]:
+async def _states(store_url: str) -> list[str]:
     """What another process has committed."""
-    with contextlib.closing(sqlite3.connect(database)) as connection:
-        return [state for (state,) in connection.execute("SELECT state FROM outbox")]
+    store = await Store.open(store_url)
+    rows = await store.rows(select(outbox_table.c.state))
+    await store.close()
+    return [row.state for row in rows]
 
 
 @asynccontextmanager
-async def _outbox(database: Path) -> AsyncIterator[Outbox]:
-    store = await Store.open(sqlite_url(database))
+async def _outbox(store_url: str) -> AsyncIterator[Outbox]:
+    store = await Store.open(store_url)
     async with WebSender(10.0) as sender:
         outbox = Outbox(Deliveries(store), sender, None, Rules(retry_s=(1,)))
         await outbox.start()

@@ -35,7 +35,7 @@ from pbxd.services.recordings import (
 )
 from pbxd.services.recordings.recorded import RESTARTED
 from pbxd.services.recordings.shelf import place_of
-from pbxd.store import Store, sqlite_url
+from pbxd.store import Store
 from tests.calls.conftest import house
 from tests.calls.house import WALL, Handset, House
 
@@ -100,8 +100,8 @@ class Desk:
 
 
 @pytest_asyncio.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    store = await Store.open(sqlite_url(tmp_path / "recordings.db"))
+async def store(store_url: str) -> AsyncIterator[Store]:
+    store = await Store.open(store_url)
     yield store
     await store.close()
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
 
 import pytest
-from sqlalchemy import event, select
+from sqlalchemy import Connection, event, select
 
 from media.headers import LegHeaders
 from pbxd.services import traces as service
@@ -22,7 +21,7 @@ from pbxd.services.traces import (
     Network,
     Traces,
 )
-from pbxd.store import Store, StoreError, sqlite_url
+from pbxd.store import Store, StoreError
 from pbxd.store.queue import Write
 from pbxd.store.schema import trace_segments
 from pbxd.trace import Recorder, Recording, Sound, Topic, read_target
@@ -80,8 +79,8 @@ class Bench:
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    store = await Store.open(sqlite_url(tmp_path / "pbxd.db"), interval_s=0.001)
+async def store(store_url: str) -> AsyncIterator[Store]:
+    store = await Store.open(store_url, interval_s=0.001)
     yield store
     await store.close()
 
@@ -208,15 +207,21 @@ async def test_a_full_disk_keeps_traces_waiting_and_says_so(
 ) -> None:
     pages = 1
 
-    @event.listens_for(store._engine.sync_engine, "begin")
-    def fill_up(connection: object) -> None:  # SQLite itself refuses another page: "database or disk is full"
-        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")  # type: ignore[attr-defined]
+    @event.listens_for(store._engine.sync_engine, "before_cursor_execute")
+    def fill_up(connection: Connection, _cursor: object, statement: str, *_rest: object) -> None:
+        if not statement.startswith("INSERT"):
+            return
+        if store._engine.dialect.name == "sqlite":  # itself refuses another page: "database or disk is full"
+            connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+        elif pages == 1:
+            connection.exec_driver_sql("DO $$ BEGIN RAISE EXCEPTION 'no space left' USING ERRCODE = '53100'; END $$")
 
     bench.call(1)
     bench.recorder.sip(True, message("dialog-1", "BYE") + random.Random(7).randbytes(7000), "UDP", HOUSE, PHONE, 0.0)
     await bench.written()
     assert (bench.traces.failures, bench.traces.lost, bench.traces.waiting) == (1, 0, 1)
-    assert "traces could not be written, 1 wait: the store cannot be written: SQLITE_FULL" in caplog.text
+    name = "SQLITE_FULL" if store._engine.dialect.name == "sqlite" else "DiskFullError"
+    assert f"traces could not be written, 1 wait: the store cannot be written: {name}" in caplog.text
     assert (await bench.found("call_1")).id == "call_1"
     await bench.beat(RETRY_S - 1)
     assert bench.traces.failures == 1

@@ -30,7 +30,7 @@ def lab(new_lab: Callable[..., Lab], tmp_path: Path) -> Lab:
     """A house with music that can be told from phones."""
     folder = tmp_path / "tunes"
     folder.mkdir()
-    tune: Sound = ToneShape((MUSIC_HZ,), -15, (2.0, 0.0)).sound(8000)
+    tune: Sound = ToneShape((int(MUSIC_HZ),), -15, (2.0, 0.0)).sound(8000)
     wav.write(folder / "tune.wav", tune)
     return new_lab(
         **{
@@ -212,7 +212,7 @@ def test_wallboards_hear_what_happens(lab: Lab) -> None:
 
 @pytest.mark.unwitnessed
 def test_fifty_calls_and_nobody_is_lost(lab: Lab) -> None:
-    """Fifty callers, six at a time, three operators whose phones answer; one is killed while it rings, one in a talk."""
+    """Fifty callers, six at a time, and three operators; one phone is killed while it rings, one while they talk."""
     phones = {name: signed_in(lab, name) for name in ("1004", "1005", "1006")}
     callers = [lab.phone(Make.BARESIP_PY, f"10{number:02}") for number in (1, 2, 3, 7, 8, 9)]
     answers: dict[str, int] = dict.fromkeys(phones, 0)
@@ -221,7 +221,7 @@ def test_fifty_calls_and_nobody_is_lost(lab: Lab) -> None:
     while done < 50:
         while len(waiting) < len(callers) and done + len(waiting) < 50:
             free = next(one for one in callers if not any(call.phone is one for call in waiting))
-            waiting.append(free.dial("520").established())
+            waiting.append(free.dial("520").established(timeout=20))
         name = next_offered(lab, phones)
         incoming = phones[name].incoming(timeout=3)
         if deaths and done == 10 * (3 - len(deaths)) and len(phones) > 1:

@@ -22,7 +22,7 @@ from tests.clients import ears
 from tests.clients.house import ADMIN_KEY, PBXD, House, Json
 from tests.clients.lab import Lab
 from tests.clients.line import Kind
-from tests.clients.phone import Call, Phone
+from tests.clients.phone import Call, Phone, talk
 from tests.clients.phones import Make
 from tests.clients.raw_sip import register
 from tests.clients.sound import ULAW, Samples, write_wav
@@ -49,10 +49,10 @@ def box(new_lab: Callable[..., Lab]) -> Lab:
     return new_lab(**settings)
 
 
-def hears(call: Call, text: str) -> None:
+def hears(call: Call, text: str, *, since: int = 0) -> None:
     """Most of `text` is heard: a phone on a machine that is busy loses some of it."""
     wanted = said(text)
-    until(lambda: ears.understood(wanted, call.recorded()) > HEARD, f"{text!r}", timeout=15, every=0.4)
+    until(lambda: ears.understood(wanted, call.recorded()[since:]) > HEARD, f"{text!r}", timeout=15, every=0.4)
 
 
 def hears_tone(call: Call, hz: float, *, ms: float = 300.0) -> None:
@@ -196,6 +196,25 @@ def test_the_lamp_goes_on_and_off(box: Lab) -> None:
     listening.hang_up()
     assert [one["folder"] for one in messages(box.house)] == ["deleted"]
     assert box.house.metrics()["pbxd_sip_subscriptions"] == 1
+
+
+def test_who_left_a_message_is_called_back(box: Lab) -> None:
+    caller = box.phone(Make.BARESIP_PY, "1001")
+    leave(caller, seconds=3.0).hang_up()
+    the_message(box.house)
+    owner = box.phone(Make.BARESIP_PY, "1002").dial("*97").established()
+    hears(owner, "New messages: one. Saved messages: zero.")
+    owner.send_digits("1")
+    hears_tone(owner, 450.0)
+    owner.send_digits("2")
+    incoming = caller.incoming(timeout=10).answer()
+    talk(owner, incoming)
+    before = owner.recorded().size
+    incoming.hang_up()
+    hears(owner, SAY["vm-message-menu"], since=before)  # and goes on
+    owner.send_digits("7")
+    until(lambda: message_is(box.house, "deleted"), "it to be deleted", timeout=8)
+    owner.hang_up()
 
 
 @pytest.mark.parametrize("number", ["1002", "1012"], ids=["with a mailbox", "without one"])

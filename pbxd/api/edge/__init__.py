@@ -7,21 +7,27 @@ authentication  is a phone who it says it is?         stepping  call flows, comm
 routing         where does this call go?              dialled   who calls and is called, as nodes write it
 presence        what became of phones and calls       tracing   how one call went
 agents          operators of queues, and who is where
+media           what is played, and voicemails        speech    the system prompts said
+debug           the live monitor
 """
 
-from pbxd.api.edge import agents, authentication, presence, routing, stepping, stubs, tracing
+from pbxd.api.edge import agents, authentication, debug, media, presence, routing, speech, stepping, stubs, tracing
 from pbxd.api.edge.access import EdgeAccess
-from pbxd.api.edge.collaborators import Edge
+from pbxd.api.edge.collaborators import Edge, MediaDesk
 from pbxd.api.edge.contract import EDGE
 
 __all__ = [
     "EDGE",
     "Edge",
     "EdgeAccess",
+    "MediaDesk",
     "agents",
     "authentication",
+    "debug",
+    "media",
     "presence",
     "routing",
+    "speech",
     "stepping",
     "stubs",
     "tracing",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from pbxd.calls.record import CallRecord
@@ -12,11 +13,25 @@ from pbxd.directory.accounts import Directory
 from pbxd.directory.model import Account
 from pbxd.directory.remote import RemoteDigests
 from pbxd.flows.sessions import FlowSessions
+from pbxd.objects import Objects
 from pbxd.services.cdr import CallRecords
+from pbxd.services.monitor import Monitor
+from pbxd.services.prompts import SystemPrompts
 from pbxd.services.queues import Queues
 from pbxd.services.reach import NodeContact, Reach
 from pbxd.services.remote import RemoteCalls
 from pbxd.services.traces import Traces
+
+
+@dataclass(slots=True)
+class MediaDesk:
+    """What `/media` and `/admin/tts` work with. `message` finds the sound of the message that a call (an account's id,
+    the call's) left in a mailbox; no object is larger than `most_octets`."""
+
+    objects: Objects
+    prompts: SystemPrompts
+    message: Callable[[str, str], Path | None]
+    most_octets: int
 
 
 class Gate(Protocol):
@@ -45,6 +60,8 @@ class Edge:
     traces: Traces
     queues: Queues
     flush: Callable[[], None]  # sends what SIP has to say by now
+    media: MediaDesk
+    monitor: Monitor
     hours: Hours
     wall: Callable[[], float]
     now: Callable[[], float]

@@ -8,9 +8,11 @@ pictures       a call drawn
 voicemail      what it does with messages               sound       their sound
 flows          what it does with call flows
 queues         what it does with queues and operators  wallboard  what happens there, as it happens
+tenancy        whose things an operation is about       accounts   tenants: made, changed, written out, read in
+directory      what an account has, by kind
 """
 
-from pbxd.api.house import conferences, pictures, queues, tracing, voicemail
+from pbxd.api.house import accounts, conferences, directory, pictures, queues, tracing, voicemail
 from pbxd.api.house.collaborators import (
     Door,
     House,
@@ -35,7 +37,9 @@ __all__ = [
     "Registrations",
     "Tracing",
     "TrunkRow",
+    "accounts",
     "conferences",
+    "directory",
     "pictures",
     "queues",
     "sound_routes",

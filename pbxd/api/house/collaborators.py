@@ -9,11 +9,14 @@ from typing import Protocol
 
 from pbxd.calls.record import CallRecord
 from pbxd.config import Setting
+from pbxd.directory.accounts import Directory
+from pbxd.directory.administration import Administration
 from pbxd.directory.allowlist import Allowed, Allowlist
 from pbxd.directory.bans import Ban, Bans
 from pbxd.directory.doorman import Slowed
 from pbxd.directory.evidence import Misconfigured
-from pbxd.directory.model import PhoneEntry
+from pbxd.directory.model import Account, PhoneEntry
+from pbxd.directory.tenants import Tenants
 from pbxd.flows import Flows
 from pbxd.outbox import Outbox
 from pbxd.services.cdr import CallRecords
@@ -55,18 +58,18 @@ class RegisteredContact:
 class Registrations(Protocol):
     """What is registered."""
 
-    def contacts(self) -> Sequence[RegisteredContact]: ...
+    def contacts(self, account_id: str) -> Sequence[RegisteredContact]: ...
 
-    def remove(self, user: str) -> int:
+    def remove(self, account_id: str, user: str) -> int:
         """Forget all contacts of a user; how many there were."""
 
 
 class Phones(Protocol):
-    """The phones of the default account."""
+    """The phones of accounts."""
 
-    def phones(self) -> Sequence[PhoneEntry]: ...
+    def phones(self, account: Account) -> Sequence[PhoneEntry]: ...
 
-    async def rotate_password(self, extension: str) -> str:
+    async def rotate_password(self, account: Account, extension: str) -> str:
         """The new password, stored already. Raises NotFound, or Conflict where the configuration declares it."""
 
 
@@ -140,7 +143,7 @@ class House:
     records: CallRecords
     registrations: Registrations
     phones: Phones
-    trunks: Callable[[], Sequence[TrunkRow]]
+    trunks: Callable[[Account], Sequence[TrunkRow]]
     settings: Callable[[], Sequence[Setting]]
     reset_admin: Callable[[], Awaitable[tuple[str, str]]]  # (name, secret); raises Conflict where it is declared
     wall: Callable[[], float]
@@ -152,7 +155,10 @@ class House:
     recordings: Recordings
     live: LiveSound
     conferences: Conferences
-    account_id: str  # whose conferences are shown
+    account_id: str  # the default account's
     flush: Callable[[], None]  # sends what SIP has to say by now
     voicemail: Voicemail
     queues: Queues
+    directory: Directory
+    administration: Administration
+    tenants: Tenants

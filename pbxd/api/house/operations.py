@@ -6,8 +6,9 @@ from collections import Counter
 from datetime import UTC
 
 from pbxd import __version__
-from pbxd.api.contract import Contract
+from pbxd.api.contract import Contract, Identity
 from pbxd.api.house.collaborators import House
+from pbxd.api.house.tenancy import AccountQuery, account_of, account_seen
 from pbxd.api.house.views import (
     AorPath,
     CallPath,
@@ -32,6 +33,7 @@ from pbxd.api.house.views import (
     moment,
     moment_or_none,
 )
+from pbxd.calls.record import CallRecord
 from pbxd.errors import Conflict, NotFound, Unavailable
 from pbxd.services.cdr import RecordFilter
 
@@ -55,56 +57,66 @@ HOUSE: Contract[House] = Contract(
 )
 
 
-@HOUSE.operation("GET", "/calls", tag="calls", scope="calls:read")
-async def list_calls(house: House) -> CallsView:
-    """List the calls that are up, oldest first."""
-    wall = house.wall()
-    return CallsView(calls=[CallView.of(call, wall) for call in house.calls.calls()])
+class RecordsQuery(RecordQuery, AccountQuery):
+    """Which records."""
+
+
+@HOUSE.operation("GET", "/calls", tag="calls", scope="calls:read", errors=(NotFound,))
+async def list_calls(house: House, query: AccountQuery, identity: Identity) -> CallsView:
+    """List the calls that are up, oldest first.
+
+    A key that may do everything in the house sees those of all accounts, unless it names one.
+    """
+    wall, seen = house.wall(), account_seen(house, identity, query.account)
+    return CallsView(calls=[CallView.of(call, wall) for call in house.calls.calls() if seen in (None, call.account_id)])
 
 
 @HOUSE.operation("GET", "/calls/{id}", tag="calls", scope="calls:read", errors=(NotFound,))
-async def get_call(house: House, path: CallPath) -> CallView:
+async def get_call(house: House, path: CallPath, query: AccountQuery, identity: Identity) -> CallView:
     """Get a call that is up."""
-    return _live(house, path.id)
+    record = _live(house, path.id, account_seen(house, identity, query.account))
+    return CallView.of(record, house.wall(), whole=True)
 
 
 @HOUSE.operation("POST", "/calls/{id}/hangup", tag="calls", scope="calls:write", errors=(NotFound,))
-async def hangup_call(house: House, path: CallPath) -> CallView:
+async def hangup_call(house: House, path: CallPath, query: AccountQuery, identity: Identity) -> CallView:
     """Hang up a call.
 
     Both sides get a BYE, or what their state asks for. The answer is the call as it then is.
     """
-    record = house.calls.get(path.id)
-    if record is None or not house.calls.hangup(path.id):
+    record = _live(house, path.id, account_seen(house, identity, query.account))
+    if not house.calls.hangup(path.id):
         raise NotFound(_NO_CALL)
     return CallView.of(record, house.wall())
 
 
-@HOUSE.operation("GET", "/records", tag="records", scope="records:read", errors=(Unavailable,))
-async def list_records(house: House, query: RecordQuery) -> RecordsView:
+@HOUSE.operation("GET", "/records", tag="records", scope="records:read", errors=(NotFound, Unavailable))
+async def list_records(house: House, query: RecordsQuery, identity: Identity) -> RecordsView:
     """List calls that have ended, newest first.
 
     Pass `next` as `cursor` to get the page after.
     """
     since = query.since.replace(tzinfo=query.since.tzinfo or UTC).timestamp() if query.since else None
-    wanted = RecordFilter(limit=query.limit, before=query.cursor, result=query.result, since=since)
+    seen = account_seen(house, identity, query.account)
+    wanted = RecordFilter(query.limit, query.cursor, query.result, since, seen)
     records = await house.records.page(wanted)
     more = records[-1].id if len(records) == query.limit else None
     return RecordsView(records=[CallView.of(record, house.wall()) for record in records], next=more)
 
 
 @HOUSE.operation("GET", "/records/{id}", tag="records", scope="records:read", errors=(NotFound, Unavailable))
-async def get_record(house: House, path: CallPath) -> CallView:
+async def get_record(house: House, path: CallPath, query: AccountQuery, identity: Identity) -> CallView:
     """Get the record of a call, with its legs and how they sounded."""
     record = await house.records.find(path.id)
-    if record is None:
+    if record is None or account_seen(house, identity, query.account) not in (None, record.account_id):
         raise NotFound("there is no record of such a call")
     return CallView.of(record, house.wall())
 
 
-@HOUSE.operation("GET", "/registrations", tag="registrations", scope="registrations:read")
-async def list_registrations(house: House) -> RegistrationsView:
+@HOUSE.operation("GET", "/registrations", tag="registrations", scope="registrations:read", errors=(NotFound,))
+async def list_registrations(house: House, query: AccountQuery, identity: Identity) -> RegistrationsView:
     """List what is registered, and where it is reached."""
+    account = account_of(house, identity, query.account)
     return RegistrationsView(
         registrations=[
             RegistrationView(
@@ -117,27 +129,28 @@ async def list_registrations(house: House) -> RegistrationsView:
                 registered_at=moment(contact.registered_at),
                 expires_at=moment(contact.expires_at),
             )
-            for contact in house.registrations.contacts()
+            for contact in house.registrations.contacts(account.id)
         ]
     )
 
 
 @HOUSE.operation("DELETE", "/registrations/{aor}", tag="registrations", scope="registrations:write", errors=(NotFound,))
-async def remove_registrations(house: House, path: AorPath) -> RemovedView:
+async def remove_registrations(house: House, path: AorPath, query: AccountQuery, identity: Identity) -> RemovedView:
     """Forget every contact of a user.
 
     The phones are not told; they are back when they register the next time.
     """
-    removed = house.registrations.remove(path.aor)
+    removed = house.registrations.remove(account_of(house, identity, query.account).id, path.aor)
     if not removed:
         raise NotFound("nothing is registered there")
     return RemovedView(removed=removed)
 
 
-@HOUSE.operation("GET", "/phones", tag="phones", scope="phones:read")
-async def list_phones(house: House) -> PhonesView:
+@HOUSE.operation("GET", "/phones", tag="phones", scope="phones:read", errors=(NotFound,))
+async def list_phones(house: House, query: AccountQuery, identity: Identity) -> PhonesView:
     """List the phones."""
-    registered = Counter(contact.user for contact in house.registrations.contacts())
+    account = account_of(house, identity, query.account)
+    registered = Counter(contact.user for contact in house.registrations.contacts(account.id))
     return PhonesView(
         phones=[
             PhoneView(
@@ -148,7 +161,7 @@ async def list_phones(house: House) -> PhonesView:
                 declared=phone.declared,
                 registered=registered[phone.user],
             )
-            for phone in house.phones.phones()
+            for phone in house.phones.phones(account)
         ]
     )
 
@@ -156,15 +169,18 @@ async def list_phones(house: House) -> PhonesView:
 @HOUSE.operation(
     "POST", "/phones/{extension}/password", tag="phones", scope="phones:write", errors=(NotFound, Conflict, Unavailable)
 )
-async def rotate_password(house: House, path: ExtensionPath) -> PhonePasswordView:
+async def rotate_password(
+    house: House, path: ExtensionPath, query: AccountQuery, identity: Identity
+) -> PhonePasswordView:
     """Give a phone a new password, shown this once.
 
     The old one stops to work at once. A phone that the configuration declares keeps the password it has there.
     """
-    phone = next((phone for phone in house.phones.phones() if phone.extension == path.extension), None)
+    account = account_of(house, identity, query.account)
+    phone = next((phone for phone in house.phones.phones(account) if phone.extension == path.extension), None)
     if phone is None:
         raise NotFound("there is no such phone")
-    password = await house.phones.rotate_password(phone.extension)
+    password = await house.phones.rotate_password(account, phone.extension)
     return PhonePasswordView(extension=phone.extension, auth_username=phone.auth_username, password=password)
 
 
@@ -178,9 +194,10 @@ async def reset_admin_key(house: House) -> KeySecretView:
     return KeySecretView(name=name, secret=secret)
 
 
-@HOUSE.operation("GET", "/trunks", tag="trunks", scope="trunks:read")
-async def list_trunks(house: House) -> TrunksView:
+@HOUSE.operation("GET", "/trunks", tag="trunks", scope="trunks:read", errors=(NotFound,))
+async def list_trunks(house: House, query: AccountQuery, identity: Identity) -> TrunksView:
     """List the trunks and the state of their registrations."""
+    account = account_of(house, identity, query.account)
     return TrunksView(
         trunks=[
             TrunkView(
@@ -194,7 +211,7 @@ async def list_trunks(house: House) -> TrunksView:
                 expires_at=moment_or_none(trunk.expires_at),
                 reason=trunk.reason,
             )
-            for trunk in house.trunks()
+            for trunk in house.trunks(account)
         ]
     )
 
@@ -220,8 +237,8 @@ async def list_settings(house: House) -> SettingsView:
 _NO_CALL = "no such call is up; /house/v1/records has those that have ended"
 
 
-def _live(house: House, call_id: str) -> CallView:
+def _live(house: House, call_id: str, seen: str | None) -> CallRecord:
     record = house.calls.get(call_id)
-    if record is None:
+    if record is None or seen not in (None, record.account_id):
         raise NotFound(_NO_CALL)
-    return CallView.of(record, house.wall(), whole=True)
+    return record

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from pbxd.api.contract import Identity
 from pbxd.api.house.collaborators import House
+from pbxd.api.house.tenancy import account_of
 from pbxd.api.house.views import moment_or_none
 from pbxd.errors import Denied, Invalid, NotFound
 from pbxd.services.voicemail import Box, GreetingKind
@@ -22,14 +23,17 @@ Identify = Callable[[web.Request], Identity]
 def sound_routes(house: House, identify: Identify) -> list[web.RouteDef]:
     """GET a message's WAV file, with ranges; GET, PUT and DELETE a greeting, uploaded in any format."""
 
-    def allowed(request: web.Request, scope: str) -> None:
-        if not identify(request).may(scope):
+    def allowed(request: web.Request, scope: str) -> str:
+        """The account that the request is about."""
+        identity = identify(request)
+        if not identity.may(scope):
             raise Denied(f"this key lacks the scope {scope}")
+        return account_of(house, identity, request.query.get("account")).id
 
     async def message(request: web.Request) -> web.StreamResponse:
-        allowed(request, "voicemail:read")
+        account = allowed(request, "voicemail:read")
         voicemail, number = house.voicemail, request.match_info["number"]
-        found = voicemail.message(number, request.match_info["id"])
+        found = voicemail.message(account, number, request.match_info["id"])
         path = voicemail.archive.path(found)
         if not await asyncio.to_thread(path.is_file):
             raise NotFound("the sound of this message is gone")
@@ -39,27 +43,24 @@ def sound_routes(house: House, identify: Identify) -> list[web.RouteDef]:
         return web.FileResponse(path, headers=said)
 
     async def greeting(request: web.Request) -> web.StreamResponse:
-        allowed(request, "voicemail:read")
-        box, kind = _wanted(house, request)
+        box, kind = _wanted(house, request, allowed(request, "voicemail:read"))
         path = house.voicemail.archive.greeting(box, kind)
         if path is None or not await asyncio.to_thread(path.is_file):
             raise NotFound("there is no such greeting")
         return web.FileResponse(path, headers={"Content-Type": "audio/wav"})
 
     async def upload(request: web.Request) -> web.StreamResponse:
-        allowed(request, "voicemail:write")
-        box, kind = _wanted(house, request)
+        box, kind = _wanted(house, request, allowed(request, "voicemail:write"))
         async with asyncio.timeout(UPLOAD_S):
             content = await request.read()
         if not content:
             raise Invalid("the body is the greeting: an audio file")
-        await house.voicemail.set_greeting(box.number, kind, content)
+        await house.voicemail.set_greeting(box.account_id, box.number, kind, content)
         return web.Response(status=204)
 
     async def remove(request: web.Request) -> web.StreamResponse:
-        allowed(request, "voicemail:write")
-        box, kind = _wanted(house, request)
-        await house.voicemail.set_greeting(box.number, kind, b"")
+        box, kind = _wanted(house, request, allowed(request, "voicemail:write"))
+        await house.voicemail.set_greeting(box.account_id, box.number, kind, b"")
         return web.Response(status=204)
 
     greetings = PREFIX + "/{number}/greetings/{kind}"
@@ -71,8 +72,8 @@ def sound_routes(house: House, identify: Identify) -> list[web.RouteDef]:
     ]
 
 
-def _wanted(house: House, request: web.Request) -> tuple[Box, GreetingKind]:
-    box = house.voicemail.box(request.match_info["number"])
+def _wanted(house: House, request: web.Request, account_id: str) -> tuple[Box, GreetingKind]:
+    box = house.voicemail.box(account_id, request.match_info["number"])
     try:
         return box, GreetingKind(request.match_info["kind"])
     except ValueError:

@@ -7,8 +7,10 @@ from typing import Annotated, Self
 
 from pydantic import Field
 
+from pbxd.api.contract import Identity
 from pbxd.api.house.collaborators import House
 from pbxd.api.house.door import HOUSE
+from pbxd.api.house.tenancy import AccountQuery, account_of
 from pbxd.api.house.views import View, Wish, moment, moment_or_none
 from pbxd.errors import Conflict, Invalid, NotFound, Unavailable
 from pbxd.services.voicemail import Box, Folder, GreetingKind, Message
@@ -67,6 +69,7 @@ class MessageView(View):
     seconds: float
     forwarded_by: str | None
     deleted_at: datetime | None
+    transcript: str | None = Field(description="what it says, in words, where that is installed")
 
     @classmethod
     def of(cls, box: Box, message: Message) -> Self:
@@ -82,6 +85,7 @@ class MessageView(View):
             seconds=message.seconds or 0.0,
             forwarded_by=message.forwarded_by,
             deleted_at=moment_or_none(message.deleted_at),
+            transcript=message.transcript,
         )
 
 
@@ -98,7 +102,7 @@ class MessagePath(Wish):
     id: MessageId
 
 
-class MessagesQuery(Wish):
+class MessagesQuery(AccountQuery):
     folder: Folder | None = Field(default=None, description="only those in it")
 
 
@@ -111,22 +115,25 @@ class PinWish(Wish):
     pin: str = Field(min_length=3, max_length=12, pattern=r"^[0-9]+$", description="3 to 12 digits")
 
 
-@HOUSE.operation("GET", "/voicemail", tag="voicemail", scope="voicemail:read")
-async def list_mailboxes(house: House) -> MailboxesView:
+@HOUSE.operation("GET", "/voicemail", tag="voicemail", scope="voicemail:read", errors=(NotFound,))
+async def list_mailboxes(house: House, query: AccountQuery, identity: Identity) -> MailboxesView:
     """List the mailboxes."""
-    return MailboxesView(mailboxes=[MailboxView.of(box, house.wall()) for box in house.voicemail.boxes()])
+    account = account_of(house, identity, query.account).id
+    return MailboxesView(mailboxes=[MailboxView.of(box, house.wall()) for box in house.voicemail.boxes(account)])
 
 
 @HOUSE.operation("GET", "/voicemail/{number}", tag="voicemail", scope="voicemail:read", errors=(NotFound,))
-async def get_mailbox(house: House, path: MailboxPath) -> MailboxView:
+async def get_mailbox(house: House, path: MailboxPath, query: AccountQuery, identity: Identity) -> MailboxView:
     """Get a mailbox."""
-    return MailboxView.of(house.voicemail.box(path.number), house.wall())
+    account = account_of(house, identity, query.account).id
+    return MailboxView.of(house.voicemail.box(account, path.number), house.wall())
 
 
 @HOUSE.operation("GET", "/voicemail/{number}/messages", tag="voicemail", scope="voicemail:read", errors=(NotFound,))
-async def list_messages(house: House, path: MailboxPath, query: MessagesQuery) -> MessagesView:
+async def list_messages(house: House, path: MailboxPath, query: MessagesQuery, identity: Identity) -> MessagesView:
     """List the messages of a mailbox: new, saved, deleted; within each the urgent ones first, then as they came."""
-    box = house.voicemail.box(path.number)
+    account = account_of(house, identity, query.account).id
+    box = house.voicemail.box(account, path.number)
     folders = tuple(Folder) if query.folder is None else (query.folder,)
     return MessagesView(messages=[MessageView.of(box, one) for folder in folders for one in box.of(folder)])
 
@@ -134,10 +141,11 @@ async def list_messages(house: House, path: MailboxPath, query: MessagesQuery) -
 @HOUSE.operation(
     "GET", "/voicemail/{number}/messages/{id}", tag="voicemail", scope="voicemail:read", errors=(NotFound,)
 )
-async def get_message(house: House, path: MessagePath) -> MessageView:
+async def get_message(house: House, path: MessagePath, query: AccountQuery, identity: Identity) -> MessageView:
     """Get a message. Its sound is at `.../sound`."""
+    account = account_of(house, identity, query.account).id
     voicemail = house.voicemail
-    return MessageView.of(voicemail.box(path.number), voicemail.message(path.number, path.id))
+    return MessageView.of(voicemail.box(account, path.number), voicemail.message(account, path.number, path.id))
 
 
 @HOUSE.operation(
@@ -147,24 +155,28 @@ async def get_message(house: House, path: MessagePath) -> MessageView:
     scope="voicemail:write",
     errors=(NotFound, Conflict),
 )
-async def mark_message(house: House, path: MessagePath, body: MessageWish) -> MessageView:
+async def mark_message(
+    house: House, path: MessagePath, query: AccountQuery, body: MessageWish, identity: Identity
+) -> MessageView:
     """Put a message into another folder, or mark it urgent. Lamps follow."""
+    account = account_of(house, identity, query.account).id
     voicemail = house.voicemail
-    message = voicemail.message(path.number, path.id)
+    message = voicemail.message(account, path.number, path.id)
     if body.folder is not None:
-        message = voicemail.move(path.number, path.id, body.folder)
+        message = voicemail.move(account, path.number, path.id, body.folder)
     if body.urgent is not None:
-        message = voicemail.mark(path.number, path.id, urgent=body.urgent)
-    return MessageView.of(voicemail.box(path.number), message)
+        message = voicemail.mark(account, path.number, path.id, urgent=body.urgent)
+    return MessageView.of(voicemail.box(account, path.number), message)
 
 
 @HOUSE.operation(
     "DELETE", "/voicemail/{number}/messages/{id}", tag="voicemail", scope="voicemail:write", errors=(NotFound,)
 )
-async def remove_message(house: House, path: MessagePath) -> MessageView:
+async def remove_message(house: House, path: MessagePath, query: AccountQuery, identity: Identity) -> MessageView:
     """Remove a message for good, sound and all."""
+    account = account_of(house, identity, query.account).id
     voicemail = house.voicemail
-    return MessageView.of(voicemail.box(path.number), voicemail.purge(path.number, path.id))
+    return MessageView.of(voicemail.box(account, path.number), voicemail.purge(account, path.number, path.id))
 
 
 @HOUSE.operation(
@@ -174,6 +186,9 @@ async def remove_message(house: House, path: MessagePath) -> MessageView:
     scope="voicemail:write",
     errors=(NotFound, Invalid, Unavailable),
 )
-async def set_mailbox_pin(house: House, path: MailboxPath, body: PinWish) -> MailboxView:
+async def set_mailbox_pin(
+    house: House, path: MailboxPath, query: AccountQuery, body: PinWish, identity: Identity
+) -> MailboxView:
     """Give a mailbox another PIN, and unlock it."""
-    return MailboxView.of(await house.voicemail.set_pin(path.number, body.pin), house.wall())
+    account = account_of(house, identity, query.account).id
+    return MailboxView.of(await house.voicemail.set_pin(account, path.number, body.pin), house.wall())

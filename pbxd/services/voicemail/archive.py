@@ -29,6 +29,9 @@ log = logging.getLogger(__name__)
 
 MESSAGE, GREETING = "vmm", "vmg"
 
+Key = tuple[str, str]
+"""Account id and number."""
+
 
 @dataclass(slots=True)
 class Box:
@@ -49,11 +52,6 @@ class Box:
     def users(self) -> tuple[str, ...]:
         return (self.number,) if self.rules.users is None else self.rules.users
 
-    @property
-    def owners(self) -> set[tuple[str, str]]:
-        """Its users, each with their account."""
-        return {(self.account_id, user) for user in self.users}
-
     def of(self, folder: Folder) -> list[Message]:
         """Whole messages, urgent ones first, else in the order they came."""
         found = [one for one in self.messages.values() if one.folder is folder and one.seconds is not None]
@@ -72,7 +70,7 @@ class Box:
 
 
 class Archive:
-    """All mailboxes of the default account, by number."""
+    """All mailboxes of all accounts, by account and number."""
 
     def __init__(self, store: Store, folder: Path) -> None:
         self._store = store
@@ -80,56 +78,56 @@ class Archive:
         self._save_box = store.upsert(mailboxes)
         self._save_message = store.upsert(messages)
         self._drop_message = store.delete_by_id(messages)
-        self._boxes: dict[str, Box] = {}
-        self._loaded: dict[str, Box] = {}  # also those that a reload took away, for who is in the middle of one
+        self._boxes: dict[Key, Box] = {}
+        self._loaded: dict[Key, Box] = {}  # also those that a reload took away, for who is in the middle of one
         self._by_id: dict[str, Box] = {}
-        self._of_user: dict[str, Box] = {}
+        self._of_user: dict[Key, Box] = {}
 
     def __iter__(self) -> Iterator[Box]:
         return iter(self._boxes.values())
 
-    async def load(self, account_id: str, declared: Mapping[str, Mailbox], wall: float) -> None:
-        """Reads what there is, and makes what is declared and missing. A mailbox that is declared no more stays where
-        it is, messages and all, and is back when it is declared again. Raises StoreError."""
+    async def load(self, declared: Mapping[Key, Mailbox], wall: float) -> None:
+        """Reads what there is, and makes what is declared, by account and number, and missing. A mailbox that is
+        declared no more stays where it is, messages and all, and is back when it is declared again. Raises
+        StoreError."""
         await self._store.drain()
-        rows = await self._store.rows(select(mailboxes).where(mailboxes.c.account_id == account_id))
-        known = {row.number: row._asdict() for row in rows}
+        rows = await self._store.rows(select(mailboxes))
+        known = {(row.account_id, row.number): row._asdict() for row in rows}
         boxes = {
-            number: self._kept(number, rules) or _box(known.get(number), account_id, number, rules, wall)
-            for number, rules in declared.items()
+            key: self._kept(key, rules) or _box(known.get(key), *key, rules, wall) for key, rules in declared.items()
         }
-        fresh = [(self._save_box, _box_row(box)) for number, box in boxes.items() if number not in known]
+        fresh = [(self._save_box, _box_row(box)) for key, box in boxes.items() if key not in known]
         if fresh:
             await self._store.commit(fresh)
-        unread = {box.id: box for number, box in boxes.items() if number not in self._loaded}
+        unread = {box.id: box for key, box in boxes.items() if key not in self._loaded}
         if unread:
-            for row in await self._store.rows(select(messages).where(messages.c.account_id == account_id)):
+            for row in await self._store.rows(select(messages)):
                 if row.mailbox_id in unread:
                     unread[row.mailbox_id].messages[row.id] = _message(row._asdict())
         self._boxes = boxes
         self._loaded |= boxes
         self._by_id = {box.id: box for box in self._loaded.values()}
-        self._of_user = {user: box for box in reversed(boxes.values()) for user in box.users}
-        self._of_user |= {number: box for number, box in boxes.items() if number in box.users}
+        self._of_user = {(box.account_id, user): box for box in reversed(boxes.values()) for user in box.users}
+        self._of_user |= {key: box for key, box in boxes.items() if box.number in box.users}
 
-    def _kept(self, number: str, rules: Mailbox) -> Box | None:
-        box = self._loaded.get(number)
+    def _kept(self, key: Key, rules: Mailbox) -> Box | None:
+        box = self._loaded.get(key)
         if box is not None:
             box.rules = rules
         return box
 
     # ---- who and where
 
-    def box(self, number: str) -> Box | None:
-        return self._boxes.get(number)
+    def box(self, account_id: str, number: str) -> Box | None:
+        return self._boxes.get((account_id, number))
 
     def box_of(self, message: Message) -> Box:
         """The mailbox that it is in, also one that is declared no more."""
         return self._by_id[message.mailbox_id]
 
-    def of_user(self, user: str) -> Box | None:
+    def of_user(self, account_id: str, user: str) -> Box | None:
         """The mailbox of a user: that of its own number, or the first shared one."""
-        return self._of_user.get(user)
+        return self._of_user.get((account_id, user))
 
     def place(self, box: Box) -> Path:
         return self._folder / box.id

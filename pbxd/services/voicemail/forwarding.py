@@ -53,7 +53,7 @@ class Forwarding:
             self._dictation.stop(Stop.GONE)
 
     def _numbered(self, _outcome: Gathered, digits: str, _now: float) -> None:
-        target = self._post.archive.box(digits)
+        target = self._post.archive.box(self._box.account_id, digits)
         if target is None:
             self._end("vm-no-mailbox")
         elif target.full:

@@ -38,7 +38,7 @@ class Lamps:
         self._clock = clock
         self._domain = domain
         self._shown: dict[Aor, Counts] = {}
-        self.unsolicited: Collection[str] = frozenset()
+        self.unsolicited: Collection[Aor] = frozenset()
         self.package = Package(PACKAGE, CONTENT_TYPE, self._body)
         watchers.offer(self.package)
         bus.subscribe(VoicemailChanged, self._changed)
@@ -46,19 +46,23 @@ class Lamps:
 
     def _body(self, resource: Hashable) -> bytes:
         assert isinstance(resource, Aor)  # noqa: S101 - what watchers hand in
-        box = self._archive.of_user(resource.user)
+        box = self._archive.of_user(resource.account_id, resource.user)
         counts = Counts() if box is None else box.counts
         return summary(counts, f"sip:{resource.user}@{self._domain(resource.account_id)}")
 
     def _changed(self, event: VoicemailChanged) -> None:
-        box = self._archive.box(event.mailbox)
+        box = self._archive.box(event.account_id, event.mailbox)
         for user in box.users if box is not None else ():
             aor = Aor(event.account_id, user)
-            if box is None or self._archive.of_user(user) is not box or self._shown.get(aor) == box.counts:
+            if (
+                box is None
+                or self._archive.of_user(event.account_id, user) is not box
+                or self._shown.get(aor) == box.counts
+            ):
                 continue
             self._shown[aor] = box.counts
-            self._watchers.changed(self.package, aor, self._clock(), unsolicited=user in self.unsolicited)
+            self._watchers.changed(self.package, aor, self._clock(), unsolicited=aor in self.unsolicited)
 
     def _registered(self, event: PhoneRegistered) -> None:
-        if event.aor.user in self.unsolicited:
+        if event.aor in self.unsolicited:
             self._watchers.tell_all(self.package, event.aor, self._clock())

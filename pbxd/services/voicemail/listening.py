@@ -1,7 +1,7 @@
 """Listening to a mailbox by phone: whose it is, what is in it, and what is done with each message.
 
-While a message plays: 1 from its beginning, 4 back, 5 pause, 6 on, 3 when and from whom, 7 delete or restore,
-8 forward, 9 save, # the next one, * to the menu, 0 what the keys do.
+While a message plays: 1 from its beginning, 2 call back, 4 back, 5 pause, 6 on, 3 when and from whom, 7 delete or
+restore, 8 forward, 9 save, # the next one, * to the menu, 0 what the keys do.
 """
 
 from __future__ import annotations
@@ -59,6 +59,7 @@ class Listening:
         self._queue: list[str] = []
         self._playing: Playing | None = None
         self._deeper: Options | Forwarding | None = None
+        self._stop_calling: Callable[[float], None] | None = None
 
     # ---- Act
 
@@ -85,13 +86,15 @@ class Listening:
 
     def leave(self, now: float) -> None:
         self._menu.close()
+        if self._stop_calling is not None:
+            self._stop_calling(now)
         if self._deeper is not None:
             self._deeper.leave(now)
 
     # ---- coming in
 
     def _numbered(self, _outcome: Gathered, digits: str, now: float) -> None:
-        self._wanted = self._post.archive.box(digits)
+        self._wanted = self._post.archive.box(self._stage.record.account_id, digits)
         self._ask_pin((), now)
 
     def _ask_pin(self, before: tuple[Line, ...], now: float) -> None:
@@ -176,6 +179,7 @@ class Listening:
     def _keys(self) -> dict[str, Key]:
         return {
             "1": partial(self._sound, 0.0),
+            "2": self._call_back,
             "3": self._tell,
             "4": partial(self._skip, -SKIP_S),
             "5": self._pause,
@@ -270,6 +274,21 @@ class Listening:
     def _forwarded(self, line: Line) -> None:
         self._deeper = None
         self._menu.offer((line, Prompt("vm-message-menu")), self._keys())
+
+    def _call_back(self, now: float) -> None:
+        playing = self._playing
+        if playing is None:
+            return
+        self._rest()
+        self._menu.close()
+        self._stop_calling = self._post.ring(self._stage, playing.message.caller, self._called_back, now)
+        if self._stop_calling is None:
+            self._menu.offer((Prompt("vm-no-call-back"), Prompt("vm-message-menu")), self._keys())
+
+    def _called_back(self, talked: bool, _now: float) -> None:
+        self._stop_calling = None
+        before = () if talked else (Prompt("vm-not-reached"),)
+        self._menu.offer((*before, Prompt("vm-message-menu")), self._keys())
 
     def _envelope(self, message: Message) -> tuple[Line, ...]:
         tongue = self._stage.language

@@ -36,14 +36,16 @@ def letter_of(box: Box, message: Message, sound: bytes | None) -> Letter:
     attached = "The message is attached." if sound is not None else "Listen to it by phone."
     counts = box.counts
     tail = f"{attached} There {'is' if counts.new == 1 else 'are'} {counts.new} new and {counts.old} saved."
-    text = "\n".join([*(f"{name + ':':<14}{value}" for name, value in rows), "", tail, ""])
+    words = [f"\u201c{message.transcript}\u201d", ""] if message.transcript else []
+    text = "\n".join([*(f"{name + ':':<14}{value}" for name, value in rows), "", *words, tail, ""])
     table = "".join(f"<tr><th align=left>{html.escape(n)}</th><td>{html.escape(v)}</td></tr>" for n, v in rows)
+    quoted = f"<blockquote>{html.escape(message.transcript)}</blockquote>" if message.transcript else ""
     name = f"{when.strftime('%Y%m%d-%H%M%S')}-{box.number}.wav".replace("*", "").replace("#", "")
     return Letter(
         to=box.rules.mail or "",
         subject=_line(f"{urgent}Voicemail from {caller} for {box.number} ({length})"),
         text=text,
-        html=f"<html><body><table cellspacing=4>{table}</table><p>{html.escape(tail)}</p></body></html>",
+        html=f"<html><body><table cellspacing=4>{table}</table>{quoted}<p>{html.escape(tail)}</p></body></html>",
         attachments=(Attachment(name, "audio/wav", sound),) if sound is not None else (),
     )
 
@@ -62,6 +64,7 @@ def request_of(box: Box, message: Message) -> Request:
         "seconds": message.seconds,
         "urgent": message.urgent,
         "forwarded_by": message.forwarded_by,
+        "transcript": message.transcript,
         "new": counts.new,
         "saved": counts.old,
     }

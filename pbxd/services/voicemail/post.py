@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from media.script import Line, Prompt, Recorded
 from media.spoken import CannotSay, language
+from pbxd.calls.stage import Stage
 from pbxd.config.mailboxes import Greeting, Voicemail
 from pbxd.events import Bus
 from pbxd.services.voicemail.archive import Archive, Box, remove
@@ -26,9 +27,19 @@ from pbxd.services.voicemail.rules import (
 log = logging.getLogger(__name__)
 
 
+RingBack = Callable[[Stage, str, Callable[[bool, float], None], float], Callable[[float], None] | None]
+"""(stage, number, over, now): rings the number for who is on the stage. `over` hears when that has ended whether they
+talked, and then the stage is the act's again. What ends it before; None where that number cannot be rung."""
+
+
+def _nobody(_stage: Stage, _number: str, _over: Callable[[bool, float], None], _now: float) -> None:
+    """Nobody can be rung."""
+
+
 @dataclass(slots=True)
 class Post:
-    """The office behind all acts. `wall` is the time in seconds since the epoch; `left` counts, for the metrics."""
+    """The office behind all acts. `wall` is the time in seconds since the epoch; `left` counts, for the metrics; `ring`
+    calls back."""
 
     archive: Archive
     pins: Pins
@@ -37,6 +48,7 @@ class Post:
     rules: Voicemail
     wall: Callable[[], float]
     on_delivered: Callable[[Message], None] = lambda _message: None
+    ring: RingBack = _nobody
     left: dict[Left, int] = field(default_factory=lambda: dict.fromkeys(Left, 0))
 
     def deliver(self, message: Message, seconds: float) -> Message:

@@ -80,7 +80,8 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message. Times are seconds since the epoch; `seconds` is None while it is being left."""
+    """One message. Times are seconds since the epoch; `seconds` is None while it is being left;
+    `transcript` where nobody wrote down what it says."""
 
     id: str
     account_id: str
@@ -95,6 +96,7 @@ class Message:
     forwarded_by: str | None = None
     deleted_at: float | None = None
     told_at: float | None = None
+    transcript: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

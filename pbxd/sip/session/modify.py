@@ -50,6 +50,10 @@ class Modification:
         self._next = Change(sdp, prefer_update)
         self.proceed(now)
 
+    def forget(self) -> None:
+        """What waits is not wanted any more."""
+        self._next = None
+
     def refresh(self, now: float) -> None:
         self._refresh_due = True
         self.proceed(now)

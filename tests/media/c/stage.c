@@ -4,13 +4,14 @@ static void keep_emission(void *shell, uint32_t leg, enum channel channel, const
                           const struct addr *to) {
     struct stage *stage = shell;
     CHECK(to && to->set);
-    CHECK(length <= RTP_LENGTH_MAX && length >= 8);
-    bool control = rtp_demultiplex(data, length) == PROTOCOL_RTCP;
+    CHECK(length <= RTP_LENGTH_MAX && (length >= 8 || stage->legs[leg].mode == MODE_T38));
+    bool rtp = stage->legs[leg].mode != MODE_T38;
+    bool control = rtp && rtp_demultiplex(data, length) == PROTOCOL_RTCP;
     struct emitted *kept = control ? &stage->rtcp : &stage->emitted[stage->emissions++ % KEPT];
     stage->rtcp_emissions += control;
     *kept = (struct emitted){.leg = leg, .channel = channel, .length = length, .to = *to, .at = stage->now};
     memcpy(kept->data, data, length);
-    if (!control) {
+    if (rtp && !control) {
         CHECK(rtp_parse(&kept->rtp, kept->data, length));
         CHECK_IS(kept->rtp.ssrc, stage->legs[leg].sender.ssrc);
     }
@@ -29,6 +30,8 @@ static void free_retired(void *shell, struct retired *retired) {
         voice_free((struct voice *)retired);
     else if (retired->kind == RETIRED_PLAYER)
         player_free((struct player *)retired);
+    else if (retired->kind == RETIRED_FAX)
+        fax_port_release((struct fax_port *)retired);
     else if (retired->kind == RETIRED_SRTP)
         srtp_way_free((struct srtp_way *)retired);
     else
@@ -52,7 +55,7 @@ void stage_free(struct stage *stage) {
         if (stage->core.rooms[room])
             room_close(&stage->core, stage->core.rooms[room], stage->now);
     for (uint32_t leg = 0; leg < STAGE_LEGS; leg++)
-        core_secure(&stage->core, leg, &(struct srtp_change){.secured = false}, stage->now);
+        fax_leave(&stage->core, leg), core_secure(&stage->core, leg, &(struct srtp_change){.secured = false}, stage->now);
     core_free(&stage->core);
     free(stage);
 }

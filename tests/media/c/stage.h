@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core.h"
+#include "fax.h"
 #include "mode.h"
 #include "room.h"
 

@@ -5,6 +5,13 @@
 #include "stage.h"
 
 #define TESTS(X) \
+    X(test_a_modem_hears_all_after_a_fixed_time) \
+    X(test_a_modem_hears_the_last_frame_again_for_a_lost_one) \
+    X(test_a_modem_says_frame_by_frame_on_one_line) \
+    X(test_a_modem_follows_a_line_that_begins_anew) \
+    X(test_a_modem_that_does_not_read_loses_the_newest) \
+    X(test_datagrams_of_t38_go_both_ways_as_they_are) \
+    X(test_a_leg_that_goes_on_otherwise_lets_its_fax_go) \
     X(test_events_pass_with_their_type_translated) \
     X(test_audio_beside_an_event_keeps_its_clock) \
     X(test_an_event_whose_end_is_lost) \

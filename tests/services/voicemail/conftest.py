@@ -9,7 +9,7 @@ import pytest_asyncio
 from pydantic import SecretStr
 
 from pbxd.config.mailboxes import Mailbox
-from pbxd.store import Store, sqlite_url
+from pbxd.store import Store
 from tests.services.voicemail.theatre import House
 
 MAILBOXES = {
@@ -20,8 +20,8 @@ MAILBOXES = {
 
 
 @pytest_asyncio.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    store = await Store.open(sqlite_url(tmp_path / "pbxd.db"))
+async def store(store_url: str) -> AsyncIterator[Store]:
+    store = await Store.open(store_url)
     yield store
     await store.close()
 

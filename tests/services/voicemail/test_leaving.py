@@ -14,7 +14,7 @@ from pbxd.calls.stage import Stage
 from pbxd.services.voicemail import Folder, GreetingKind, Left, Reason, VoicemailChange
 from pbxd.store import Store
 from tests.services.voicemail.conftest import MAILBOXES
-from tests.services.voicemail.theatre import House, hush, tone, write
+from tests.services.voicemail.theatre import ACCOUNT, House, hush, tone, write
 
 
 def left(house: House) -> dict[Left, int]:
@@ -208,14 +208,14 @@ async def test_a_mailbox_may_go_while_a_message_is_left(house: House) -> None:
 async def test_a_mailbox_that_is_declared_no_more_keeps_its_messages(house: House, store: Store) -> None:
     message = house.leave_one()
     await house.load({"1003": MAILBOXES["1003"]})
-    assert house.voicemail.archive.box("1002") is None
+    assert house.voicemail.archive.box(ACCOUNT, "1002") is None
     await house.load(MAILBOXES)
     assert house.messages() == [replace(message)]
 
 
 def test_a_message_that_was_deleted_is_gone_after_a_while(house: House) -> None:
     message = house.leave_one()
-    house.voicemail.move("1002", message.id, Folder.DELETED)
+    house.voicemail.move(ACCOUNT, "1002", message.id, Folder.DELETED)
     house.voicemail.post.purge()
     assert len(house.messages()) == 1
     house.clock.now += 604_801
@@ -251,4 +251,4 @@ def test_a_flow_goes_on_after_a_message(house: House, said: Samples) -> None:
 
 
 def test_no_mailbox_no_act(house: House) -> None:
-    assert house.voicemail.leaving("77", Reason.BUSY, lambda _left, _now: None) is None
+    assert house.voicemail.leaving((ACCOUNT, "77"), Reason.BUSY, lambda _left, _now: None) is None

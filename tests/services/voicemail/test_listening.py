@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from media import wav
 from pbxd.calls.record import Direction
+from pbxd.calls.stage import Stage
 from pbxd.services.voicemail import Folder, GreetingKind, Reason
-from tests.services.voicemail.theatre import House, Theatre, tone
+from tests.services.voicemail.theatre import ACCOUNT, House, Theatre, tone
 
 
 def at_the_message(house: House, seconds: float = 20.0) -> Theatre:
@@ -77,7 +80,7 @@ def test_delete_and_restore(house: House) -> None:
 def test_urgent_ones_come_first(house: House) -> None:
     first = house.leave_one()
     second = house.leave_one()
-    house.voicemail.mark("1002", second.id, urgent=True)
+    house.voicemail.mark(ACCOUNT, "1002", second.id, urgent=True)
     assert [one.id for one in house.box().of(Folder.NEW)] == [second.id, first.id]
     owner = house.listens()
     owner.press("1")
@@ -206,7 +209,7 @@ def test_a_caller_from_outside_is_not_believed_its_number(house: House) -> None:
 
 def test_a_shared_mailbox_is_its_users(house: House) -> None:
     house.scribe.said = tone(1.0)
-    act = house.voicemail.leaving("1999", Reason.UNAVAILABLE, lambda _left, _now: None)
+    act = house.voicemail.leaving((ACCOUNT, "1999"), Reason.UNAVAILABLE, lambda _left, _now: None)
     assert act is not None
     caller = house.caller(act)
     caller.played()
@@ -240,3 +243,43 @@ def test_random_keys_lead_nowhere_bad(house: House) -> None:
         owner.wait(0.5)
     owner.hang_up()
     assert not house.box().locked_until
+
+
+@pytest.mark.parametrize("talked", [True, False])
+def test_who_left_it_is_called_back(house: House, talked: bool) -> None:
+    rung: list[str] = []
+    ends: list[Callable[[bool, float], None]] = []
+    stopped: list[float] = []
+
+    def ring(_stage: Stage, number: str, over: Callable[[bool, float], None], _now: float) -> Callable[[float], None]:
+        rung.append(number)
+        ends.append(over)
+        return stopped.append
+
+    house.voicemail.post.ring = ring
+    owner = at_the_message(house)
+    owner.press("2")
+    assert rung == ["1001"]
+    owner.press("7")  # for the other side, not for us
+    assert house.messages()[0].folder is Folder.NEW
+    ends[0](talked, 5.0)
+    if not talked:
+        owner.hears("vm-not-reached", "vm-message-menu")
+    owner.press("7")
+    assert house.messages()[0].folder is Folder.DELETED
+    assert stopped == []
+
+
+def test_hanging_up_while_it_rings_ends_the_ringing(house: House) -> None:
+    stopped: list[float] = []
+    house.voicemail.post.ring = lambda _stage, _number, _over, _now: stopped.append
+    owner = at_the_message(house)
+    owner.press("2")
+    owner.hang_up()
+    assert len(stopped) == 1
+
+
+def test_a_number_that_cannot_be_called_back(house: House) -> None:
+    owner = at_the_message(house)
+    owner.press("2")
+    owner.hears("vm-no-call-back", "vm-message-menu")

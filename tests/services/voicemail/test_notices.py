@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 from pydantic import SecretStr
 
+from media.transcription import CannotTranscribe
 from pbxd.config.mailboxes import Mailbox
 from pbxd.outbox import Kind, MailServer, Outbox, Rules, Security, SmtpSender
 from pbxd.outbox.letter import compose
@@ -22,7 +23,7 @@ from pbxd.services.voicemail.lamp import summary
 from pbxd.services.voicemail.notices import letter_of, request_of
 from pbxd.store import Store
 from tests.outbox.keeping import ScriptedSender
-from tests.services.voicemail.theatre import House, tone
+from tests.services.voicemail.theatre import ACCOUNT, House, tone
 
 SERVER = MailServer("mail.test", 25, Security.NONE, "pbx@lab.test", None, None, None, 5)
 MAILBOXES = {
@@ -156,8 +157,49 @@ def test_what_a_lamp_is_told(counts: Counts, body: str) -> None:
 async def test_counts_follow_the_folders(house: House) -> None:
     house.scribe.said = tone(1.0)
     first, second = house.leave_one(), house.leave_one()
-    house.voicemail.mark("1002", first.id, urgent=True)
+    house.voicemail.mark(ACCOUNT, "1002", first.id, urgent=True)
     assert house.box().counts == Counts(2, 0, 1, 0)
-    house.voicemail.move("1002", first.id, Folder.SAVED)
-    house.voicemail.move("1002", second.id, Folder.DELETED)
+    house.voicemail.move(ACCOUNT, "1002", first.id, Folder.SAVED)
+    house.voicemail.move(ACCOUNT, "1002", second.id, Folder.DELETED)
     assert house.box().counts == Counts(0, 1, 0, 1)
+
+
+class Stenographer:
+    """Writes down the same for every message, or nothing."""
+
+    def __init__(self, words: str | None) -> None:
+        self.words = words
+        self.closed = False
+
+    def transcribe(self, path: Path) -> str:
+        assert path.suffix == ".wav"
+        if self.words is None:
+            raise CannotTranscribe("it coughs")
+        return self.words
+
+    def tidy(self) -> None:
+        """It has nothing."""
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.mark.parametrize("words", ["Call <me> back.", "", None])
+async def test_what_a_message_says_is_in_the_mail_the_webhook_and_the_row(
+    house: House, store: Store, words: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    outbox = outbox_of(store)
+    stenographer = Stenographer(words)
+    house.voicemail.serve(outbox, stenographer)
+    message = house.leave_one()
+    await told(house)
+    kept = house.box().messages[message.id]
+    assert kept.transcript == (words or None)
+    assert kept.told_at is not None  # whatever it could write down
+    mail = letter_of(house.box(), kept, None)
+    assert ("\u201cCall <me> back.\u201d" in mail.text) is bool(words)
+    assert ("<blockquote>Call &lt;me&gt; back.</blockquote>" in (mail.html or "")) is bool(words)
+    assert json.loads(request_of(house.box(), kept).body)["transcript"] == (words or None)
+    assert ("it coughs" in caplog.text) is (words is None)
+    await house.voicemail.stop()
+    assert stenographer.closed

@@ -238,11 +238,11 @@ class House:
         return self._room
 
     async def load(self, mailboxes: dict[str, Mailbox], **rules: Any) -> House:
-        await self.voicemail.load(ACCOUNT, mailboxes, Rules(**rules))
+        await self.voicemail.load({(ACCOUNT, number): one for number, one in mailboxes.items()}, Rules(**rules))
         return self
 
     def box(self, number: str = "1002") -> Box:
-        return self.voicemail.box(number)
+        return self.voicemail.box(ACCOUNT, number)
 
     def messages(self, number: str = "1002") -> list[Message]:
         return list(self.box(number).messages.values())

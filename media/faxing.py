@@ -1,0 +1,240 @@
+"""The thread of all faxes: takes what wire heard to the sessions, steps them together, and gives wire what they say.
+
+Everything between is a pure machine (media.fax_session); nothing here decides anything. Sessions belong to this thread
+from `add` on: what others want of one is ordered, and what happens is told through `tell`, on this thread.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from media.fax import FaxEvent, FaxOutcome, FaxReason, FaxTransport
+from media.fax_gateway import FaxGateway
+from media.fax_session import FRAME_OCTETS, FaxSession, Stepped, T38Terms, step
+from media.spandsp import FRAME_MS, Ear, Tone
+from media.wire import FaxPort
+
+AHEAD: Final = 10  # frames that are said ahead of time: so late this thread may be
+TURN_S: Final = 0.01
+STEP_S: Final = FRAME_MS / 1000
+STEPS_MAX: Final = 50  # of a session in one turn: it catches up on a second
+_SILENCE: Final = bytes(FRAME_OCTETS)
+
+Tell = Callable[[Sequence[FaxEvent], FaxOutcome | None], None]
+
+
+class _Line:
+    """A port of wire, and what has to be brought to a session from it."""
+
+    __slots__ = ("frames", "last", "port", "transport")
+
+    def __init__(self, port: FaxPort, transport: FaxTransport, now: float) -> None:
+        self.port = port
+        self.transport = transport
+        self.frames: deque[bytes | None] = deque(maxlen=STEPS_MAX)
+        self.last = now
+        if transport is FaxTransport.AUDIO:
+            for _ in range(AHEAD):
+                port.say(_SILENCE)
+
+    def steps(self, now: float) -> int:
+        """How many are due: the sound tells the time, or the clock does."""
+        if self.transport is FaxTransport.AUDIO:
+            self.frames.extend(self.port.hear())
+            return len(self.frames)
+        return min(STEPS_MAX, int((now - self.last) / STEP_S))
+
+    def put(self, said: bytes, datagrams: Sequence[bytes]) -> None:
+        """What the session has for the far end."""
+        if self.transport is FaxTransport.AUDIO:
+            if said:
+                self.port.say(said)
+            return
+        for datagram in datagrams:
+            self.port.send(datagram)
+
+
+class Fax:
+    """One session on one line, in the hands of the engine. Orders are carried out by its thread, in turn."""
+
+    def __init__(
+        self, engine: FaxEngine, session: FaxSession, line: _Line, tell: Tell, heard: Callable[[Tone], None] | None
+    ) -> None:
+        self._engine = engine
+        self._heard = heard
+        self._ear = Ear() if heard is not None else None
+        self._tones = Tone(0)
+        self.session = session
+        self.line = line
+        self.tell = tell
+
+    def switch(self, transport: FaxTransport, port: FaxPort, t38: T38Terms | None = None) -> None:
+        """Goes on over `transport`, with a port that its leg has for it. Ask `switchable` first."""
+
+        def order(now: float) -> None:
+            self.line = _Line(port, transport, now)
+            if not self.session.switch(transport, now, t38):
+                self.session.hang_up(now, FaxReason.PROTOCOL)  # there is no way back for pages that were confirmed
+
+        self._engine.order(order)
+
+    @property
+    def switchable(self) -> bool:
+        """Whether no page has begun: as of a moment ago."""
+        return self.session.outcome is None and self.session.switchable
+
+    def hang_up(self, reason: FaxReason = FaxReason.HUNG_UP) -> None:
+        """The call is over, for this reason."""
+        self._engine.order(lambda now: self.session.hang_up(now, reason))
+
+    # ---- for the engine
+
+    def due(self, now: float) -> int:
+        """How many steps."""
+        return self.line.steps(now)
+
+    def feed(self, now: float) -> Stepped:
+        """What came for one step."""
+        line = self.line
+        if line.transport is FaxTransport.AUDIO:
+            if line.frames:
+                self._hear(line.frames.popleft())
+        else:
+            for datagram in line.port.take():
+                self.session.receive(datagram, now)
+            line.last += STEP_S
+        return self.session
+
+    def _hear(self, frame: bytes | None) -> None:
+        self.session.hear(frame)
+        if self._ear is None or self._heard is None or frame is None:
+            return
+        tones = self._ear.hear(frame)
+        for tone in tones & ~self._tones:
+            self._heard(tone)
+        self._tones = tones
+
+    def stepped(self) -> bool:
+        """What the step brought is passed on. Whether it goes on."""
+        session = self.session
+        self.line.put(session.said, session.datagrams)
+        events = session.take_events()
+        if events:
+            self.tell(events, session.outcome)
+        return session.outcome is None
+
+
+class Gateway:
+    """A fax that goes through: one line of sound, one of T.38."""
+
+    def __init__(self, gateway: FaxGateway, sound: FaxPort, packets: FaxPort, now: float) -> None:
+        self.gateway = gateway
+        self._sound = _Line(sound, FaxTransport.AUDIO, now)
+        self._packets = _Line(packets, FaxTransport.T38, now)
+
+    def due(self, now: float) -> int:
+        """How many steps: the sound tells the time."""
+        return self._sound.steps(now)
+
+    def feed(self, now: float) -> Stepped:
+        """What came for one step, from both sides."""
+        if self._sound.frames:
+            self.gateway.hear(self._sound.frames.popleft())
+        for datagram in self._packets.port.take():
+            self.gateway.receive(datagram, now)
+        return self.gateway
+
+    def stepped(self) -> bool:
+        """What the step brought is passed on. It goes on until its legs have let go of it."""
+        self._sound.put(self.gateway.said, ())
+        self._packets.put(b"", self.gateway.datagrams)
+        if not (self._sound.port.closed or self._packets.port.closed):
+            return True
+        self.gateway.close()
+        return False
+
+
+class FaxEngine:
+    """One thread for all faxes. `clock` is wire's."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._lines: list[Fax | Gateway] = []
+        self._orders: deque[Callable[[float], None]] = deque()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self.turns_late = 0  # turns that began more than what is said ahead after their time
+        self.steps = 0
+
+    def start(self) -> None:
+        """Starts the thread."""
+        self._thread = threading.Thread(target=self._run, name="fax", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Every fax ends as hung up; its end is told. The thread is gone then."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    def order(self, what: Callable[[float], None]) -> None:
+        """Has it done on the thread, before the next step."""
+        self._orders.append(what)
+
+    def add(self, session: FaxSession, port: FaxPort, tell: Tell, heard: Callable[[Tone], None] | None = None) -> Fax:
+        """Takes a session that has not been stepped yet. `tell` and `heard`, of tones before the fax, are called on the
+        engine's thread."""
+        fax = Fax(self, session, _Line(port, session.transport, self._clock()), tell, heard)
+        self.order(lambda _: self._lines.append(fax))
+        return fax
+
+    def add_gateway(self, gateway: FaxGateway, sound: FaxPort, packets: FaxPort) -> None:
+        """Takes a gateway; it leaves when one of its legs does."""
+        line = Gateway(gateway, sound, packets, self._clock())
+        self.order(lambda _: self._lines.append(line))
+
+    def turn(self, now: float) -> None:
+        """All that is due: orders, then steps, one of each session at a time."""
+        while self._orders:
+            self._orders.popleft()(now)
+        due = {line: line.due(now) for line in self._lines}
+        while batch := [line for line, steps in due.items() if steps > 0]:
+            step([line.feed(now) for line in batch], now)
+            self.steps += len(batch)
+            for line in batch:
+                due[line] -= 1
+                if not line.stepped():
+                    due[line] = 0
+                    self._lines.remove(line)
+        self._end_the_ended()
+
+    def _end_the_ended(self) -> None:
+        """Those that were ended by an order, and have no step any more to tell it."""
+        for line in [line for line in self._lines if isinstance(line, Fax) and line.session.outcome is not None]:
+            self._lines.remove(line)
+            line.stepped()
+
+    def _run(self) -> None:
+        due = self._clock()
+        while not self._stop.is_set():
+            self.turn(self._clock())
+            due += TURN_S
+            wait = due - self._clock()
+            if wait < -AHEAD * STEP_S:
+                self.turns_late += 1
+            if wait < 0:
+                due = self._clock()
+            else:
+                self._stop.wait(wait)
+        now = self._clock()
+        for line in self._lines:
+            if isinstance(line, Fax):
+                line.session.hang_up(now)
+        self._end_the_ended()

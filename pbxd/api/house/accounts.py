@@ -1,0 +1,129 @@
+"""Tenants: made, changed, removed, written out as one document and read in again."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import ConfigDict, Field
+
+from pbxd.api.contract import Identity, OneAccount, Revised
+from pbxd.api.house.collaborators import House
+from pbxd.api.house.directory import Match
+from pbxd.api.house.operations import HOUSE
+from pbxd.api.house.tenancy import AccountName, account_of, reaches_all
+from pbxd.api.house.views import View, Wish
+from pbxd.directory.model import Account
+from pbxd.directory.tenants import AccountDocument, AccountWish
+from pbxd.errors import Conflict, Denied, Invalid, NotFound, Unavailable
+
+
+class AccountPath(Wish):
+    account: AccountName = Field(description="its id or short name")
+
+
+class Nothing(OneAccount):
+    """These operations name their account in the path, and are kept in it all the same."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    account: None = Field(None, description="always null: the path names it")
+
+
+class AccountView(Revised):
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    slug: str
+    name: str
+    realm: str
+    domains: list[str]
+    default: bool = Field(description="whether it is the house's own account")
+    declared: bool = Field(description="whether the configuration file declares it")
+
+    @classmethod
+    async def of(cls, house: House, account: Account) -> Self:
+        revision, declared = (await house.tenants.revisions())[account.id]
+        return cls(
+            id=account.id,
+            slug=account.slug,
+            name=account.name,
+            realm=account.realm,
+            domains=sorted(account.domains),
+            default=account.id == house.directory.default_account.id,
+            declared=declared,
+            revision=revision,
+        )
+
+
+class AccountsView(View):
+    accounts: list[AccountView]
+
+
+@HOUSE.operation("GET", "/accounts", tag="accounts", scope="accounts:read", errors=(Unavailable,))
+async def list_accounts(house: House, query: Nothing, identity: Identity) -> AccountsView:
+    """List the accounts: all for who may do everything in the house, for others their own."""
+    found = house.directory.accounts() if reaches_all(house, identity) else [account_of(house, identity, None)]
+    return AccountsView(accounts=[await AccountView.of(house, one) for one in sorted(found, key=lambda one: one.slug)])
+
+
+@HOUSE.operation("GET", "/accounts/{account}", tag="accounts", scope="accounts:read", errors=(NotFound, Unavailable))
+async def get_account(house: House, path: AccountPath, query: Nothing, identity: Identity) -> AccountView:
+    """Get an account."""
+    return await AccountView.of(house, account_of(house, identity, path.account))
+
+
+@HOUSE.operation(
+    "POST", "/accounts", tag="accounts", scope="accounts:write", status=201, errors=(Conflict, Denied, Unavailable)
+)
+async def make_account(house: House, body: AccountWish, identity: Identity) -> AccountView:
+    """Make an account, empty. Only who may do everything in the house may."""
+    _operator(house, identity)
+    return await AccountView.of(house, await house.tenants.create(body, identity.name))
+
+
+@HOUSE.operation(
+    "PUT", "/accounts/{account}", tag="accounts", scope="accounts:write", errors=(NotFound, Conflict, Unavailable)
+)
+async def replace_account(
+    house: House, path: AccountPath, headers: Match, body: AccountWish, identity: Identity
+) -> AccountView:
+    """Change the name and the domains of an account. Only who may do everything in the house may."""
+    _operator(house, identity)
+    account = account_of(house, identity, path.account)
+    return await AccountView.of(house, await house.tenants.replace(account, body, identity.name, headers.revision))
+
+
+@HOUSE.operation(
+    "DELETE", "/accounts/{account}", tag="accounts", scope="accounts:write", status=204,
+    errors=(NotFound, Conflict, Unavailable),
+)  # fmt: skip
+async def remove_account(house: House, path: AccountPath, headers: Match, identity: Identity) -> None:
+    """Remove an account with all it has. Records of its calls stay. Only who may do everything in the house may."""
+    _operator(house, identity)
+    await house.tenants.remove(account_of(house, identity, path.account), identity.name, headers.revision)
+
+
+@HOUSE.operation(
+    "GET", "/accounts/{account}/export", tag="accounts", scope="accounts:write", errors=(NotFound, Unavailable)
+)
+async def export_account(house: House, path: AccountPath, query: Nothing, identity: Identity) -> AccountDocument:
+    """Write an account out as one document.
+
+    It holds the HA1s of phones: keep it like their passwords. No password is in it, no API key, no mailbox PIN.
+    """
+    return await house.tenants.export(account_of(house, identity, path.account))
+
+
+@HOUSE.operation(
+    "POST", "/accounts/import", tag="accounts", scope="accounts:write", status=201,
+    errors=(Conflict, Invalid, Denied, Unavailable),
+)  # fmt: skip
+async def import_account(house: House, body: AccountDocument, identity: Identity) -> AccountView:
+    """Make the account of such a document, whole or not at all. Only who may do everything in the house may."""
+    _operator(house, identity)
+    return await AccountView.of(house, await house.tenants.take_in(body, identity.name))
+
+
+def _operator(house: House, identity: Identity) -> None:
+    if not reaches_all(house, identity):
+        raise Denied("only who may do everything in the house may do this")

@@ -1,0 +1,250 @@
+"""What an account has, by kind: one description for the file, the API, and export: the table, the natural key, and the
+model that says which fields there are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field
+
+from pbxd.config.accounts import Route, UserOptions
+from pbxd.config.destinations import Conference, Extension
+from pbxd.config.groups import CallLimit, Queue, RingGroup
+from pbxd.config.mailboxes import Mailbox
+from pbxd.config.numbers import E164, DirectNumber, Hours
+from pbxd.config.section import Count, Label, Name, Proxy, Secret, Section, Switch
+from pbxd.config.values import NetworkField, Number
+from pbxd.directory.declared import kind_of, options_of
+from pbxd.directory.model import ExtensionKind
+from pbxd.directory.reading import plain
+
+SECRETS = frozenset({"password", "pin", "host_pin", "ha1_md5", "ha1_sha256", "ha1b_md5", "ha1b_sha256"})
+"""Fields that nobody is shown."""
+_HIDDEN = SECRETS - {"pin", "host_pin"}
+
+
+class Transport(StrEnum):
+    UDP = "udp"
+    TCP = "tcp"
+    TLS = "tls"
+
+
+class UserWish(UserOptions):
+    name: Number = Field(description="the user part of its address, and what its own extension is called")
+    display_name: Label = Field(default="", description="the caller name it shows; empty is its name")
+
+
+class DeviceWish(Section):
+    auth_username: Number = Field(description="what the phone logs in as")
+    user: Number = Field(description="whose it is")
+    password: Secret | None = Field(default=None, description="never shown again; null keeps the one there is")
+    transport: Transport | None = Field(default=None, description="how it should register; null is as it likes")
+    ring_order: Annotated[int, Field(strict=True, ge=0, le=1000)] = Field(
+        default=0, description="where its user's phones ring one after the other: lower ones first"
+    )
+    ring_on_fork: Switch = Field(default=True, description="rings together with its user's other phones")
+
+
+class ExtensionWish(Extension):
+    number: Number = Field(description="what is dialled")
+
+
+class NumberWish(DirectNumber):
+    number: E164 = Field(description="E.164, with its plus")
+
+
+class ScheduleWish(Hours):
+    name: Name = Field(description="what numbers call it")
+
+
+class RingGroupWish(RingGroup):
+    name: Name = Field(description="what destinations call it")
+
+
+class QueueWish(Queue):
+    name: Name = Field(description="what destinations call it")
+
+
+class CallLimitWish(CallLimit):
+    name: Name = Field(description="its name")
+
+
+class ConferenceWish(Conference):
+    number: Number = Field(description="what is dialled to join")
+
+
+class MailboxWish(Mailbox):
+    number: Number = Field(description="its number; a user's own has the number of the user")
+    pin: None = Field(
+        default=None, description="always null: a PIN is set by phone, or with POST /voicemail/NUMBER/pin"
+    )
+
+
+class TrunkWish(Section):
+    name: Name = Field(description="what routes call it")
+    proxy: Proxy | None = Field(default=None, description="where calls to it go")
+    sources: Annotated[tuple[NetworkField, ...], Field(max_length=64)] = Field(
+        default=(), description="addresses its calls come from"
+    )
+    from_user: Label | None = Field(default=None, description="only calls with this From user are its own")
+    max_calls: Count | None = Field(default=None, description="calls at a time over this trunk; null is no limit")
+    cid_number: Number | None = Field(default=None, description="the number its calls go out with; null: the caller's")
+    transit: Switch = Field(default=False, description="whether calls that come from it may leave again by a route")
+
+
+class RouteWish(Route):
+    position: Annotated[int, Field(strict=True, ge=0, le=999)] = Field(description="the first that matches wins")
+
+
+Columns = Mapping[str, Any]
+Row = Mapping[str, Any]
+People = Mapping[str, str]
+"""Names of users by their ids, or the other way round."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of thing. `columns` makes a row's columns of a wish (given the ids of users by name), `fields` the
+    wish's fields of a row (given the names by id), without its key."""
+
+    word: str
+    table: str
+    key: str
+    model: type[BaseModel]
+    columns: Callable[[Any, People], dict[str, Any]]
+    fields: Callable[[Row, People], dict[str, Any]]
+    belongs: Callable[[Row], bool] = lambda _row: True
+    one: str = ""
+
+
+def _options(wish: BaseModel, *without: str) -> str:
+    return plain(wish.model_dump(mode="json", by_alias=True, exclude=set(without), exclude_none=True))
+
+
+def _simple(word: str, table: str, model: type[BaseModel], one: str, key: str = "name", *without: str) -> Kind:
+    return Kind(
+        word,
+        table,
+        key,
+        model,
+        lambda wish, _users: {"options": _options(wish, key, *without)},
+        lambda row, _users: dict(json.loads(row["options"])),
+        one=one,
+    )
+
+
+def _user_columns(wish: UserWish, _users: People) -> dict[str, Any]:
+    return {"display_name": wish.display_name or wish.name, "options": _options(wish, "name", "display_name")}
+
+
+def _user_fields(row: Row, _users: People) -> dict[str, Any]:
+    return {"display_name": row["display_name"], **json.loads(row["options"])}
+
+
+def _device_columns(wish: DeviceWish, users: People) -> dict[str, Any]:
+    options = _options(wish, "auth_username", "user", "password")
+    return {"user_id": users.get(wish.user, ""), "options": options}
+
+
+def _device_fields(row: Row, users: People) -> dict[str, Any]:
+    said = DeviceWish(auth_username=row["auth_username"], user="0").model_dump(mode="json")
+    said |= json.loads(row["options"]) | {"user": users.get(row["user_id"], "")}
+    said.pop("auth_username")
+    return said
+
+
+def _extension_columns(wish: ExtensionWish, users: People) -> dict[str, Any]:
+    user = users.get(wish.user, "") if wish.user is not None else None
+    return {"kind": kind_of(wish).value, "user_id": user, "options": plain(options_of(wish))}
+
+
+def _extension_fields(row: Row, users: People) -> dict[str, Any]:
+    kind = ExtensionKind(row["kind"])
+    match kind:
+        case ExtensionKind.USER:
+            return {"user": users.get(row["user_id"], "")}
+        case ExtensionKind.VOICEMAIL_OWN | ExtensionKind.VOICEMAIL_ANY:
+            return {"voicemail": kind.value.rpartition("_")[2]}
+        case ExtensionKind.ECHO | ExtensionKind.DIGITS | ExtensionKind.CALLER:
+            return {kind.value: True}
+        case _:
+            return dict(json.loads(row["options"]))
+
+
+def _conference_columns(wish: ConferenceWish, _users: People) -> dict[str, Any]:
+    return {"kind": ExtensionKind.CONFERENCE.value, "user_id": None, "options": _options(wish, "number")}
+
+
+def _is_conference(row: Row) -> bool:
+    return bool(row["kind"] == ExtensionKind.CONFERENCE.value)
+
+
+def _trunk_columns(wish: TrunkWish, _users: People) -> dict[str, Any]:
+    said = wish.model_dump(mode="json", include={"proxy", "from_user", "max_calls", "transit"})
+    options = {"cid_number": wish.cid_number} if wish.cid_number is not None else {}
+    return {**said, "sources": plain([str(one) for one in wish.sources]), "options": plain(options)}
+
+
+def _trunk_fields(row: Row, _users: People) -> dict[str, Any]:
+    said = {name: row[name] for name in ("proxy", "from_user", "max_calls", "transit")}
+    return {**said, "sources": json.loads(row["sources"]), **json.loads(row["options"])}
+
+
+def _route_columns(wish: RouteWish, _users: People) -> dict[str, Any]:
+    return {"pattern": wish.match, **wish.model_dump(include={"trunk", "strip", "prepend"})}
+
+
+def _route_fields(row: Row, _users: People) -> dict[str, Any]:
+    return {"match": row["pattern"], "trunk": row["trunk"], "strip": row["strip"], "prepend": row["prepend"]}
+
+
+# In an order in which they can be made: what others name comes first.
+KINDS = {
+    kind.word: kind
+    for kind in (
+        Kind("users", "users", "name", UserWish, _user_columns, _user_fields, one="user"),
+        Kind("devices", "devices", "auth_username", DeviceWish, _device_columns, _device_fields, one="device"),
+        _simple("mailboxes", "mailbox_rules", MailboxWish, "mailbox", "number", "pin"),
+        Kind(
+            "conferences",
+            "extensions",
+            "number",
+            ConferenceWish,
+            _conference_columns,
+            lambda row, _users: dict(json.loads(row["options"])),
+            _is_conference,
+            one="conference",
+        ),
+        Kind(
+            "extensions",
+            "extensions",
+            "number",
+            ExtensionWish,
+            _extension_columns,
+            _extension_fields,
+            lambda row: not _is_conference(row),
+            one="extension",
+        ),
+        _simple("schedules", "schedules", ScheduleWish, "schedule"),
+        _simple("ring_groups", "ring_groups", RingGroupWish, "ring group"),
+        _simple("queues", "queues", QueueWish, "queue"),
+        Kind("trunks", "trunks", "name", TrunkWish, _trunk_columns, _trunk_fields, one="trunk"),
+        Kind("routes", "routes", "position", RouteWish, _route_columns, _route_fields, one="route"),
+        _simple("numbers", "numbers", NumberWish, "number", "number"),
+        _simple("call_limits", "call_limits", CallLimitWish, "call limit"),
+    )
+}
+
+
+def masked(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields as others may see them: of secrets only that there are some."""
+    return {name: "***" if name in SECRETS and value is not None else value for name, value in fields.items()}
+
+
+def shown(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields without those that only a phone needs to know; the PINs of conferences are shown, for people are told."""
+    return {name: value for name, value in fields.items() if name not in _HIDDEN}

@@ -1,0 +1,129 @@
+"""Faxes live on loopback: two legs of one wire, the thread of the modems, real time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from media.fax import FaxEvent, FaxEventKind, FaxOptions, FaxOutcome, FaxReason, FaxResult, FaxTransport
+from media.fax_gateway import FaxGateway
+from media.fax_session import FaxSession
+from media.faxing import Fax, FaxEngine
+from media.plan import Codec, MediaPlan
+from media.session import Media, MediaSession
+from media.wire import Wire
+from tests.media import documents
+
+AUDIO, T38 = FaxTransport
+LIMIT_S = 60.0
+
+
+@dataclass
+class Told:
+    """What the engine tells of one fax."""
+
+    events: list[FaxEvent] = field(default_factory=list)
+    outcome: FaxOutcome | None = None
+    over: threading.Event = field(default_factory=threading.Event)
+
+    def take(self, events: Sequence[FaxEvent], outcome: FaxOutcome | None) -> None:
+        self.events += events
+        if outcome is not None:
+            self.outcome = outcome
+            self.over.set()
+
+
+@pytest.fixture
+def engine() -> Iterator[FaxEngine]:
+    engine = FaxEngine(Wire.now)
+    engine.start()
+    yield engine
+    engine.stop()
+
+
+def facing(media: Media) -> tuple[MediaSession, MediaSession]:
+    """Two legs, each the far end of the other."""
+    one, other = media.open("127.0.0.1"), media.open("127.0.0.1")
+    for session, far in ((one, other), (other, one)):
+        session.apply(
+            MediaPlan(far.local, Codec.PCMA, 8, 8, latch_from=frozenset({"127.0.0.1"}), silence_s=0.0),
+        )
+    return one, other
+
+
+def begin(engine: FaxEngine, leg: MediaSession, session: FaxSession) -> tuple[Fax, Told]:
+    told = Told()
+    return engine.add(session, leg.fax(session.transport), told.take), told
+
+
+def sender(document: Path, transport: FaxTransport, now: float) -> FaxSession:
+    return FaxSession(FaxOptions(ident="100"), document, now, sends=True, transport=transport)
+
+
+def receiver(document: Path, transport: FaxTransport, now: float) -> FaxSession:
+    return FaxSession(FaxOptions(ident="950"), document, now, sends=False, transport=transport)
+
+
+def test_a_page_in_each_mode_at_once(tmp_path: Path, media: Media, engine: FaxEngine) -> None:
+    """Sound, T.38, sound that goes over to T.38, and a gateway between the two: in real time, beside each other."""
+    sent = documents.pages(1)
+    document, now = documents.write(tmp_path / "sent.tif", sent), Wire.now()
+    ends: dict[str, tuple[Told, Told]] = {}
+    for name, transport in (("sound", AUDIO), ("t38", T38)):
+        one, other = facing(media)
+        _, out = begin(engine, one, sender(document, transport, now))
+        _, back = begin(engine, other, receiver(tmp_path / f"{name}.tif", transport, now))
+        ends[name] = out, back
+    one, other = facing(media)
+    sending, out = begin(engine, one, sender(document, AUDIO, now))
+    receiving, back = begin(engine, other, receiver(tmp_path / "switched.tif", AUDIO, now))
+    ends["switched"] = out, back
+    left, middle_sound = facing(media)
+    middle_packets, right = facing(media)
+    _, out = begin(engine, left, sender(document, AUDIO, now))
+    _, back = begin(engine, right, receiver(tmp_path / "gateway.tif", T38, now))
+    engine.add_gateway(FaxGateway(FaxOptions(), now), middle_sound.fax(AUDIO), middle_packets.fax(T38))
+    ends["gateway"] = out, back
+    time.sleep(2.0)  # into CED
+    assert sending.switchable
+    assert receiving.switchable
+    receiving.switch(T38, other.fax(T38))
+    sending.switch(T38, one.fax(T38))
+    for name, told in ends.items():
+        for end in told:
+            assert end.over.wait(LIMIT_S), name
+            assert end.outcome is not None
+            assert (end.outcome.result, end.outcome.pages_confirmed) == (FaxResult.SUCCESS, 1), (name, end.outcome)
+        assert documents.read(tmp_path / f"{name}.tif") == sent
+    assert FaxEventKind.TRANSPORT in {event.kind for event in ends["switched"][0].events}
+    assert engine.turns_late == 0
+    middle_sound.idle()
+
+
+def test_an_engine_that_stops_ends_its_faxes(tmp_path: Path, media: Media) -> None:
+    engine = FaxEngine(Wire.now)
+    engine.start()
+    one, _ = facing(media)
+    _, told = begin(engine, one, receiver(tmp_path / "in.tif", AUDIO, Wire.now()))
+    time.sleep(0.2)
+    engine.stop()
+    assert told.outcome is not None
+    assert (told.outcome.result, told.outcome.reason) == (FaxResult.FAILED, FaxReason.HUNG_UP)
+    assert len(engine) == 0
+
+
+def test_a_fax_whose_call_ends_is_told_at_once(tmp_path: Path, media: Media, engine: FaxEngine) -> None:
+    one, _ = facing(media)
+    fax, told = begin(engine, one, receiver(tmp_path / "in.tif", T38, Wire.now()))
+    fax.hang_up(FaxReason.CANCELLED)
+    assert told.over.wait(2)
+    assert told.outcome is not None
+    assert (told.outcome.result, told.outcome.reason) == (FaxResult.CANCELLED, FaxReason.CANCELLED)
+    fax.hang_up()
+    time.sleep(0.1)
+    assert len(engine) == 0

@@ -1,0 +1,132 @@
+"""Faxes between two houses on loopback, in real time: one page in each mode, beside each other."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from media.fax import FaxMode, FaxOptions, FaxOutcome, FaxReason, FaxReceived, FaxResult, FaxTransport
+from media.script import Pause
+from pbxd.app import App
+from pbxd.calls.faxear import CngWatch
+from pbxd.calls.record import CallRecord
+from pbxd.calls.stage import Stage
+from pbxd.config import Config, load
+from pbxd.directory.model import Extension, ExtensionKind
+from pbxd.faxline import FaxLine
+from pbxd.sip.flow import Transport
+from tests.clients.block import Block
+from tests.media import documents
+
+PATIENCE_S = 70.0
+EXTENSIONS = """extensions:
+  "601": {digits: true}
+  "950": {fax: {mode: auto}}
+  "951": {fax: {mode: g711}}
+  "952": {fax: {mode: t38}}
+"""
+
+
+def config(folder: Path, ports: str, rest: str) -> Config:
+    folder.mkdir()
+    file = folder / "pbxd.yaml"
+    file.write_text(
+        f"data_dir: {folder}/data\nsip: {{udp: ['127.0.0.1:0'], tcp: [], tls: []}}\n"
+        f"http: {{listen: '127.0.0.1:0'}}\nrtp: {{ports: {ports}}}\n{rest}",
+        encoding="utf-8",
+    )
+    return load(file, [])
+
+
+class Houses:
+    """One that sends, one that receives."""
+
+    def __init__(self, sender: App, receiver: App) -> None:
+        self.sender, self.receiver = sender, receiver
+        self.came: list[FaxReceived] = []
+        line = receiver.telephony.fax_line
+        line.received = self.came.append
+        receiver.telephony.acts[ExtensionKind.DIGITS] = partial(Reception, line)
+
+    async def send(self, number: str, document: Path, mode: FaxMode) -> FaxOutcome:
+        options = FaxOptions(ident="+12025550100", header="pbxd", mode=mode)
+        async with asyncio.timeout(PATIENCE_S):
+            return await self.sender.telephony.fax_line.send(number, document, options)
+
+
+@pytest.fixture
+async def houses(tmp_path: Path, block: Block) -> AsyncIterator[Houses]:
+    first, last = (int(port) for port in block.rtp_ports.split("-"))
+    middle = (first + last) // 2 // 2 * 2
+    receiving = f"{EXTENSIONS}trunks: {{peer: {{sources: [127.0.0.1]}}}}\n"
+    receiver = App(config(tmp_path / "receiver", f"{first}-{middle - 1}", receiving))
+    await receiver.start()
+    host, port = receiver.telephony.transports.bound[Transport.UDP][0]
+    routes = "routes: [{match: 95X, trunk: far}, {match: 60X, trunk: far}]"
+    sending = f"trunks: {{far: {{proxy: 'sip:{host}:{port}'}}}}\n{routes}\n"
+    sender = App(config(tmp_path / "sender", f"{middle}-{last}", sending))
+    await sender.start()
+    yield Houses(sender, receiver)
+    await sender.stop()
+    await receiver.stop()
+
+
+class Reception:
+    """Answers in a voice's way, and gives the call to the fax line when it hears that a fax is calling."""
+
+    def __init__(self, line: FaxLine, extension: Extension, record: CallRecord) -> None:
+        self._fax = partial(line.act, extension, record)
+
+    def begin(self, stage: Stage, now: float) -> None:
+        self._stage = stage
+        stage.answer(now)
+        stage.play((Pause(30.0),))
+        self._watch = CngWatch(stage, self._a_fax)
+
+    def digit(self, digit: str, now: float) -> None:
+        """Nobody presses any."""
+
+    def talking(self, talks: bool) -> None:
+        """A fax does not talk."""
+
+    def leave(self, now: float) -> None:
+        self._watch.stop()
+
+    def _a_fax(self, now: float) -> None:
+        self._stage.lend(self._fax(), lambda reason, later: self._stage.hangup(later, reason), now)
+
+
+AUDIO, T38 = FaxTransport
+WAYS = [
+    ("950", FaxMode.AUTO, T38),
+    ("951", FaxMode.AUTO, AUDIO),
+    ("952", FaxMode.AUTO, T38),
+    ("950", FaxMode.T38, T38),
+    ("950", FaxMode.G711, AUDIO),
+    ("951", FaxMode.PASSTHROUGH, AUDIO),
+    ("601", FaxMode.AUTO, T38),  # a number that voice and fax share
+]
+
+
+async def test_a_page_in_every_mode(tmp_path: Path, houses: Houses) -> None:
+    sent = documents.pages(1)
+    document = documents.write(tmp_path / "sent.tif", sent)
+    outcomes = await asyncio.gather(*(houses.send(number, document, mode) for number, mode, _ in WAYS))
+    for (number, mode, transport), outcome in zip(WAYS, outcomes, strict=True):
+        assert (outcome.result, outcome.reason, outcome.pages_confirmed, outcome.transport) == (
+            FaxResult.SUCCESS,
+            FaxReason.OK,
+            1,
+            transport,
+        ), (number, mode, outcome)
+    assert len(houses.came) == len(WAYS)
+    for fax in houses.came:
+        assert (fax.outcome.result, fax.outcome.pages_confirmed) == (FaxResult.SUCCESS, 1)
+        assert fax.outcome.remote_ident == "+12025550100"
+        assert fax.tiff is not None
+        (page,) = documents.read(fax.tiff)
+        assert page.endswith(sent[0])
