@@ -9,8 +9,8 @@ from pydantic import Field
 from pbxd.api.contract import Identity
 from pbxd.api.house.collaborators import House
 from pbxd.api.house.flows import HOUSE
+from pbxd.api.house.tenancy import AccountQuery, account_of
 from pbxd.api.house.views import View, Wish
-from pbxd.directory.model import Account
 from pbxd.errors import Conflict, NotFound, Unavailable
 from pbxd.services.queues import CallerView, Control, OperatorView, QueueView, Strategy
 from pbxd.services.queues.statistics import Day, OperatorFigures, QueueFigures
@@ -18,7 +18,6 @@ from pbxd.services.queues.table import Activity, Place, Status
 
 __all__ = ["HOUSE"]
 
-AccountName = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
 Name = Annotated[str, Field(min_length=1, max_length=64)]
 Day_ = Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
 
@@ -205,10 +204,6 @@ class DayViews(View):
     days: list[DayView]
 
 
-class AccountQuery(Wish):
-    account: AccountName | None = Field(None, description="an account's id or short name; null is that of the key")
-
-
 class DaysQuery(AccountQuery):
     since: Day_ = Field("1970-01-01", description="the first day", examples=["2026-03-01"])
     until: Day_ = Field("9999-12-31", description="the last one")
@@ -284,17 +279,6 @@ async def control_operator(
     seen = house.queues.control(account, path.user, body.event, body.queues)
     house.flush()
     return OperatorRow.of(seen)
-
-
-def account_of(house: House, identity: Identity, named: str | None) -> Account:
-    """Whose queues are meant. Keys of the default account and the local user may name any; to others there is none but
-    their own. Raises NotFound."""
-    directory = house.queues.facilities.directory
-    own = identity.account_id or house.account_id
-    found = directory.account_named(named or own)
-    if found is None or identity.account_id not in (None, house.account_id, found.id):
-        raise NotFound("there is no such account")
-    return found
 
 
 def _rounded(seconds: float | None) -> float | None:

@@ -12,7 +12,8 @@ from aiohttp import web
 
 from pbxd.api.contract import Identity
 from pbxd.api.house.collaborators import House
-from pbxd.api.house.queues import CallerRow, OperatorRow, QueueRow, account_of
+from pbxd.api.house.queues import CallerRow, OperatorRow, QueueRow
+from pbxd.api.house.tenancy import account_of
 from pbxd.api.house.views import moment
 from pbxd.directory.model import Account
 from pbxd.errors import Denied, Overloaded
