@@ -134,7 +134,7 @@ def test_the_phone_code_leads_through_breaks_to_the_log_out(lab: Lab) -> None:
     again.ended(timeout=12)
     stranger = lab.phone(Make.BARESIP_PY, "1002")
     refused = stranger.dial("*45").established()
-    hears_said(refused, phrases("en")["operator-unknown"])
+    hears_said(refused, phrases("en")["operator-unknown"], most=0.4)
     refused.ended(timeout=8)
 
 
@@ -211,8 +211,9 @@ def test_wallboards_hear_what_happens(lab: Lab) -> None:
 
 
 @pytest.mark.unwitnessed
-def test_fifty_calls_and_nobody_is_lost(lab: Lab) -> None:
+def test_fifty_calls_and_nobody_is_lost(new_lab: Callable[..., Lab]) -> None:
     """Fifty callers, six at a time, and three operators; one phone is killed while it rings, one while they talk."""
+    lab = new_lab(**{"queues.support.wrap_up_s": 0, "queues.support.whisper": False, "calls.rtp_timeout_s": 2})
     phones = {name: signed_in(lab, name) for name in ("1004", "1005", "1006")}
     callers = [lab.phone(Make.BARESIP_PY, f"10{number:02}") for number in (1, 2, 3, 7, 8, 9)]
     answers: dict[str, int] = dict.fromkeys(phones, 0)
