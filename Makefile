@@ -31,7 +31,7 @@ LAB_FRESH ?=
 
 # What a build needs, and what the tests need in addition: compilers for the sanitizers and the fuzzer, real phones,
 # a PostgreSQL server (the tests start their own), and human voices (CC-BY-SA 3.0; the Russian ones CC-BY 3.0).
-PACKAGES := espeak-ng gcc libc6-dev libopus-dev libspandsp-dev libsrtp2-dev python3-dev python3-venv
+PACKAGES := espeak-ng fonts-dejavu-core gcc libc6-dev libopus-dev libspandsp-dev libsrtp2-dev python3-dev python3-venv
 TEST_PACKAGES := $(PACKAGES) baresip-core clang libclang-rt-14-dev linphone-cli postgresql sip-tester tshark \
 	asterisk-core-sounds-en-wav asterisk-core-sounds-fr-wav asterisk-core-sounds-it-wav asterisk-core-sounds-ru-wav
 

@@ -6,6 +6,8 @@ from `add` on: what others want of one is ordered, and what happens is told thro
 
 from __future__ import annotations
 
+import contextlib
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -20,22 +22,27 @@ from media.wire import FaxPort
 AHEAD: Final = 10  # frames that are said ahead of time: so late this thread may be
 TURN_S: Final = 0.01
 STEP_S: Final = FRAME_MS / 1000
+NICE: Final = -10  # below the packet mover, before all else: a frame that comes late is a line of a page
 STEPS_MAX: Final = 50  # of a session in one turn: it catches up on a second
+WAITING_MAX: Final = 250  # frames that were heard and wait: five seconds
 _SILENCE: Final = bytes(FRAME_OCTETS)
 
 Tell = Callable[[Sequence[FaxEvent], FaxOutcome | None], None]
 
 
 class _Line:
-    """A port of wire, and what has to be brought to a session from it."""
+    """A port of wire, and what has to be brought to a session from it. A frame that wire missed has been silence at the
+    far end: it is left out when it comes, so that what is said keeps its place and no delay piles up; and for one that
+    was heard and lost there is silence to say."""
 
-    __slots__ = ("frames", "last", "port", "transport")
+    __slots__ = ("_lost", "_missed", "_owed", "frames", "last", "port", "transport")
 
     def __init__(self, port: FaxPort, transport: FaxTransport, now: float) -> None:
         self.port = port
         self.transport = transport
-        self.frames: deque[bytes | None] = deque(maxlen=STEPS_MAX)
+        self.frames: deque[bytes | None] = deque()
         self.last = now
+        self._missed = self._lost = self._owed = 0
         if transport is FaxTransport.AUDIO:
             for _ in range(AHEAD):
                 port.say(_SILENCE)
@@ -44,13 +51,26 @@ class _Line:
         """How many are due: the sound tells the time, or the clock does."""
         if self.transport is FaxTransport.AUDIO:
             self.frames.extend(self.port.hear())
-            return len(self.frames)
+            self._keep_place()
+            return min(STEPS_MAX, len(self.frames))
         return min(STEPS_MAX, int((now - self.last) / STEP_S))
+
+    def _keep_place(self) -> None:
+        missed, lost = self.port.numbers()
+        while len(self.frames) > WAITING_MAX:
+            self.frames.popleft()
+            self._lost -= 1
+        self._owed += missed - self._missed - (lost - self._lost)
+        self._missed, self._lost = missed, lost
+        while self._owed < 0 and self.port.say(_SILENCE):
+            self._owed += 1
 
     def put(self, said: bytes, datagrams: Sequence[bytes]) -> None:
         """What the session has for the far end."""
         if self.transport is FaxTransport.AUDIO:
-            if said:
+            if self._owed:
+                self._owed -= 1
+            elif said:
                 self.port.say(said)
             return
         for datagram in datagrams:
@@ -91,6 +111,11 @@ class Fax:
         self._engine.order(lambda now: self.session.hang_up(now, reason))
 
     # ---- for the engine
+
+    @property
+    def underruns(self) -> int:
+        """Of its port."""
+        return self.line.port.numbers()[0]
 
     def due(self, now: float) -> int:
         """How many steps."""
@@ -135,6 +160,11 @@ class Gateway:
         self._sound = _Line(sound, FaxTransport.AUDIO, now)
         self._packets = _Line(packets, FaxTransport.T38, now)
 
+    @property
+    def underruns(self) -> int:
+        """Of its sound."""
+        return self._sound.port.numbers()[0]
+
     def due(self, now: float) -> int:
         """How many steps: the sound tells the time."""
         return self._sound.steps(now)
@@ -168,6 +198,7 @@ class FaxEngine:
         self._thread: threading.Thread | None = None
         self.turns_late = 0  # turns that began more than what is said ahead after their time
         self.steps = 0
+        self.underruns = 0  # frames that were not there when they were to be said, of faxes that have ended
 
     def start(self) -> None:
         """Starts the thread."""
@@ -213,6 +244,7 @@ class FaxEngine:
                 if not line.stepped():
                     due[line] = 0
                     self._lines.remove(line)
+                    self.underruns += line.underruns
         self._end_the_ended()
 
     def _end_the_ended(self) -> None:
@@ -222,6 +254,8 @@ class FaxEngine:
             line.stepped()
 
     def _run(self) -> None:
+        with contextlib.suppress(OSError):  # refused: then it runs as everybody does
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
         due = self._clock()
         while not self._stop.is_set():
             self.turn(self._clock())

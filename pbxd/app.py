@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
@@ -23,13 +23,13 @@ from pbxd import __version__, control, facade, faults, measures
 from pbxd.api.access import Access
 from pbxd.api.contract import Identity
 from pbxd.api.edge import EDGE, Edge, EdgeAccess
-from pbxd.api.health import Health, health_routes
+from pbxd.api.health import Check, Health, health_routes
 from pbxd.api.house import HOUSE, House, Tracing, sound_routes, wallboard_routes
 from pbxd.api.origin import Origins
 from pbxd.api.server import Server
 from pbxd.api.surface import Surface
 from pbxd.callcentre import CallCentre
-from pbxd.config import Config, diff, needs_restart, settings
+from pbxd.config import Config, diff, load, needs_restart, settings
 from pbxd.directory.accounts import Directory
 from pbxd.directory.administration import Administration
 from pbxd.directory.first_start import ADMIN_KEY_NAME, Card, first_start
@@ -37,6 +37,8 @@ from pbxd.directory.keys import EVERYTHING, Keys
 from pbxd.directory.tenants import Tenants
 from pbxd.entrance import measure as measure_entrance
 from pbxd.events import Bus
+from pbxd.faxroom import Faxroom
+from pbxd.faxroom import measure as measure_fax_jobs
 from pbxd.flows import measure as measure_flows
 from pbxd.logs import Logs, get_logger
 from pbxd.mailroom import Mailroom
@@ -64,7 +66,8 @@ log = get_logger(part="app")
 class App:
     """One house. `start` it once, `stop` it once; in between `reload` and `drain`.
 
-    `card` holds the secrets of a first start until somebody has shown them.
+    `card` holds the secrets of a first start until somebody has shown them. Whoever runs the house may say how its
+    configuration is read again (`read_config`) and how the process is started anew (`restart`).
     """
 
     store: Store
@@ -76,6 +79,7 @@ class App:
     recordings: Recordings
     mailroom: Mailroom
     call_centre: CallCentre
+    faxroom: Faxroom
     deliveries: OutboxService
     server: Server
     edge: Edge
@@ -91,6 +95,8 @@ class App:
         self._lag = LoopLag()
         self._parts = AsyncExitStack()
         self._beating: asyncio.TimerHandle | None = None
+        self.read_config: Callable[[], Config] = lambda: load(self.config.file) if self.config.file else self.config
+        self.restart: Callable[[], None] = lambda: None
 
     # ---- life
 
@@ -122,7 +128,6 @@ class App:
         journal.listen(self.bus)
         self.telephony = Telephony(config, data, self.store, self.directory, self.bus)
         self.traces = self._traces()
-        self.call_centre = CallCentre(self.store, self.telephony)
         self.edge = self._edge_of(data)
         recorder = Recorder()  # one thread writes for all
         self._parts.push_async_callback(asyncio.to_thread, recorder.close)
@@ -130,20 +135,24 @@ class App:
         self.mailroom = Mailroom(config, data, self.store, self.telephony, recorder)
         self._parts.push_async_callback(self.mailroom.stop)
         await self.mailroom.open(config)
+        self.faxroom = Faxroom(config, data, self.store, self.directory.default_account.id, self.bus, time.time)
+        await self.faxroom.open()
+        self.faxroom.connect(self.telephony.fax_line, self._trunk_of)
         await open_media(self.edge.media, self.mailroom.voicemail)
-        self._parts.callback(self.call_centre.close)
-        await self.call_centre.open()
+        await self._open_call_centre()
         await self.telephony.start()
         await self.edge.flows.load()
         self._parts.push_async_callback(self.edge.flows.stop)
         self._parts.push_async_callback(self._stop_traces)
         self._parts.push_async_callback(self.telephony.stop)
+        self._parts.push_async_callback(self.faxroom.stop)
         self.deliveries = OutboxService(self.store, config)
         self._parts.push_async_callback(self.deliveries.stop)
         await self.deliveries.start()
         self.mailroom.serve(self.deliveries.outbox)
+        self.faxroom.serve(self.deliveries.outbox)
         self._parts.push_async_callback(self.mailroom.settle)
-        self.telephony.dialplans.outbox = self.deliveries.outbox
+        self.telephony.dialplans.outbox = self.telephony.vigil.outbox = self.deliveries.outbox
         self.administration.changed = self._directory_changed
         self._serving = True
         self._measure()
@@ -154,7 +163,13 @@ class App:
         self._lag.start(asyncio.get_running_loop())
         self._beat()
 
+    async def _open_call_centre(self) -> None:
+        self._parts.callback(self.call_centre.close)
+        await self.call_centre.open()
+
     def _edge_of(self, data: DataDirectory) -> Edge:
+        """The edge, with the call centre whose operators it speaks for."""
+        self.call_centre = CallCentre(self.store, self.telephony)
         return control.edge_of(
             self.config,
             data.secret,
@@ -222,6 +237,7 @@ class App:
         self.records.beat(wall)
         self.traces.beat(time.monotonic())
         self.recordings.beat(wall)
+        self.faxroom.faxes.beat(wall)
         control.beat(self.edge)
         self._beating = asyncio.get_running_loop().call_later(BEAT_S, self._beat)
 
@@ -255,6 +271,7 @@ class App:
             self.recordings.reload(config.recordings)
             await self.mailroom.reload(config)
             self.call_centre.reload()
+            self.faxroom.reload(config)
             self.server.origins.proxies = config.http.trusted_proxies
             self.edge_access.sources = config.edge.sources
             self.edge_access.media_sources = config.edge.media_sources
@@ -269,6 +286,18 @@ class App:
         )
         return changed
 
+    def _trunk_of(self, number: str) -> str:
+        """The trunk that a call to a number would leave by; empty where it stays in the house."""
+        found = self.directory.outbound(self.directory.default_account, number)
+        return found[0].name if found is not None else ""
+
+    def _restart(self) -> None:
+        self.restart()
+
+    async def _reread(self) -> list[str]:
+        """Reads the configuration and the settings file again. Raises ConfigError, and what `reload` raises."""
+        return await self.reload(await asyncio.to_thread(self.read_config))
+
     async def _directory_changed(self) -> None:
         """Somebody changed the directory by API. Raises StoreError."""
         self.telephony.follow_directory()
@@ -280,7 +309,7 @@ class App:
 
     def _server(self) -> Server:
         house = House(
-            calls=facade.LiveCalls(self.telephony),
+            calls=facade.LiveCalls(self.telephony, self.edge.calls),
             records=self.records,
             registrations=facade.Registrations(self.telephony),
             phones=facade.Phones(self.directory, self.telephony),
@@ -288,6 +317,7 @@ class App:
             settings=lambda: settings(self.config),
             outbox=self.deliveries.outbox,
             door=self.telephony.entrance,
+            fraud=self.telephony.vigil.watch,
             recordings=self.recordings,
             live=self.telephony.live,
             conferences=self.telephony.conferences,
@@ -319,14 +349,13 @@ class App:
             faults.beside(self.store, self.telephony),
         )
         access = Access(self._find_key)
-        surface = Surface(HOUSE, house, access.identify, lambda: self.config.http.public_url)
-        routes = [
-            *health_routes(health, self.metrics),
-            *sound_routes(house, access.identify),
-            *wallboard_routes(house, self.bus, access.identify),
-        ]
+        surface = Surface(HOUSE, house, access.identify, lambda: self.config.http.public_url, self._home)
+        routes = [*health_routes(health, self.metrics), *sound_routes(house, access.identify)]
+        routes += wallboard_routes(house, self.bus, access.identify)
+        sip = health.checks
+        fax = self.faxroom.surface(access, self._reread, self._restart, lambda: _first(sip), self._home)
         origins = Origins(self.config.http.trusted_proxies)
-        return Server([surface, self._edge(origins)], routes, origins)
+        return Server([surface, self._edge(origins), fax], routes, origins)
 
     def _edge(self, origins: Origins) -> Surface[Edge]:
         """The contract of the edge."""
@@ -356,6 +385,7 @@ class App:
         measure_entrance(metrics, self.telephony.entrance)
         self.mailroom.measure(metrics)
         self.call_centre.measure(metrics)
+        measure_fax_jobs(metrics, self.faxroom)
         measure_flows(metrics, self.telephony.dialplans.flows)
         control.measure(metrics, self.edge)
         measures.measure_records(metrics, self.records)
@@ -370,6 +400,10 @@ class App:
         measures.measure_traces(metrics, self.traces, self.telephony.trace)
         metrics.counter("event_listener_failures", "Listeners that raised", lambda: self.bus.failures)
         metrics.counter("log_lines_dropped", "Log lines lost", lambda: self._logs.dropped if self._logs else 0)
+
+
+def _first(checks: Mapping[str, Check]) -> str | None:
+    return next((why for check in checks.values() if (why := check()) is not None), None)
 
 
 def _keeping(config: Config) -> Keeping:

@@ -9,16 +9,16 @@ from media.tones import Tone
 from pbxd.calls.connection import Came, Connection, Outcome, Terms
 from pbxd.calls.connection import Host as ConnectionHost
 from pbxd.calls.facilities import Facilities
+from pbxd.calls.gate import Barred, Gate
 from pbxd.calls.routing import ToTrunk, ToUser, route
 from pbxd.calls.stage import Stage
 from pbxd.calls.targets import targets_of
-from pbxd.directory.model import Trunk
 from pbxd.services.voicemail.post import RingBack
 
 RING_S = 30.0
 
 
-def ring_back(facilities: Facilities, trunk_full: Callable[[Trunk], bool]) -> RingBack:
+def ring_back(facilities: Facilities, gate: Gate) -> RingBack:
     """Rings for an owner at their mailbox, wherever the owner could have dialled from that very phone: a number that a
     caller made up leads nowhere else."""
 
@@ -30,9 +30,13 @@ def ring_back(facilities: Facilities, trunk_full: Callable[[Trunk], bool]) -> Ri
             return None
         account = directory.account(stage.record.account_id) or directory.default_account
         found = route(directory, account, number, source=arrival.peer.trunk)
-        if not isinstance(found, ToUser | ToTrunk) or (isinstance(found, ToTrunk) and trunk_full(found.trunk)):
+        if not isinstance(found, ToUser | ToTrunk):
             return None
         targets = targets_of(facilities, found, arrival.request, arrival.peer.caller, account, now)
+        try:
+            targets = gate.hold(stage.record, arrival.peer.party, found, targets)
+        except Barred:
+            return None
         if not targets:
             return None
 

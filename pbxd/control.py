@@ -9,8 +9,9 @@ from pbxd.api.edge import Edge, MediaDesk
 from pbxd.calls.record import CallRecord
 from pbxd.config.schema import Config
 from pbxd.directory.accounts import Directory
-from pbxd.directory.model import Account, Aor, ExtensionKind
+from pbxd.directory.model import Account, Aor, DestinationKind, ExtensionKind
 from pbxd.directory.remote import RemoteDigests
+from pbxd.directory.reports import Reports
 from pbxd.events import Bus
 from pbxd.flows.sessions import Bounds, FlowSessions
 from pbxd.metrics import Metrics
@@ -56,6 +57,15 @@ def edge_of(
         flow_names=partial(_flow_names, directory, telephony),
         housed=partial(_housed, telephony),
         live_record=partial(_live_record, telephony, calls),
+        live_records=lambda: [
+            *(call.record for call in telephony.switch.calls.values()),
+            *(call.record for call in calls.live()),
+        ],
+        gate=telephony.switch.gate,
+        door=telephony.entrance,
+        reports=Reports(),
+        phones_at=lambda now: {binding.source[0] for binding in telephony.registrar.all(now)},
+        node=config.node,
         records=records,
         traces=traces,
         queues=queues,
@@ -66,6 +76,7 @@ def edge_of(
         wall=wall,
         now=telephony.now,
     )
+    telephony.switch.gate.elsewhere = lambda: frozenset(call.record.id for call in calls.live())
     reload(edge, config)
     return edge
 
@@ -108,6 +119,9 @@ def _flow_names(directory: Directory, telephony: Telephony, account: Account) ->
     if account.id == directory.default_account.id:
         return live
     own = {str(one.options.get("flow")) for one in directory.extensions(account) if one.kind is ExtensionKind.FLOW}
+    for number in directory.numbers(account):
+        leads = (number.dest, number.closed, number.holiday)
+        own |= {one.id for one in leads if one is not None and one.kind is DestinationKind.FLOW}
     return own & live.keys()
 
 

@@ -32,6 +32,7 @@ OTHER_FILES = 256
 CARD_NAME = "card.txt"
 # What keeps us from starting, each with a sentence of its own (StoreError and CertificateError are HouseErrors)
 REFUSALS = (BindError, DataDirectoryError, HouseError, OSError)
+RESTART_AFTER_S = 0.5  # the answer to who asked for it goes out first
 UNFIT_POLL_S = 0.5  # what recovers is fed before its time is up
 # Calls free themselves when they end, so cycles are rare; but what transactions keep for 32 s is much to look at, and
 # nothing else runs meanwhile: look seldom, and at little.
@@ -54,9 +55,13 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         _raise_file_limit(config)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(_Daemon(config, arguments, logs).live())
+            daemon = _Daemon(config, arguments, logs)
+            code = runner.run(daemon.live())
     finally:
         logs.close()
+    if daemon.again:
+        os.execv(sys.executable, [sys.executable, "-m", "pbxd", *sys.argv[1:]])  # noqa: S606 - ourselves, by request
+    return code
 
 
 class _Daemon:
@@ -70,6 +75,9 @@ class _Daemon:
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
         self._reloads: asyncio.Queue[None] = asyncio.Queue()
+        self.again = False
+        self._app.read_config = lambda: load(self._file, self._overrides)
+        self._app.restart = self._asked_to_restart
 
     async def live(self) -> int:
         """From start to stop; gives the exit code."""
@@ -113,6 +121,11 @@ class _Daemon:
     def _asked_to_stop(self) -> None:
         """The first signal drains, the second one does not wait."""
         (self._hurry if self._stop.is_set() else self._stop).set()
+
+    def _asked_to_restart(self) -> None:
+        """As a stop, and then the same process begins anew: for systemd and the terminal it never ended."""
+        self.again = True
+        asyncio.get_running_loop().call_later(RESTART_AFTER_S, self._stop.set)
 
     async def _end(self) -> None:
         self._readiness.stopping("waiting for calls to end")

@@ -13,10 +13,10 @@ from media.library import PromptLibrary
 from media.rooms import Room
 from media.session import MediaSession
 from pbxd.calls.facilities import Facilities
+from pbxd.calls.gate import Gate
 from pbxd.calls.record import CallRecord
 from pbxd.config import Config
 from pbxd.directory.accounts import Directory
-from pbxd.directory.model import Trunk
 from pbxd.errors import HouseError
 from pbxd.flows import Flows
 from pbxd.flows.desk import Desk, Limits
@@ -99,9 +99,9 @@ class Dialplans:
         """What flows record is among these from now on."""
         self.flows.desk.tapes = _Tapes(recordings, self._flush)
 
-    def admit_trunks(self, full: Callable[[Trunk], bool]) -> None:
-        """Lets flows know which trunks have no line left."""
-        self.flows.desk.trunk_full = full
+    def pass_gate(self, gate: Gate) -> None:
+        """From now on whom flows call is counted."""
+        self.flows.desk.hold = gate.hold
 
     # ---- inside
 

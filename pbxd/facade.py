@@ -11,22 +11,28 @@ from pbxd.calls.record import CallRecord
 from pbxd.directory.accounts import Directory
 from pbxd.directory.model import Account, Aor, PhoneEntry, Trunk
 from pbxd.directory.trunks import TrunkState, TrunkStatus
+from pbxd.services.remote import RemoteCalls
 from pbxd.sip.flow import place
 from pbxd.telephony import Telephony
 
 
 class LiveCalls:
-    """The calls that are up, for the API."""
+    """The calls that are up, for the API: those of the house, and those of nodes, which it cannot hang up."""
 
-    def __init__(self, telephony: Telephony) -> None:
+    def __init__(self, telephony: Telephony, remote: RemoteCalls) -> None:
         self._telephony = telephony
+        self._remote = remote
 
     def calls(self) -> list[CallRecord]:
-        return [call.record for call in self._telephony.switch.calls.values()]
+        own = [call.record for call in self._telephony.switch.calls.values()]
+        return sorted([*own, *(call.record for call in self._remote.live())], key=lambda record: record.started_at)
 
     def get(self, call_id: str) -> CallRecord | None:
         call = self._telephony.switch.calls.get(call_id)
-        return call.record if call else None
+        if call is not None:
+            return call.record
+        found = self._remote.record(call_id)
+        return found if found is not None and found.ended_at is None else None
 
     def hangup(self, call_id: str) -> bool:
         return self._telephony.hangup(call_id)

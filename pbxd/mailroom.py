@@ -54,7 +54,7 @@ class Mailroom:
         flows = telephony.dialplans.flows.desk
         flows.voicemail = visits_of(self.voicemail)
         flows.mailboxes = lambda: [box.number for box in self.voicemail.boxes()]
-        self.voicemail.post.ring = ring_back(telephony.facilities, telephony.switch.is_full)
+        self.voicemail.post.ring = ring_back(telephony.facilities, telephony.switch.gate)
         telephony.switch.fallback = self.voicemail.fallback
         telephony.acts[ExtensionKind.VOICEMAIL_OWN] = self.voicemail.listen_own
         telephony.acts[ExtensionKind.VOICEMAIL_ANY] = self.voicemail.listen_any

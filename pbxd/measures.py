@@ -31,6 +31,11 @@ def measure_telephony(metrics: Metrics, telephony: Telephony) -> None:
     metrics.histogram("mos_remote", "The same of what far sides heard, by their reports", watchers.remote.reading)
     metrics.counter("one_way_audio", "Times a side was not heard for 5 s", lambda: watchers.one_way)
     metrics.counters("calls_refused", "Calls not let in", ["reason"], lambda: telephony.switch.refused)
+    limits = telephony.switch.gate.limits
+    metrics.gauge("cac_tickets", "What calls hold against limits", lambda: len(limits))
+    metrics.counter("cac_leaks", "Calls that were over and still counted", lambda: limits.leaks)
+    metrics.counters("cac_soft_limits_passed", "Calls over a soft limit", ["scope"], lambda: limits.soft)
+    telephony.vigil.measure(metrics)
     metrics.counters("sip_auth_failures", "Credentials that proved nothing", ["reason"], lambda:
         telephony.authenticator.failures)  # fmt: skip
     metrics.gauge("registrations", "Contacts that are registered", lambda: len(telephony.registrar))

@@ -61,6 +61,7 @@ from pbxd.sip.uri import Uri
 from pbxd.store import DataDirectory, Store
 from pbxd.tls import Named, Shown
 from pbxd.trace import Recorder, Sound, TraceLimits, score
+from pbxd.vigil import Vigil
 
 log = logging.getLogger(__name__)
 
@@ -144,7 +145,9 @@ class Telephony:
         self.fax_line = FaxLine(self.now, data.path / "faxes" / "arriving", self.transports.flush)
         self.acts = self._acts()
         self.switch = Switch(self.facilities, self.authenticator, self.admission, self.acts)
-        self.dialplans.admit_trunks(self.switch.is_full)
+        self.vigil = Vigil(config, store, bus, self.hangup)
+        self.switch.gate.watchman = self.vigil.watch
+        self.dialplans.pass_gate(self.switch.gate)
         self.switch.hours = self.dialplans.flows.opening
         self.stack.core = self.fax_line.switch = self.switch
         self.live = LiveSound(self.facilities, self.switch.calls, self.switch.call_out, self.conferences.tunes)
@@ -170,6 +173,7 @@ class Telephony:
         self.wire.start()
         try:
             await self.entrance.load(now)
+            await self.vigil.watch.load(self.wall(now))
             await self.dialplans.start()
             self.fax_line.start()
             await self.transports.start()
@@ -215,6 +219,7 @@ class Telephony:
         await self.resolver.close()
         await self.transports.stop()
         self.entrance.bans.save()
+        await self.vigil.settle()
         self.media.close()
         self.wire.close()
 
@@ -239,8 +244,13 @@ class Telephony:
         self.follow_directory()
 
     def follow_directory(self) -> None:
-        """Takes up trunks that have changed: registers at providers, and lets them call us."""
-        now = self.now()
+        """Takes up what has changed: registers trunks at providers, and lets them call us; forgets the phones of users
+        who are gone."""
+        now, directory = self.now(), self._directory
+        for aor in {binding.aor for binding in self.registrar.all(now)}:
+            account = directory.account(aor.account_id)
+            if account is None or directory.user(account, aor.user) is None:
+                self.registrar.remove(aor)
         self.trunks.apply(self._directory.all_trunks(), now)
         self.entrance.refresh(now)
         self.transports.flush()
@@ -316,6 +326,7 @@ class Telephony:
         self.media.ports.rest_s = config.rtp.quarantine_s
         self.transports.addresses.advertise(_external(config), map(str, config.sip.local_nets))
         self.entrance.apply(config, self.now())
+        self.vigil.apply(config)
 
     def _trust_registered(self, trunk: Trunk, addresses: frozenset[str]) -> None:
         self._directory.trust_registered(trunk, addresses)
@@ -399,6 +410,8 @@ class Telephony:
         now = self.now()
         self.registrar.expire(now)
         self.entrance.tick(now)
+        self.switch.gate.look(now)
+        self.vigil.watch.tick(self.wall(now))
         self._look_at_clocks(now)
         for hearer in list(self.facilities.hearers.values()):
             hearer.look(now)

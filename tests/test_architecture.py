@@ -44,6 +44,7 @@ FLOORS = {
     "pbxd.media_desk": 7,
     "pbxd.watching": 7,
     "pbxd.entrance": 7,
+    "pbxd.vigil": 7,
     "pbxd.facade": 7,
     "pbxd.measures": 7,
     "pbxd.acoustics": 7,
@@ -56,6 +57,7 @@ FLOORS = {
     "pbxd.telephony": 7,
     "pbxd.mailroom": 7,
     "pbxd.callcentre": 7,
+    "pbxd.faxroom": 7,
     "pbxd.faults": 7,
     "pbxd.app": 7,
     "pbxd.banning": 8,
@@ -83,6 +85,7 @@ SHELLS = {
     "pbxd.sip.resolve",
     "media.convert",  # files from outside are decoded in a process of their own
     "media.faxing",  # a thread steps the modems
+    "media.pages",  # documents from outside likewise
     "media.recorder",  # a thread writes files
     "media.speech",  # a voice is a program
     "media.transcription",  # so is what understands one

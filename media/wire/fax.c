@@ -151,7 +151,9 @@ void fax_receive(struct core *core, uint32_t index, const uint8_t *data, size_t 
     struct leg *leg = &core->legs[index];
     struct fax_port *port = core->faxes[index];
     leg->receiver.heard = now;
-    if (!byte_ring_push(&port->in, data, length, data, 0)) {
+    if (!port) {
+        core_drop(core, leg, DROP_idle);
+    } else if (!byte_ring_push(&port->in, data, length, data, 0)) {
         atomic_fetch_add_explicit(&port->overruns, 1, memory_order_relaxed);
         core_drop(core, leg, DROP_fax_overflow);
     }

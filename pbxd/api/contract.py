@@ -19,12 +19,12 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from types import UnionType
-from typing import Any, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, BinaryIO, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from aiohttp import web
-from pydantic import BaseModel
+from pydantic import BaseModel, InstanceOf, ValidationError, WithJsonSchema
 
-from pbxd.errors import HouseError
+from pbxd.errors import Denied, HouseError, Invalid
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +37,33 @@ class Download:
     sha256: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file that came in a form. `file` is open at its beginning and gone once the answer is given."""
+
+    name: str
+    content_type: str
+    file: BinaryIO
+    octets: int
+
+
+FormFile = Annotated[InstanceOf[Upload], WithJsonSchema({"type": "string", "format": "binary"})]
+"""The type of a form's field that is a file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How large a form may be; `said` is what is answered above that."""
+
+    octets: int
+    said: str
+
+
 Context = TypeVar("Context")
 Answer = BaseModel | Download | web.StreamResponse | None
 Handler = TypeVar("Handler", bound=Callable[..., Awaitable[Answer]])
+
+MAX_SHOWN_PROBLEMS = 10
 
 _PATH_NAMES = re.compile(r"\{(\w+)(?::[^{}]+)?\}")
 
@@ -74,8 +98,6 @@ class Revised(BaseModel):
 class OneAccount(BaseModel):
     """The query of an operation that works in one account: that of the key, or one that the house's own may name."""
 
-    account: str | None
-
 
 def needs_body(model: type[BaseModel]) -> bool:
     """Whether a request must have a body. Where every value may be left out, so may the body."""
@@ -89,6 +111,7 @@ class Part(Enum):
     QUERY = "query"
     HEADERS = "headers"
     BODY = "body"
+    FORM = "form"  # multipart/form-data
     IDENTITY = "identity"
     REQUEST = "request"  # the request itself, for what is neither JSON nor a form
 
@@ -110,6 +133,9 @@ class Operation:
     result: type[BaseModel] | type[Download] | type[web.StreamResponse] | None
     errors: tuple[type[HouseError], ...]
     handler: Callable[..., Awaitable[Answer]]
+    token_instead: bool = False
+    media: str = "application/octet-stream"
+    room: Callable[[Any], Room] = lambda _context: Room(1 << 20, "the form is larger than this server takes")
     others: Mapping[type[BaseModel], int] = field(default_factory=dict)  # other answers, each with its status
     takes_request: bool = False
     body_type: str | None = None  # the media type of a body that the handler reads itself
@@ -130,13 +156,22 @@ class Operation:
         return self.takes_identity and issubclass(self.parts.get(Part.QUERY, BaseModel), OneAccount)
 
 
+def _lacks(scope: str) -> HouseError:
+    return Denied(f"this key lacks the scope {scope}")
+
+
+def _wrong(error: ValidationError) -> HouseError:
+    return Invalid(problems_of(error))
+
+
 @dataclass(frozen=True, slots=True)
 class Contract(Generic[Context]):
     """A set of operations under one prefix, with one way to say who asks and one shape of errors.
 
     `error` builds the error body from (status, code, message); its model is what the document shows. A contract without
     a prefix of its own says by `owns` which unknown paths are answered in its shape. `forms`: bodies may be
-    form-encoded, too.
+    form-encoded, too. `lacks` is the error of a key without the scope, `wrong` that of values that are not what they
+    should be, of the class `invalid`.
     """
 
     name: str
@@ -147,6 +182,9 @@ class Contract(Generic[Context]):
     error: Callable[[int, str, str], BaseModel]
     error_model: type[BaseModel]
     security: dict[str, dict[str, str]]
+    lacks: Callable[[str], HouseError] = _lacks
+    wrong: Callable[[ValidationError], HouseError] = _wrong
+    invalid: type[HouseError] = Invalid
     operations: list[Operation] = field(default_factory=list)
     owns: Callable[[str], bool] | None = None
     forms: bool = False
@@ -162,13 +200,17 @@ class Contract(Generic[Context]):
         errors: tuple[type[HouseError], ...] = (),
         others: Mapping[type[BaseModel], int] | None = None,
         name: str | None = None,
+        token_instead: bool = False,
+        media: str = "application/octet-stream",
+        room: Callable[[Any], Room] | None = None,
         body_type: str | None = None,
         answer_type: str | None = None,
     ) -> Callable[[Handler], Handler]:
-        """Declare the decorated function as an operation; `scope` None means anybody may. `others` are answers beside
-        the usual one, with the status of each; `name` is the operation's, where it is not the function's. One that
-        takes `request` may read its body (of `body_type`) and write its answer (of `answer_type`) as it likes, and has
-        all the time it wants.
+        """Declare the decorated function as an operation; `scope` None means anybody may. With `token_instead`, so may
+        who has a `token` in the query, which the function checks. `others` are answers beside the usual one, with the
+        status of each; `name` is the operation's, where it is not the function's. `media` is the type of a file as an
+        answer, `room` how large a form may be. One that takes `request` may read its body (of `body_type`) and write
+        its answer (of `answer_type`) as it likes, and has all the time it wants.
 
         Raises TypeError where the function and the path do not fit together.
         """
@@ -177,8 +219,12 @@ class Contract(Generic[Context]):
             parts, whole = _arguments(handler, path)
             result = _usual(get_type_hints(handler)["return"], others or {})
             summary, description = _documentation(handler)
+            own = {} if room is None else {"room": room}
             self.operations.append(
                 Operation(
+                    token_instead=token_instead,
+                    media=media,
+                    **own,
                     name=name or handler.__name__,
                     method=method,
                     path=path,
@@ -234,3 +280,15 @@ def _documentation(handler: Callable[..., object]) -> tuple[str, str]:
     if not summary:
         raise TypeError(f"{handler.__name__}: an operation without a docstring")
     return summary.rstrip("."), " ".join(description.split())
+
+
+def problems_of(error: ValidationError) -> str:
+    """Every problem in a sentence or two; no value is repeated."""
+    problems = error.errors(include_url=False, include_context=False, include_input=False)
+    shown = [f"{_place(one['loc'])}{one['msg']}" for one in problems[:MAX_SHOWN_PROBLEMS]]
+    more = len(problems) - len(shown)
+    return "; ".join(shown) + (f"; and {more} more" if more else "")
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    return ".".join(str(step) for step in location) + ": " if location else ""

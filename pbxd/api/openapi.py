@@ -41,8 +41,9 @@ def _models(contract: Contract[Context]) -> Iterable[tuple[type[BaseModel], Json
         if operation.result is not None and issubclass(operation.result, BaseModel):
             yield operation.result, "serialization"
         yield from ((other, "serialization") for other in operation.others)
-        if body := operation.parts.get(Part.BODY):
-            yield body, "validation"
+        for part in (Part.BODY, Part.FORM):
+            if body := operation.parts.get(part):
+                yield body, "validation"
 
 
 def _operation(contract: Contract[Context], operation: Operation, schemas: _Schemas) -> Document:
@@ -65,6 +66,9 @@ def _operation(contract: Contract[Context], operation: Operation, schemas: _Sche
         if contract.forms:
             content |= {FORM: content["application/json"]}
         described["requestBody"] = {"required": needs_body(body), "content": content}
+    if form := operation.parts.get(Part.FORM):
+        content = {"multipart/form-data": {"schema": schemas[form, "validation"]}}
+        described["requestBody"] = {"required": True, "content": content}
     if operation.body_type:
         described["requestBody"] = {"required": True, "content": _octets(operation.body_type)}
     return described
@@ -76,7 +80,7 @@ def _parameters(operation: Operation, part: Part) -> Iterable[Document]:
         return
     schema = model.model_json_schema(mode="validation")
     definitions = schema.get("$defs", {})
-    for name, described in schema["properties"].items():
+    for name, described in schema.get("properties", {}).items():
         yield {
             "name": name,
             "in": "header" if part is Part.HEADERS else part.value,
@@ -100,14 +104,14 @@ def _inlined(schema: Any, definitions: Document) -> Any:
 def _responses(contract: Contract[Context], operation: Operation, schemas: _Schemas) -> Document:
     success: Document = {"description": HTTPStatus(operation.status).phrase}
     if operation.result in (Attachment, Download):
-        success["content"] = _octets("application/octet-stream")
+        success["content"] = _octets(operation.media)
     elif operation.answer_type:
         success["content"] = {operation.answer_type: {"schema": {}}}
     elif operation.result and issubclass(operation.result, BaseModel):
         success["content"] = _json(schemas[operation.result, "serialization"])
     responses = {str(operation.status): success}
     failure = _json(schemas[contract.error_model, "serialization"])
-    for error in _errors(operation):
+    for error in _errors(operation, contract.invalid):
         phrase = f"{HTTPStatus(error.http_status).phrase} (`{error.code}`)"
         responses[str(error.http_status)] = {"description": phrase, "content": failure}
     for other, status in operation.others.items():
@@ -121,13 +125,13 @@ def _responses(contract: Contract[Context], operation: Operation, schemas: _Sche
     return responses
 
 
-def _errors(operation: Operation) -> list[type[HouseError]]:
+def _errors(operation: Operation, invalid: type[HouseError]) -> list[type[HouseError]]:
     errors = list(operation.errors)
     if operation.scope:
         errors += [Unauthorized, Denied]
     if operation.parts:
-        errors.append(Invalid)
-    if Part.BODY in operation.parts:
+        errors += [Invalid, invalid]
+    if Part.BODY in operation.parts or Part.FORM in operation.parts:
         errors.append(TooLarge)
     return sorted(set(errors), key=lambda error: error.http_status)
 

@@ -7,6 +7,7 @@ import base64
 import json
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -16,13 +17,13 @@ from pydantic import BaseModel, ValidationError
 from pbxd.api.contract import Attachment, Context, Contract, Download, Identity, Operation, Part, Revised, needs_body
 from pbxd.api.form import FORM, read_form
 from pbxd.api.openapi import document
+from pbxd.api.upload import form_of
 from pbxd.errors import Denied, HouseError, Invalid, TooLarge, Unauthorized
 
 log = logging.getLogger(__name__)
 
 BODY_TIMEOUT_S = 10.0
 OPERATION_TIMEOUT_S = 30.0
-MAX_SHOWN_PROBLEMS = 10
 
 Model = TypeVar("Model", bound=BaseModel)
 Identify = Callable[[web.Request], Identity]
@@ -31,13 +32,14 @@ Identify = Callable[[web.Request], Identity]
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An error on its way out, before it has a contract's shape."""
+    """An error on its way out, before it has a contract's shape; `body` where it brings one of its own."""
 
     status: int
     code: str
     message: str
     headers: dict[str, str] = field(default_factory=dict)
     close: bool = False
+    body: BaseModel | None = None
 
 
 class Surface(Generic[Context]):
@@ -79,9 +81,8 @@ class Surface(Generic[Context]):
 
     def failure(self, failure: Failure) -> web.Response:
         """The failure in this contract's shape."""
-        response = json_response(
-            failure.status, self._contract.error(failure.status, failure.code, failure.message), failure.headers
-        )
+        body = failure.body or self._contract.error(failure.status, failure.code, failure.message)
+        response = json_response(failure.status, body, failure.headers)
         if failure.close:
             response.force_close()
         return response
@@ -99,12 +100,13 @@ class Surface(Generic[Context]):
             identity = self._authorise(operation, request)
             if operation.takes_identity:
                 arguments[Part.IDENTITY.value] = identity
-            for part, model in operation.parts.items():
-                arguments[part.value] = await _taken(part, model, request, self._contract.forms)
-            if operation.takes_request:
-                arguments[Part.REQUEST.value] = request
-            async with asyncio.timeout(None if operation.takes_request else OPERATION_TIMEOUT_S):
-                result = await operation.handler(self._context, **arguments)
+            async with AsyncExitStack() as files:
+                for part, model in operation.parts.items():
+                    arguments[part.value] = await self._taken(operation, part, model, request, files)
+                if operation.takes_request:
+                    arguments[Part.REQUEST.value] = request
+                async with asyncio.timeout(None if operation.takes_request else OPERATION_TIMEOUT_S):
+                    result = await operation.handler(self._context, **arguments)
             if isinstance(result, web.StreamResponse):
                 return result
             if isinstance(result, Attachment):
@@ -120,21 +122,48 @@ class Surface(Generic[Context]):
         return handle
 
     def _authorise(self, operation: Operation, request: web.Request) -> Identity | None:
-        if operation.scope is None:
+        if operation.scope is None or (operation.token_instead and "token" in request.query):
             return None
         identity = self._identify(request)
         if not identity.may(operation.scope):
-            raise Denied(f"this key lacks the scope {operation.scope}")
+            raise self._contract.lacks(operation.scope)
         home = self._home()
         if home is not None and identity.account_id not in (None, home) and not operation.in_one_account:
             raise Denied("only keys of the house's own account may do this")
         return identity
 
+    async def _taken(
+        self, operation: Operation, part: Part, model: type[Model], request: web.Request, files: AsyncExitStack
+    ) -> Model:
+        """The values of one part of the request, checked. Raises the contract's error, naming every problem and
+        repeating no value."""
+        try:
+            match part:
+                case Part.PATH:
+                    return model.model_validate(dict(request.match_info))
+                case Part.QUERY:
+                    return model.model_validate(_query(request))
+                case Part.HEADERS:
+                    names = [field.alias or name for name, field in model.model_fields.items()]
+                    given = {name: request.headers[name] for name in names if name in request.headers}
+                    return model.model_validate(given)
+                case Part.FORM:
+                    return model.model_validate(await form_of(request, operation.room(self._context), files))
+                case _ if self._contract.forms and request.content_type == FORM:
+                    return model.model_validate(read_form(await _read(request)))
+                case _:
+                    text = await _body(request, self._contract.forms, needed=needs_body(model))
+                    return model.model_validate_json(text)
+        except ValidationError as error:
+            raise self._contract.wrong(error) from None
+
 
 def failure_of(error: Exception) -> Failure:
     """What an exception that reached the edge means to the one who asked; what is not theirs to know is logged."""
     if isinstance(error, HouseError):
-        return Failure(error.http_status, error.code, error.message, _headers_of(error), isinstance(error, TooLarge))
+        body: BaseModel | None = getattr(error, "body", None)
+        closes = isinstance(error, TooLarge)
+        return Failure(error.http_status, error.code, error.message, _headers_of(error), closes, body)
     if isinstance(error, web.HTTPRequestEntityTooLarge):
         return Failure(413, TooLarge.code, "the body is larger than this server takes", close=True)
     if isinstance(error, web.HTTPMethodNotAllowed):
@@ -181,25 +210,6 @@ def _headers_of(error: HouseError) -> dict[str, str]:
     return {} if error.retry_after_s is None else {"Retry-After": str(error.retry_after_s)}
 
 
-async def _taken(part: Part, model: type[Model], request: web.Request, forms: bool) -> Model:
-    """The values of one part of the request, checked. Raises Invalid, naming every problem and repeating no value."""
-    try:
-        match part:
-            case Part.PATH:
-                return model.model_validate(dict(request.match_info))
-            case Part.QUERY:
-                return model.model_validate(_query(request))
-            case Part.HEADERS:
-                names = [field.alias or name for name, field in model.model_fields.items()]
-                return model.model_validate({name: request.headers[name] for name in names if name in request.headers})
-            case _ if forms and request.content_type == FORM:
-                return model.model_validate(read_form(await _read(request)))
-            case _:
-                return model.model_validate_json(await _body(request, forms, needed=needs_body(model)))
-    except ValidationError as error:
-        raise Invalid(_problems(error)) from None
-
-
 def _query(request: web.Request) -> dict[str, str]:
     values = dict(request.query)
     if len(values) != len(request.query):
@@ -219,14 +229,3 @@ async def _body(request: web.Request, forms: bool, *, needed: bool) -> bytes:
 async def _read(request: web.Request) -> bytes:
     async with asyncio.timeout(BODY_TIMEOUT_S):
         return await request.read()
-
-
-def _problems(error: ValidationError) -> str:
-    problems = error.errors(include_url=False, include_context=False, include_input=False)
-    shown = [f"{_place(one['loc'])}{one['msg']}" for one in problems[:MAX_SHOWN_PROBLEMS]]
-    more = len(problems) - len(shown)
-    return "; ".join(shown) + (f"; and {more} more" if more else "")
-
-
-def _place(location: tuple[int | str, ...]) -> str:
-    return ".".join(str(step) for step in location) + ": " if location else ""

@@ -23,7 +23,6 @@ from pbxd.calls.leg import Leg, whose_doing
 from pbxd.calls.peer import Arrival
 from pbxd.calls.record import CallChanged, CallRecord, Change, Result
 from pbxd.calls.stage import Act, Stage
-from pbxd.directory.model import Trunk
 from pbxd.sip.message import Request
 from pbxd.sip.sdp import Direction
 from pbxd.sip.session import EndCause, Ending
@@ -126,7 +125,6 @@ class Call:
         self.bridge: Bridge | None = None
         self.stage: Stage | None = None
         self.fallback: Fallback | None = None
-        self.carrier: Trunk | None = None  # that it came by
         self._held = False
 
     def wall(self, now: float) -> float:
@@ -145,10 +143,11 @@ class Call:
         self._say(Change.STARTED, now)
         self._later(self._facilities.limits.max_duration_s, CallEvent.TOO_LONG, now)
 
-    def turn_away(self, reason: str, now: float) -> None:
+    def turn_away(self, reason: str, now: float, *, status: int = 503, q850: int = causes.CONGESTION) -> None:
         """There is no room for it: nothing but its record ever was."""
         self._say(Change.STARTED, now)
-        self._end(CallEvent.REFUSED, End(Result.SERVER, 503, causes.CONGESTION, reason, "house"), now)
+        result = Result.SERVER if status == 503 else Result.CLIENT
+        self._end(CallEvent.REFUSED, End(result, status, q850, reason, "house"), now)
 
     def echo(self, now: float) -> None:
         """Answers, and sends back what is heard."""
@@ -435,13 +434,21 @@ class Call:
         if state is None:
             return
         self.state = state
+        try:
+            self._take_leave(end, now)
+        finally:  # a fault in one of them must not leave a call behind that nobody ends
+            self._on_over(self)
+            # What the call and its legs know of each other goes, so that they need not wait for the garbage collector
+            self.caller = self.callee = self.bridge = self._early = self.stage = self._dial = None
+
+    def _take_leave(self, end: End, now: float) -> None:
         self._stop_timers()
         record = self.record
         record.ended_at = self.wall(now)
         record.result, record.sip_status, record.q850 = end.result, end.status, end.q850
         record.reason, record.ended_by = end.reason, end.by
         if self.stage is not None:
-            self.stage.close(now)
+            self._close_stage(self.stage, now)
         if self._early is not None:
             self._early.close()
         for leg in (self.caller, self.callee):
@@ -454,9 +461,12 @@ class Call:
             if leg is not None:
                 leg.hangup(now, status=end.status, reason=causes.reason_q850(end.q850, words))
         self._say(Change.ENDED, now, f" by the {end.by}: {end.reason} ({end.status}, Q.850 {end.q850})")
-        self._on_over(self)
-        # What the call and its legs know of each other goes, so that they need not wait for the garbage collector
-        self.caller = self.callee = self.bridge = self._early = self.stage = self._dial = None
+
+    def _close_stage(self, stage: Stage, now: float) -> None:
+        try:
+            stage.close(now)
+        except Exception:  # what the house did goes wrong: nobody stays connected for it
+            log.exception("what the house did in a call could not be ended", extra={"call": self.record.id})
 
     def _say(self, change: Change, now: float, why: str = "") -> None:
         self._facilities.tracer.note(self.record.id, Topic.STATE, change.value + why, now)

@@ -16,6 +16,7 @@ from pbxd.calls.causes import COMPLETED_ELSEWHERE
 from pbxd.calls.facilities import Facilities
 from pbxd.calls.info import Pressed
 from pbxd.calls.leg import Headers, Leg, LegOwner, all_secure, whose_doing
+from pbxd.calls.line import Line
 from pbxd.calls.policy import OfferedAudio
 from pbxd.calls.record import CallRecord, LegRecord, Role
 from pbxd.directory.binding import read_q
@@ -36,7 +37,8 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True)
 class Target:
     """One place to ring: the URI to ask for, who it is in the record, and its next hops if they are known already.
-    `codecs` and `srtp` are those of its own policy, empty and None for the house's."""
+    `codecs` and `srtp` are those of its own policy, empty and None for the house's; `line` is held while it rings and
+    talks, None where the call itself holds all."""
 
     party: str
     uri: Uri
@@ -48,6 +50,12 @@ class Target:
     resolve: Uri | None = None
     codecs: tuple[Codec, ...] = ()
     srtp: SrtpMode | None = None
+    line: Line | None = None
+
+    def give_up(self, now: float) -> None:
+        """It never became a leg."""
+        if self.line is not None:
+            self.line.drop(now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +118,7 @@ class Dial:
     def _resolved(self, target: Target, now: Callable[[], float], found: Sequence[Destination] | ResolveError) -> None:
         if isinstance(found, ResolveError):
             self._resolving -= 1
+            target.give_up(now())
             if not self._over:
                 self._refuse(Refused(503, None, f"{target.party} cannot be found: {found.trouble.value}"), now())
             return
@@ -118,17 +127,21 @@ class Dial:
     def _invite(self, target: Target, destinations: Sequence[Destination], now: float) -> None:
         self._resolving -= 1
         if self._over:
+            target.give_up(now)
             return
         if not destinations:
+            target.give_up(now)
             self._refuse(Refused(503, None), now)
             return
         policy = self._facilities.policy_for(target.codecs, target.srtp).like(self._offered)
         if not policy.codecs:
             log.info("no codec in common with %s", target.party, extra={"call": self._record.id})
+            target.give_up(now)
             self._refuse(Refused(488, None), now)
             return
         if not policy.protection.over(secure=all_secure(destinations)).possible:
             log.warning("%s requires SRTP, and its keys may not travel without TLS", target.party)
+            target.give_up(now)
             self._refuse(Refused(488, None), now)
             return
         wall = self._owner.wall(now)
@@ -158,8 +171,10 @@ class Dial:
         except OutOfPorts as error:
             refusal = Refusal.FILES_FULL if isinstance(error, OutOfFiles) else Refusal.PORTS_FULL
             self._facilities.refuse(refusal, record.remote)
+            target.give_up(now)
             self._refuse(Refused(503, None, refusal.value), now)
             return
+        leg.line = target.line
         self._legs.append(leg)
         self._record.legs.append(record)
         tracer = self._facilities.tracer

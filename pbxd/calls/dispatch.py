@@ -26,14 +26,18 @@ class Accounts(Numbers, Protocol):
 
     def aor(self, account: Account, name: str) -> Aor | None: ...
 
+    def is_foreign(self, account: Account, host: str) -> bool: ...
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A call as its node tells it: user part and domain of who calls, user part of who is called."""
+    """A call as its node tells it: user part and domain of who calls, user part of who is called, and the domain behind
+    that, where there was one."""
 
     caller: str
     domain: str
     called: str
+    called_domain: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,9 @@ def dispatch(
     if caller is None:
         stranger = Reject(403, "the caller is no user of this domain")
         return Dispatch(home, None, asked.called, Direction.INBOUND, stranger, cid)
+    if asked.called_domain and directory.is_foreign(home, asked.called_domain):
+        foreign = Reject(404, "the number is one of another account")
+        return Dispatch(home, caller, asked.called, Direction.INTERNAL, foreign, cid)
     found = route(directory, home, asked.called, source=None, hours=hours)
     if isinstance(found, Reject) and _WITHOUT_PLUS.fullmatch(asked.called):
         found = route(directory, home, "+" + asked.called, source=None, hours=hours)

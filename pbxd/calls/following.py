@@ -8,6 +8,7 @@ from functools import partial
 from pbxd.calls.call import Fallback
 from pbxd.calls.dial import Target
 from pbxd.calls.facilities import Facilities
+from pbxd.calls.gate import Barred
 from pbxd.calls.hunt import Hunt, Refusing, Round
 from pbxd.calls.peer import Arrival
 from pbxd.calls.record import CallRecord
@@ -15,31 +16,32 @@ from pbxd.calls.routing import Reject, Route, ToEcho, ToGroup, ToHouse, ToTrunk,
 from pbxd.calls.stage import Act
 from pbxd.calls.targets import targets_of, targets_of_user
 from pbxd.config.groups import RingStrategy
-from pbxd.directory.model import Account, Extension, ExtensionKind, Trunk, User
+from pbxd.directory.model import Account, Extension, ExtensionKind, User
 
 BUSY = frozenset({486, 600})
 NO_ANSWER_S = 25  # before a call goes on that nobody takes, where its user says nothing else
 MOST_STEPS = 5  # of one call, from one who does not take it to the next
 
+Hold = Callable[[CallRecord, str, ToUser | ToTrunk, Sequence[Target]], list[Target]]
 MakeAct = Callable[[Extension, CallRecord], Act]
 FindFallback = Callable[[User, CallRecord], Fallback | None]
 
 
 class Following:
-    """Follows calls through the settings of users and groups. `fallback` is the mailbox of a user; `full` says of a
-    trunk that it has no line left."""
+    """Follows calls through the settings of users and groups. `fallback` is the mailbox of a user; `hold`
+    gives a line to whom a call reaches, or raises Barred."""
 
     def __init__(
         self,
         facilities: Facilities,
         acts: Mapping[ExtensionKind, MakeAct],
         fallback: FindFallback,
-        full: Callable[[Trunk], bool],
+        hold: Hold,
     ) -> None:
         self._facilities = facilities
         self._acts = acts
         self._fallback = fallback
-        self._full = full
+        self._hold = hold
 
     def of_user(
         self, user: User, account: Account, record: CallRecord, arrival: Arrival, *, steps: int = 0
@@ -88,19 +90,30 @@ class Following:
                 return self._acts[extension.kind](extension, record)
             case ToGroup():
                 return self.group(found, account, record, arrival, steps=steps)
-            case ToTrunk(trunk=trunk) if self._full(trunk):
-                return Refusing(503, f"the trunk {trunk.name} has no line left")
             case ToTrunk():
-                turn = Round(lambda now: [self._places(found, arrival, account, now)], self._ring_s(None))
-                return Hunt(self._facilities, [turn], last)
+                return self._trunk(found, account, record, arrival, last)
             case ToUser(user=user):
                 after = self.of_user(user, account, record, arrival, steps=steps)
-                return self._user(found, account, arrival, lambda status: _made(after, status) or last(status))
+                return self._user(found, account, record, arrival, lambda status: _made(after, status) or last(status))
 
-    def _user(self, found: ToUser, account: Account, arrival: Arrival, last: Callable[[int], Act]) -> Act:
+    def _trunk(
+        self, found: ToTrunk, account: Account, record: CallRecord, arrival: Arrival, last: Callable[[int], Act]
+    ) -> Act:
+        try:
+            places = self._places(found, arrival, account, record)
+        except Barred as error:
+            return Refusing(error.sip_status, error.message)
+        return Hunt(self._facilities, [Round(partial(_alone, places), self._ring_s(None))], last)
+
+    def _user(
+        self, found: ToUser, account: Account, record: CallRecord, arrival: Arrival, last: Callable[[int], Act]
+    ) -> Act:
         if found.user.dnd:
             return last(486)
-        return self.phones(self._places(found, arrival, account, self._facilities.clock()), found.user, last)
+        try:
+            return self.phones(self._places(found, arrival, account, record), found.user, last)
+        except Barred:
+            return last(486)
 
     def phones(self, targets: Sequence[Target], user: User, last: Callable[[int], Act]) -> Act:
         """Rings the phones of one user, as they want it."""
@@ -113,7 +126,7 @@ class Following:
         group = found.group
 
         def places(users: Sequence[User], now: float) -> list[list[Target]]:
-            return [self._phones(user, arrival, account, now) for user in users]
+            return [self._phones(user, found, arrival, account, record, now) for user in users]
 
         def last(status: int) -> Act:
             if group.no_answer is None or steps >= MOST_STEPS:
@@ -130,11 +143,21 @@ class Following:
         own = user.ring_timeout_s if user is not None else None
         return float(own or self._facilities.limits.ring_timeout_s)
 
-    def _places(self, found: ToUser | ToTrunk, arrival: Arrival, account: Account, now: float) -> list[Target]:
-        return targets_of(self._facilities, found, arrival.request, arrival.peer.caller, account, now)
+    def _places(self, found: ToUser | ToTrunk, arrival: Arrival, account: Account, record: CallRecord) -> list[Target]:
+        """Raises Barred."""
+        now = self._facilities.clock()
+        targets = targets_of(self._facilities, found, arrival.request, arrival.peer.caller, account, now)
+        return self._hold(record, arrival.peer.party, found, targets)
 
-    def _phones(self, user: User, arrival: Arrival, account: Account, now: float) -> list[Target]:
-        return targets_of_user(self._facilities, user.name, arrival.peer.caller, account, now)
+    def _phones(
+        self, user: User, group: ToGroup, arrival: Arrival, account: Account, record: CallRecord, now: float
+    ) -> list[Target]:
+        """None of a user who has no line left."""
+        targets = targets_of_user(self._facilities, user.name, arrival.peer.caller, account, now)
+        try:
+            return self._hold(record, arrival.peer.party, ToUser(user, group.extension, group.direction), targets)
+        except Barred:
+            return []
 
 
 def _alone(targets: Sequence[Target], _now: float) -> list[Sequence[Target]]:

@@ -19,6 +19,7 @@ from pbxd.calls.crypto import refusal_of
 from pbxd.calls.facilities import Facilities
 from pbxd.calls.image import FaxUser
 from pbxd.calls.info import Pressed
+from pbxd.calls.line import Line
 from pbxd.calls.negotiate import Endpoint, Negotiation, offered_audio
 from pbxd.calls.policy import SILENT, OfferedAudio, Policy
 from pbxd.calls.record import LegRecord
@@ -74,7 +75,8 @@ class LegOwner(Protocol):
 
 class Leg:
     """One dialog with its media. `allowed` bounds our direction: what the other side of the call wants. `prefer` is the
-    codec that needs no conversion there, `within` those that can be joined with it (None: all)."""
+    codec that needs no conversion there, `within` those that can be joined with it (None: all). `line` is given back
+    with the sound."""
 
     __slots__ = (
         "_answered_sdp",
@@ -87,6 +89,7 @@ class Leg:
         "_watch",
         "allowed",
         "fax",
+        "line",
         "media",
         "negotiation",
         "offered",
@@ -115,6 +118,7 @@ class Leg:
         self.within: frozenset[Codec] | None = None
         self.plan: MediaPlan | None = None
         self.refusal = ""
+        self.line: Line | None = None
         self._first_offer: SessionDescription | None = None
         self._answered_sdp = False
         self._asked: Codec | None = None
@@ -353,6 +357,9 @@ class Leg:
         if self.media.closed:
             return
         self.record.ended_at = self.owner.wall(now)
+        if self.line is not None:
+            answered = self.record.answered_at
+            self.line.drop(now, 0.0 if answered is None else self.record.ended_at - answered)
         self._facilities.hearers.pop(self.media.key, None)
         self.media.close()
         self.negotiation.keys.wipe()

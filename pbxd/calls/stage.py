@@ -281,10 +281,12 @@ class Stage:
             return
         self.closed = True
         self._clear()
-        self._act.leave(now)
-        if self._lender is not None:
-            self._lender[0].leave(now)
-        self._give_up_own_room()
+        try:
+            self._act.leave(now)
+            if self._lender is not None:
+                self._lender[0].leave(now)
+        finally:
+            self._give_up_own_room()
 
     # ---- inside
 

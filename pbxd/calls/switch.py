@@ -13,13 +13,15 @@ from functools import partial
 from media.session import OutOfFiles, OutOfPorts
 from pbxd.calls import causes
 from pbxd.calls.admission import Admission, Refusal
-from pbxd.calls.call import Call, End, Fallback
+from pbxd.calls.call import Call, CallState, End, Fallback
 from pbxd.calls.dial import Target
 from pbxd.calls.facilities import Facilities
 from pbxd.calls.following import FindFallback, Following, MakeAct
+from pbxd.calls.gate import HOUSE, Barred, Gate
 from pbxd.calls.hunt import Refusing
 from pbxd.calls.identity import Caller, shown_outside
 from pbxd.calls.leg import Leg
+from pbxd.calls.limits import Limits
 from pbxd.calls.outcall import OutCall
 from pbxd.calls.pager import MAX_BODY, Page
 from pbxd.calls.peer import Arrival, Challenge, Peer, peer_of
@@ -40,6 +42,7 @@ from pbxd.calls.routing import (
     number_called,
     route,
 )
+from pbxd.calls.rulebook import Rulebook
 from pbxd.calls.stage import Act
 from pbxd.calls.targets import targets_of, targets_of_user
 from pbxd.calls.watchers import Watchers
@@ -82,7 +85,9 @@ class Switch:
         self.watchers = Watchers(facilities, authenticator)
         self.fallback: FindFallback = lambda _user, _record: None
         self.hours: Hours = no_hours
-        self.following = Following(facilities, acts, self._mailbox, self.is_full)
+        self.gate = Gate(facilities, Limits(Rulebook(facilities.directory)), self.alive)
+        self.gate.listen()
+        self.following = Following(facilities, acts, self._mailbox, self.gate.hold)
         self._methods: dict[str, Callable[[ServerTransaction, Request, float], None]] = {
             "INVITE": self._invite,
             "REGISTER": self._register,
@@ -118,6 +123,11 @@ class Switch:
             self._decide(request, f"refused with 503: {error.message}", now)
             reason = causes.reason_q850(causes.CONGESTION, error.message)  # RFC 6432
             self._reply(transaction, 503, now, headers=[("Retry-After", str(error.retry_after_s)), ("Reason", reason)])
+        except Barred as error:
+            self._decide(request, f"refused with {error.sip_status}: {error.message}", now)
+            headers = [("Reason", causes.reason_q850(error.q850, error.why.value))]
+            headers += [("Retry-After", str(error.retry_after_s))] if error.retry_after_s is not None else []
+            self._reply(transaction, error.sip_status, now, headers=headers)
         except HouseError as error:
             self._decide(request, f"refused with {error.sip_status}: {error.message}", now)
             self._reply(transaction, error.sip_status, now)
@@ -154,7 +164,7 @@ class Switch:
 
     def call_out(self, account_id: str, number: str, act: Act, name: str) -> Call:
         """The house calls an extension's phones by itself, shown there as `name`, and `act` begins with the one that
-        answers. Raises NotFound, Unavailable (no phone is registered), Overloaded."""
+        answers. Raises NotFound, Unavailable (no phone is registered), Overloaded, Barred."""
         now, directory = self._clock(), self._facilities.directory
         account = directory.account(account_id) or directory.default_account
         found = route(directory, account, number, source=None)
@@ -168,12 +178,13 @@ class Switch:
             raise Unavailable(f"no phone of {number} is registered")
         record = self._own_record(account.id, Direction.INTERNAL, Caller("", name), number, now)
         call = OutCall(self._facilities, record, reroute=lambda _uri: [], on_over=self._forget)
+        self.gate.enter(record, found.user.name, None, found, HOUSE)
         self._begin(call, targets, act, now)
         return call
 
     def send_out(self, account_id: str, number: str, act: Act, caller: Caller, over: Callable[[Call], None]) -> Call:
         """The house calls a number of an account, a phone's or one that leaves by a trunk, in G.711; `act` begins when
-        it is answered, and `over` hears the end. Raises NotFound, Unavailable, Overloaded."""
+        it is answered, and `over` hears the end. Raises NotFound, Unavailable, Overloaded, Barred."""
         now, directory = self._clock(), self._facilities.directory
         account = directory.account(account_id) or directory.default_account
         found = route(directory, account, number, source=None)
@@ -183,8 +194,6 @@ class Switch:
         if not isinstance(found, ToUser | ToTrunk):
             raise NotFound(f"no route leads to {number}")
         refusal = self.admission.refusal(len(self.calls))
-        if refusal is None and isinstance(found, ToTrunk) and self.is_full(found.trunk):
-            refusal = Refusal.TRUNK_FULL
         if refusal is not None:
             raise Overloaded(refusal.value, self.admission.retry_after_s)
         targets = targets_of(self._facilities, found, None, caller, account, now)
@@ -197,6 +206,7 @@ class Switch:
             over(call)
 
         call = OutCall(self._facilities, record, reroute=lambda _uri: [], on_over=ended)
+        self.gate.enter(record, found.user.name if isinstance(found, ToUser) else None, None, found, HOUSE)
         self._begin(call, [replace(target, codecs=LAWS) for target in targets], act, now)
         return call
 
@@ -214,19 +224,9 @@ class Switch:
             call.fail(now)
             raise
 
-    def is_full(self, trunk: Trunk) -> bool:
-        """Whether a trunk has as many calls as it may have."""
-        if trunk.max_calls is None:
-            return False
-        return sum(self._busies(trunk, call) for call in self.calls.values()) >= trunk.max_calls
-
-    @staticmethod
-    def _busies(trunk: Trunk, call: Call) -> bool:
-        """Whether a call has a line of a trunk: it came by it, or goes out by it."""
-        if call.carrier is not None and call.carrier.id == trunk.id:
-            return True
-        own = call.record.account_id == trunk.account_id
-        return own and any(leg.party == trunk.name and leg.role is Role.CALLEE for leg in call.record.legs)
+    def alive(self) -> frozenset[str]:
+        """The ids of the calls that are up."""
+        return frozenset(name for name, call in self.calls.items() if call.state is not CallState.ENDED)
 
     # ---- inside
 
@@ -360,19 +360,22 @@ class Switch:
         call = Call(
             self._facilities,
             record,
-            reroute=lambda uri: self._reroute(uri, peer, request),
+            reroute=lambda uri: self._reroute(uri, record, peer, request),
             on_over=self._forget,
         )
-        call.carrier = peer.trunk
         try:
-            if isinstance(found, ToTrunk):
-                self._admit_trunk(transaction, found)
+            self._enter(record, peer, found, transaction)
             leg = self._caller_leg(call, peer, transaction, now)
-        except Overloaded as error:
+        except (Overloaded, Barred) as error:
             self._trace(record, peer, request, found, now)
-            call.turn_away(error.message, now)
+            q850 = error.q850 if isinstance(error, Barred) else causes.CONGESTION
+            call.turn_away(error.message, now, status=error.sip_status, q850=q850)
+            raise
+        except BaseException:
+            self.gate.leave(record, now)
             raise
         if leg is None:
+            self.gate.leave(record, now)
             return
         self.calls[record.id] = call
         record.legs.append(leg.record)
@@ -392,6 +395,7 @@ class Switch:
 
     def _forget(self, call: Call) -> None:
         self.calls.pop(call.record.id, None)
+        self.gate.leave(call.record, self._clock())
         self._facilities.tracer.ended(call.record.id, self._clock())
 
     def _reply_trying(self, transaction: ServerTransaction, now: float) -> None:
@@ -402,8 +406,11 @@ class Switch:
             self._facilities.refuse(refusal, place(transaction.flow.transport, *transaction.flow.remote))
             raise Overloaded(refusal.value, self.admission.retry_after_s)
 
-    def _admit_trunk(self, transaction: ServerTransaction, found: ToTrunk) -> None:
-        self._admit(transaction, Refusal.TRUNK_FULL if self.is_full(found.trunk) else None)
+    def _enter(self, record: CallRecord, peer: Peer, found: Route, transaction: ServerTransaction) -> None:
+        if not isinstance(found, Reject):
+            user, trunk = (None, peer.party) if peer.trunk else (peer.party, None)
+            source = place(transaction.flow.transport, *transaction.flow.remote)
+            self.gate.enter(record, user, trunk, found, source, carrier=peer.trunk)
 
     def _record(self, peer: Peer, request: Request, found: Route, now: float) -> CallRecord:
         wall = self._facilities.wall(now)
@@ -467,6 +474,12 @@ class Switch:
                 call.refuse(End(Result.UPSTREAM, 486, causes.q850_of(486), reason, "house"), now)
             return
         targets = targets_of(self._facilities, found, request, peer.caller, peer.account, now)
+        try:
+            targets = self.gate.hold(call.record, peer.party, found, targets)
+        except Barred as error:
+            if not call.fall_back(486, now):
+                call.refuse(End(Result.UPSTREAM, error.sip_status, error.q850, error.message, "house"), now)
+            return
         if len(targets) > 1 and user.ring_strategy is RingStrategy.SEQUENTIAL:
             fallback, call.fallback = call.fallback, None
             last = partial(self._last, fallback)
@@ -487,8 +500,13 @@ class Switch:
             return peer.caller
         return shown_outside(peer.caller, self._facilities.directory.user(peer.account, peer.device.user), trunk)
 
-    def _reroute(self, uri: Uri, peer: Peer, request: Request) -> list[Target]:
+    def _reroute(self, uri: Uri, record: CallRecord, peer: Peer, request: Request) -> list[Target]:
         found = self._route(peer, uri)
         if not isinstance(found, ToUser | ToTrunk):
             return []
-        return targets_of(self._facilities, found, request, peer.caller, peer.account, self._clock())
+        targets = targets_of(self._facilities, found, request, peer.caller, peer.account, self._clock())
+        try:
+            return self.gate.hold(record, peer.party, found, targets)
+        except Barred as error:
+            self._facilities.tracer.note(record.id, Topic.DECISION, f"not redirected: {error.message}", self._clock())
+            return []

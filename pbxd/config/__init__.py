@@ -7,6 +7,8 @@ tree     YAML text -> plain values and the line of each
 load     defaults < file < --set, checked as one -> Config
 explain  what pydantic found, in words for people
 check    what no single setting can know: names that must exist, numbers that must not clash, ports in use
+accounts what an account has, at the top level and under `accounts`; numbers, groups: parts of it; relations: what its
+         sections say of each other
 listing  the configuration as a list: to show, to compare, and to know what needs a restart
 """
 

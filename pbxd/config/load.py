@@ -1,4 +1,4 @@
-"""Defaults < the file < `--set`, read and checked as one: a whole configuration or every reason why there is none."""
+"""Defaults < the file < the settings file < `--set`, read as one: a whole configuration or every reason against it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from pbxd.config import overlay
 from pbxd.config.check import cross_check
 from pbxd.config.explain import explain
 from pbxd.config.problem import ConfigError, Problem
@@ -15,12 +16,16 @@ from pbxd.config.tree import KeyPath, Tree, read
 
 
 def load(path: Path, overrides: Sequence[str] = ()) -> Config:
-    """Read `path`, then each `a.b.c=VALUE` of `overrides` (VALUE is YAML). Raises ConfigError with all problems."""
+    """Read `path`, the settings file, then each `a.b.c=VALUE` of `overrides` (VALUE is YAML).
+
+    Raises ConfigError with all problems.
+    """
     tree = _read_file(path)
     if not isinstance(tree.value, dict):
         if not tree.problems and tree.value is not None:
             tree.problems.append(Problem(f"{path}:1", "", "the file must be a mapping (key: value)"))
         tree.value = {}
+    overlay.lay_over(tree, overlay.path_in(tree, overrides, Config().data_dir))
     for override in overrides:
         _override(tree, override)
     problems = list(tree.problems)
@@ -78,6 +83,8 @@ def _dotted(path: KeyPath) -> str:
 
 
 def _source(place: str) -> Source:
+    if place.startswith(overlay.LABEL):
+        return Source(SourceKind.SETTINGS, place.removeprefix(overlay.LABEL))
     return Source(SourceKind.SET if place.startswith("--set ") else SourceKind.FILE, place)
 
 

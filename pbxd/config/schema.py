@@ -16,6 +16,7 @@ from pbxd.config.acoustics import Sound
 from pbxd.config.destinations import Extension
 from pbxd.config.dialplan import Dialplan
 from pbxd.config.edge import EdgeControl
+from pbxd.config.faxes import Faxes
 from pbxd.config.mailboxes import Voicemail
 from pbxd.config.recordings import Recordings
 from pbxd.config.section import (
@@ -372,6 +373,7 @@ class Config(AccountSections):
     extensions: Extensions = Field(default={"600": Extension(echo=True)}, description="declared extensions by number")
     dialplan: Dialplan = Field(default=Dialplan(), description="call flows")
     voicemail: Voicemail = Field(default=Voicemail(), description="what holds for all mailboxes")
+    faxes: Faxes = Field(default=Faxes(), description="faxes that are sent and received")
     mail: Mail = Field(default=Mail(), description="how mail leaves the house")
     outbox: Outbox = Field(default=Outbox(), description="mail and HTTP requests that must arrive")
     store: Store = Field(default=Store(), description="where records are kept")

@@ -6,6 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
+from pbxd.config.fraud import FraudSettings
 from pbxd.config.section import Count, Label, Seconds, Section, Switch
 from pbxd.config.values import NetworkField
 
@@ -65,3 +66,4 @@ class Security(Section):
     strangers: Strangers = Field(default=Strangers(), description="what proves nothing")
     ban: BanTerms = Field(default=BanTerms(), description="how long bans last")
     slow: SlowRoad = Field(default=SlowRoad(), description="the slower road")
+    fraud: FraudSettings = Field(default=FraudSettings(), description="stolen passwords that call abroad")

@@ -30,6 +30,7 @@ from pbxd.directory.model import (
     User,
 )
 from pbxd.directory.passwords import credentials, make_password
+from pbxd.directory.reading import as_dicts
 from pbxd.directory.snapshot import Rows, Snapshot
 from pbxd.errors import Conflict, NotFound
 from pbxd.ids import new_id
@@ -70,25 +71,29 @@ class Directory:
         async with self._turn:
             yield
 
-    async def refresh(self, wall: float) -> None:
+    async def refresh(self) -> None:
         """Take up what was written into the store by who is `changing` it. Raises StoreError."""
-        await self._take_up(self._config, wall)
+        await self._look_at(await self._rows(), self._config)
 
     async def _take_up(self, config: Config, wall: float) -> None:
         rows = await self._rows()
-        ids, writes = declare(config, rows, self._store, wall)
+        _, writes = await asyncio.to_thread(declare, config, rows, self._store, wall)
         if writes:
             await self._store.commit(writes)
             rows = await self._rows()
-        self._config = config
-        self._default_id = ids[config.account.slug]
-        self._snapshot = Snapshot.of(rows, registers(config, ids), sound(config, ids), self._default_id)
+        await self._look_at(rows, config)
+
+    async def _look_at(self, rows: Rows, config: Config) -> None:
+        """Thousands of phones take a worker thread a while; calls see the old state until then."""
+        ids = {row["slug"]: row["id"] for row in rows["accounts"]}
+        default_id = ids[config.account.slug]
+        told = registers(config, ids), sound(config, ids)
+        snapshot = await asyncio.to_thread(Snapshot.of, rows, *told, default_id)
+        self._config, self._default_id, self._snapshot = config, default_id, snapshot
         self._trust()
 
     async def _rows(self) -> Rows:
-        return {
-            name: [row._asdict() for row in await self._store.rows(select(METADATA.tables[name]))] for name in TABLES
-        }
+        return {name: as_dicts(await self._store.rows(select(METADATA.tables[name]))) for name in TABLES}
 
     # ---- accounts and people
 

@@ -3,6 +3,7 @@ down with who made it. What the configuration file declares is the file's, and i
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from pbxd.directory.accounts import Directory
 from pbxd.directory.declared import PREFIXES
 from pbxd.directory.model import Account
 from pbxd.directory.passwords import credentials
+from pbxd.directory.reading import as_dicts
 from pbxd.directory.resources import KINDS, DeviceWish, Kind, Row, masked
 from pbxd.errors import Conflict, Invalid, NotFound
 from pbxd.ids import new_id
@@ -132,7 +134,7 @@ class Administration:
 
     async def _rows(self, account: Account, table: str) -> list[dict[str, Any]]:
         found = METADATA.tables[table]
-        return [row._asdict() for row in await self.store.rows(select(found).where(found.c.account_id == account.id))]
+        return as_dicts(await self.store.rows(select(found).where(found.c.account_id == account.id)))
 
     async def _names(self, account: Account) -> dict[str, str]:
         return {row["id"]: row["name"] for row in await self._rows(account, "users")}
@@ -145,7 +147,7 @@ class Administration:
 
     async def _free(self, account: Account, kind: Kind, key: Any) -> None:
         if any(row[kind.key] == key for row in await self._rows(account, kind.table)):
-            raise Conflict(f"there is already a {kind.one} {key}, or something else of that number")
+            raise Conflict(f"the {kind.key} {key} is taken already")
         if kind.word == "numbers" and self.directory.number(key) is not None:
             raise Conflict(f"the number {key} cannot be had")
 
@@ -192,7 +194,7 @@ class Administration:
         if after is None:
             write = (self.store.delete_by_id(table), {"key": row["id"]})
         await self.store.commit([write, entry])
-        await self.directory.refresh(self.wall())
+        await self.directory.refresh()
 
     async def resources(self, account: Account) -> dict[str, dict[str, Row]]:
         """The rows of an account by kind and id."""
@@ -205,13 +207,14 @@ class Administration:
         users = {row["id"]: row["name"] for row in was["users"].values()}
         if after is not None and kind.word == "users":
             users[after["id"]] = after["name"]
-        known = problems_in(was, users)
+        known = await asyncio.to_thread(problems_in, was, users)
         becomes = {word: dict(rows) for word, rows in was.items()}
         if before is not None:
             del becomes[kind.word][before["id"]]
         if after is not None:
             becomes[kind.word][after["id"]] = after
-        fresh = [problem for problem in problems_in(becomes, users) if problem not in known]
+        found = await asyncio.to_thread(problems_in, becomes, users)
+        fresh = [problem for problem in found if problem not in known]
         if not fresh:
             return
         if after is None:

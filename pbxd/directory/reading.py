@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from sqlalchemy import Row as SqlRow
 
 from pbxd.config.accounts import UserOptions
 from pbxd.config.groups import CallLimit as LimitOptions
@@ -24,6 +26,12 @@ from pbxd.directory.model import (
 )
 
 Row = Mapping[str, Any]
+
+
+def as_dicts(rows: Sequence[SqlRow[Any]]) -> list[dict[str, Any]]:
+    """Rows of one query by the names of their columns."""
+    names = rows[0]._fields if rows else ()
+    return [dict(zip(names, row, strict=True)) for row in rows]
 
 
 def user_of(row: Row) -> User:

@@ -150,11 +150,11 @@ def _device_columns(wish: DeviceWish, users: People) -> dict[str, Any]:
     return {"user_id": users.get(wish.user, ""), "options": options}
 
 
+_PLAIN_DEVICE = DeviceWish(auth_username="0", user="0").model_dump(mode="json", exclude={"auth_username", "user"})
+
+
 def _device_fields(row: Row, users: People) -> dict[str, Any]:
-    said = DeviceWish(auth_username=row["auth_username"], user="0").model_dump(mode="json")
-    said |= json.loads(row["options"]) | {"user": users.get(row["user_id"], "")}
-    said.pop("auth_username")
-    return said
+    return {**_PLAIN_DEVICE, **json.loads(row["options"]), "user": users.get(row["user_id"], "")}
 
 
 def _extension_columns(wish: ExtensionWish, users: People) -> dict[str, Any]:

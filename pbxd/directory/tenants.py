@@ -245,7 +245,7 @@ class Tenants:
 
     async def _commit(self, writes: list[Write]) -> None:
         await self._store.commit(writes)
-        await self._directory.refresh(self._wall())
+        await self._directory.refresh()
 
     def _now(self, account_id: str) -> Account:
         account = self._directory.account(account_id)

@@ -332,7 +332,7 @@ class FlowAct:
             came(_failed("nobody can be called from here"), now)
             return
         known = spelled_out(self._flow, self.position.partition("/")[2])
-        parties, why = parties_of(self._desk, command, arrival, self._account, known, now)
+        parties, why = parties_of(self._desk, self.record, command, arrival, self._account, known, now)
 
         def over(called: Called, later: float) -> None:
             self._called = called

@@ -17,13 +17,16 @@ from dialplan.flow import Flow
 from dialplan.verbs.dial import Dial as DialVerb
 from pbxd.calls.connection import Came
 from pbxd.calls.dial import Target
+from pbxd.calls.gate import Barred
 from pbxd.calls.identity import Caller
 from pbxd.calls.peer import Arrival
+from pbxd.calls.record import CallRecord
 from pbxd.calls.routing import Reject, ToTrunk, ToUser, route
 from pbxd.calls.targets import targets_of
 from pbxd.directory.model import Account
 from pbxd.flows.desk import Desk
 
+_CAME = {486: Came.BUSY, 403: Came.DECLINED}
 NUMBER = re.compile(r"[0-9A-Za-z*#+._-]{1,64}")
 
 
@@ -45,14 +48,20 @@ def spelled_out(flow: Flow | None, step: str) -> frozenset[str]:
 
 
 def parties_of(
-    desk: Desk, command: Dial, arrival: Arrival, account: Account, known: Collection[str], now: float
+    desk: Desk,
+    record: CallRecord,
+    command: Dial,
+    arrival: Arrival,
+    account: Account,
+    known: Collection[str],
+    now: float,
 ) -> tuple[list[list[Target]], Nobody | None]:
     """The places of each number that rings; and why the others do not, the best reason of them."""
     caller = _shown(command, arrival)
     parties: list[list[Target]] = []
     why: Nobody | None = None
     for wanted in command.targets:
-        found = _party(desk, wanted, arrival, account, caller, known, now)
+        found = _party(desk, record, wanted, arrival, account, caller, known, now)
         if isinstance(found, Nobody):
             why = why or found
         else:
@@ -62,6 +71,7 @@ def parties_of(
 
 def _party(
     desk: Desk,
+    record: CallRecord,
     wanted: Wanted,
     arrival: Arrival,
     account: Account,
@@ -87,10 +97,13 @@ def _party(
         if not isinstance(routed, ToUser | ToTrunk):
             return Nobody(Came.FAILED, f"{wanted.number} is no phone that could ring", 488)
         found = routed
-    if isinstance(found, ToTrunk) and desk.trunk_full(found.trunk):
-        return Nobody(Came.FAILED, f"the trunk {found.trunk.name} has no line left", 503)
     targets = targets_of(desk.facilities, found, arrival.request, caller, account, now)
-    return targets or Nobody(Came.UNREACHABLE, "no phone is registered", 480)
+    if not targets:
+        return Nobody(Came.UNREACHABLE, "no phone is registered", 480)
+    try:
+        return desk.hold(record, arrival.peer.party, found, targets)
+    except Barred as error:
+        return Nobody(_CAME.get(error.sip_status, Came.FAILED), error.message, error.sip_status)
 
 
 def _shown(command: Dial, arrival: Arrival) -> Caller:

@@ -9,10 +9,11 @@ from typing import Protocol
 from dialplan.command import Enqueue, Outcome, Voicemail
 from dialplan.hours import Moment
 from media.script import Line
+from pbxd.calls.dial import Target
 from pbxd.calls.facilities import Facilities
 from pbxd.calls.record import CallRecord
+from pbxd.calls.routing import ToTrunk, ToUser
 from pbxd.calls.stage import Act
-from pbxd.directory.model import Trunk
 from pbxd.flows.take import Tapes
 from pbxd.flows.web import Ask
 from pbxd.services.conferences import Conferences
@@ -43,6 +44,11 @@ MakeWaiting = Callable[[Enqueue, CallRecord], Waiting | None]
 """The place in a queue of a command for a call; None where there is no such queue."""
 
 
+Hold = Callable[[CallRecord, str, ToUser | ToTrunk, Sequence[Target]], list[Target]]
+"""The places of a party that somebody's call reaches, on a line of their own. Raises Barred where none is left, or the
+call may not be."""
+
+
 @dataclass(slots=True)
 class Limits:
     """Of one call in a flow; a reload replaces them."""
@@ -61,7 +67,7 @@ class Desk:
     send_mail: SendMail
     moment: Callable[[float], Moment]
     override: Callable[[str, str | None, float | None, str], str | None]
-    trunk_full: Callable[[Trunk], bool] = lambda _trunk: False
+    hold: Hold = lambda _record, _caller, _found, targets: list(targets)
     music: Callable[[], Sequence[Line]] = tuple
     voicemail: MakeVisitor | None = None
     enqueue: MakeWaiting | None = None

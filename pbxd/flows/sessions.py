@@ -117,21 +117,11 @@ class FlowSessions:
         """Take up the sessions of the last run; how many go on. Raises StoreError."""
         oldest = self._wall() - self.bounds.idle_s
         for row in await self._store.rows(select(edge_sessions)):
-            if row.touched_at < oldest:
+            session = _session_of(row._asdict()) if row.touched_at >= oldest else None
+            if session is not None:
+                self._sessions[session.key] = session
+            else:
                 self._store.write(self._delete, {"key": row.id})
-                continue
-            said = json.loads(row.state)
-            session = Session(
-                account_id=row.account_id,
-                call=row.call_id,
-                flow=row.flow,
-                machine=None,
-                touched=row.touched_at,
-                answer=Answer(**said["answer"]),
-                saved=said["machine"],
-                stepped=(said["stepped"][0], said["stepped"][1]),
-            )
-            self._sessions[session.key] = session
         return len(self._sessions)
 
     async def stop(self) -> None:
@@ -377,6 +367,26 @@ def flow_id(account_id: str, name: str) -> str:
     """The id of a flow in an account: always the same for the same name."""
     number = int.from_bytes(hashlib.sha256(f"{account_id}\0{name}".encode()).digest()[:16], "big")
     return "flow_" + "".join(_CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))
+
+
+def _session_of(row: Mapping[str, Any]) -> Session | None:
+    """What a row says; None where it cannot be read."""
+    try:
+        said = json.loads(row["state"])
+        number, step = said["stepped"]
+        return Session(
+            account_id=row["account_id"],
+            call=row["call_id"],
+            flow=row["flow"],
+            machine=None,
+            touched=row["touched_at"],
+            answer=Answer(**said["answer"]),
+            saved=dict(said["machine"]),
+            stepped=(int(number), str(step)),
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        log.warning("a flow of a node is not readable and is removed", call=row["call_id"], reason=str(error))
+        return None
 
 
 def _taken(why: str | None) -> Reply:

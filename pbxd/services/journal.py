@@ -13,6 +13,7 @@ from pbxd.directory.bans import HOUSE, Banned, Unbanned
 from pbxd.directory.doorman import PhoneMisconfigured, Slowed
 from pbxd.directory.registrar import PhoneRegistered, PhoneUnregistered
 from pbxd.directory.trunks import TrunkChanged, TrunkState
+from pbxd.directory.watch import CallerBlocked, CallerUnblocked
 from pbxd.events import Bus
 from pbxd.logs import get_logger
 from pbxd.sip.flow import place
@@ -35,6 +36,8 @@ def listen(bus: Bus) -> None:
     bus.subscribe(Unbanned, _unbanned)
     bus.subscribe(Slowed, _slowed)
     bus.subscribe(PhoneMisconfigured, _misconfigured)
+    bus.subscribe(CallerBlocked, _blocked)
+    bus.subscribe(CallerUnblocked, _unblocked)
 
 
 class _Seldom:
@@ -129,6 +132,23 @@ def _unbanned(event: Unbanned) -> None:
 
 def _slowed(event: Slowed) -> None:
     log.warning("source slowed", network=event.name, reason=event.cause.text, evidence=event.evidence)
+
+
+def _blocked(event: CallerBlocked) -> None:
+    block = event.block
+    log.error(
+        "calls abroad are blocked",
+        block=block.id,
+        caller=block.caller,
+        pattern=block.pattern,
+        evidence=block.evidence,
+        seconds=round(block.until - block.since),
+    )
+
+
+def _unblocked(event: CallerUnblocked) -> None:
+    block = event.block
+    log.info("calls abroad are free again", block=block.id, caller=block.caller, by=block.ended_by, kept=block.refused)
 
 
 def _misconfigured(event: PhoneMisconfigured) -> None:

@@ -60,6 +60,11 @@ def make_engine(url: str) -> AsyncEngine:
     return engine
 
 
+def reading(engine: AsyncEngine) -> AsyncEngine:
+    """The same for single SELECTs: a server needs no transaction around one, which saves two of four round trips."""
+    return engine.execution_options(isolation_level="AUTOCOMMIT") if engine.dialect.name == "postgresql" else engine
+
+
 def _server_arguments(url: URL) -> dict[str, Any]:
     if url.drivername != "postgresql+asyncpg":
         return {}

@@ -24,7 +24,7 @@ from sqlalchemy import (
     text,
 )
 
-from pbxd.store import tenancy
+from pbxd.store import faxes, tenancy
 from pbxd.store.columns import (
     account_column,
     created_column,
@@ -38,6 +38,7 @@ from pbxd.store.columns import (
 
 REVISION = "0016"  # the newest migration; a test proves it
 METADATA = tenancy.numbers.metadata  # with the tables of that module
+FAX_TABLES = (faxes.fax_jobs, faxes.received_faxes, faxes.fax_keys)
 
 accounts = Table(
     "accounts",
@@ -382,6 +383,36 @@ messages = Table(
     Column("deleted_at", Float),
     Column("told_at", Float),  # when mail and webhook were handed to the outbox
     Column("transcript", Text),  # null where there is none
+)
+
+fraud_habits = Table(
+    "fraud_habits",
+    METADATA,
+    id_column(),
+    account_column(strict=False),
+    Column("caller", Text, nullable=False),  # empty: the whole account
+    Column("countries", Text, nullable=False),  # JSON: since when each is called
+    Column("calls", Integer, nullable=False),  # abroad, in the busiest hour
+    Column("minutes", Float, nullable=False),
+    Column("seen_calls", Integer, nullable=False),  # likewise, of the last day
+    Column("seen_minutes", Float, nullable=False),
+    Column("since", Float, nullable=False),
+    UniqueConstraint("account_id", "caller"),
+)
+
+fraud_blocks = Table(
+    "fraud_blocks",
+    METADATA,
+    id_column(),
+    account_column(strict=False),
+    Column("caller", Text, nullable=False),
+    Column("pattern", Text, nullable=False),
+    Column("evidence", Text, nullable=False),
+    Column("since", Float, nullable=False),
+    Column("until", Float, nullable=False),
+    Column("refused", Integer, nullable=False),
+    Column("ended_at", Float, index=True),
+    Column("ended_by", Text),
 )
 
 edge_sessions = Table(

@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from pbxd.store import statements
-from pbxd.store.engine import make_engine, name_of, sqlite_url
+from pbxd.store.engine import make_engine, name_of, reading, sqlite_url
 from pbxd.store.queue import Run, Values, Write, WriteQueue, WriteStatistics, runs_in_order
 from pbxd.store.schema import REVISION
 from pbxd.store.trouble import IN_WORDS, Condition, StoreError, Trouble, sqlstate_of, trouble_of
@@ -60,6 +60,7 @@ class Store:
 
     def __init__(self, engine: AsyncEngine, interval_s: float) -> None:
         self._engine = engine
+        self._readers = reading(engine)
         self._writer: AsyncConnection | None = None
         self._turn = asyncio.Lock()
         self._queue = WriteQueue(self._execute, interval_s)
@@ -112,7 +113,7 @@ class Store:
         return await self._in_time(self._read(query, parameters), "read")
 
     async def _read(self, query: Executable, parameters: Mapping[str, Any] | None) -> Sequence[Row[Any]]:
-        async with contextlib.aclosing(await self._connected()) as connection:
+        async with contextlib.aclosing(await self._connected(self._readers)) as connection:
             try:
                 return (await connection.execute(query, parameters)).all()
             except DBAPIError as error:
@@ -120,10 +121,10 @@ class Store:
                     return ()
                 raise
 
-    async def _connected(self) -> AsyncConnection:
+    async def _connected(self, engine: AsyncEngine | None = None) -> AsyncConnection:
         """A connection. A server that does not take one in time is away, not slow."""
         try:
-            return await self._engine.connect()
+            return await (engine or self._engine).connect()
         except TimeoutError as error:
             raise ConnectionError(errno.ETIMEDOUT, "no connection in time") from error
 

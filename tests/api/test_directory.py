@@ -28,7 +28,7 @@ from pbxd.directory.tenants import Tenants
 from pbxd.services.cdr import CallRecords
 from pbxd.services.voicemail import Voicemail
 from pbxd.sip.digest import ha1
-from pbxd.store import Store, sqlite_url
+from pbxd.store import Store
 from tests.api.client import Answer, Client, serving
 from tests.services.voicemail.theatre import House as Mailboxes
 
@@ -134,10 +134,10 @@ class Office:
 
 
 @pytest_asyncio.fixture
-async def office(tmp_path: Path) -> AsyncIterator[Office]:
+async def office(tmp_path: Path, store_url: str) -> AsyncIterator[Office]:
     path = tmp_path / "pbxd.yaml"
     path.write_text(TEXT)
-    store = await Store.open(sqlite_url(tmp_path / "pbxd.db"))
+    store = await Store.open(store_url)
     directory = await Directory.load(store, load(path), WALL)
     later = count()
     administration = Administration(store, directory, lambda: WALL + next(later))
@@ -280,8 +280,8 @@ async def test_what_the_file_declares_is_changed_there(office: Office) -> None:
 @pytest.mark.parametrize(
     ("word", "wish", "status", "message"),
     [
-        ("users", {"name": "1001"}, 409, "there is already a user 1001"),
-        ("extensions", {"number": "1001", "echo": True}, 409, "there is already a extension 1001"),
+        ("users", {"name": "1001"}, 409, "the name 1001 is taken already"),
+        ("extensions", {"number": "1001", "echo": True}, 409, "the number 1001 is taken already"),
         ("devices", {"auth_username": "3", "user": "1001"}, 400, "a device needs a password"),
         ("devices", {"auth_username": "3", "user": "9", "password": PASSWORD}, 400, "user: there is no user 9"),
         ("extensions", {"number": "3", "user": "9"}, 400, "there is no user 9"),

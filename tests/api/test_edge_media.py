@@ -66,6 +66,9 @@ class Directory:
     def accounts(self) -> list[Account]:
         return [LAB, OTHER]
 
+    def account_named(self, text: str) -> Account | None:
+        return next((one for one in self.accounts() if text in (one.id, one.slug)), None)
+
 
 @dataclass
 class Stand:

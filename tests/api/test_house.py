@@ -20,6 +20,7 @@ from pbxd.config import Config, settings
 from pbxd.directory.administration import Administration
 from pbxd.directory.model import Account, PhoneEntry
 from pbxd.directory.tenants import Tenants
+from pbxd.directory.watch import FraudWatch
 from pbxd.errors import Conflict
 from pbxd.events import Bus
 from pbxd.flows import Flows
@@ -188,6 +189,7 @@ async def client(
         reset_admin=_new_admin_key,
         now=lambda: NOW,
         door=cast(Door, None),  # has tests of its own
+        fraud=cast(FraudWatch, None),  # likewise
         flows=cast(Flows, None),  # so have they
         tracing=Tracing(traces, recorder, lambda: DROPS, WALL, lambda: 100.0),
         recordings=cast(Recordings, None),  # tests/api/test_sound.py has these

@@ -14,6 +14,8 @@ from pathlib import Path
 from tests.bench import (
     calls,
     codecs,
+    edge,
+    faxes,
     flows,
     hearing,
     ivr,
@@ -52,7 +54,9 @@ PARTS = {
     "registrations": Part(registrations.FIGURES, registrations.run),
     "junk": Part(junk.FIGURES, junk.run),
     "flows": Part(flows.FIGURES, flows.run),
+    "edge": Part(edge.FIGURES, edge.run),
     "ivr": Part(ivr.FIGURES, ivr.run),
+    "faxes": Part(faxes.FIGURES, faxes.run),
 }
 
 

@@ -124,6 +124,11 @@ class Daemon:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
+    @property
+    def http_port(self) -> int:
+        """Where its API listens."""
+        return self._http_port
+
     def stop(self) -> None:
         """SIGTERM, and SIGKILL when that does not help."""
         self._process.terminate()

@@ -25,7 +25,7 @@ class Programs:
 
     @classmethod
     def compile(cls, place: Path) -> Self:
-        for name in ("relay", "load", "sip_load", "junk"):
+        for name in ("relay", "load", "sip_load", "junk", "web_load"):
             subprocess.run(["gcc", "-O2", "-o", str(place / name), str(HERE / f"{name}.c")], check=True)
         return cls(place)
 

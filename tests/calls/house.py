@@ -24,7 +24,7 @@ from pbxd.calls.switch import Switch
 from pbxd.config import Config, load
 from pbxd.directory.accounts import Directory
 from pbxd.directory.authentication import Authenticator
-from pbxd.directory.model import Aor, ExtensionKind
+from pbxd.directory.model import Aor, CallLimit, ExtensionKind
 from pbxd.directory.registrar import Registrar
 from pbxd.events import Bus
 from pbxd.sip.digest import NonceBook
@@ -147,7 +147,15 @@ class House(Host):
     """The house as a host. `said` are the changes of all calls, `records` the calls that ended, as they ended."""
 
     def __init__(
-        self, wire: Wire, directory: Directory, store: Store, config: Config, ports: PortPool, folder: Path
+        self,
+        wire: Wire,
+        directory: Directory,
+        store: Store,
+        config: Config,
+        ports: PortPool,
+        folder: Path,
+        *,
+        legs: int = 64,
     ) -> None:
         self.stack = wire.stack("house")
         self.trace = Recorder(lambda now: WALL + now)
@@ -158,7 +166,7 @@ class House(Host):
         self.bus.subscribe(CallChanged, self._note)
         self.directory = directory
         self.registrar = Registrar(store, self.bus, config.sip.registrar)
-        self.mover = PacketMover(legs=64)
+        self.mover = PacketMover(legs=legs)
         self.mover.start()
         self.late = False
         self.admission = Admission(max_calls=20, setup_rate=100, overloaded=lambda: self.late)
@@ -232,6 +240,17 @@ class House(Host):
         track = self.trace.find(name or self.record.id)
         assert track is not None
         return Recording.of(track, lambda _: self.address[0])
+
+    def limit(self, *limits: CallLimit) -> None:
+        """The call limits of the default account from now on."""
+        self.directory._snapshot.limits = {self.directory.default_account.id: limits}
+
+    def held(self) -> dict[str, int]:
+        """What is held of each that has calls, by its scope and name."""
+        account = self.directory.default_account.id
+        readings = self.switch.gate.limits.readings(account, self.wire.now)
+        at_a_time = [one for one in readings if one.limit is None or not one.limit.period_s]
+        return {f"{one.scope} {one.id}".replace(account, "").strip(): one.current for one in at_a_time if one.current}
 
     def empty(self) -> bool:
         """Whether nothing is left of any call: no call, session, port, hearer."""

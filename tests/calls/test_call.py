@@ -355,7 +355,11 @@ async def test_a_call_leaves_by_its_trunk_and_no_second_one_fits(house: House) -
     refused = next(r.data for r in house.wire.rungs if r.label.startswith("503"))
     assert b"Retry-After: 5" in refused
     turned_away = house.records[-1]
-    assert (turned_away.result, turned_away.sip_status, turned_away.reason) == (Result.SERVER, 503, "trunk_full")
+    assert (turned_away.result, turned_away.sip_status, turned_away.reason) == (
+        Result.SERVER,
+        503,
+        "limit_trunk: the trunk out has 1 of 1 calls at a time",
+    )
     alice >> "BYE" >> house >> 200 >> alice
     house >> "BYE" >> provider >> 200 >> house
     house.wire.after(1)

@@ -48,6 +48,9 @@ class Books:
     def aor(self, account: Account, name: str) -> Aor | None:
         return Aor(account.id, name) if self.user(account, name) else None
 
+    def is_foreign(self, account: Account, host: str) -> bool:
+        return host in OTHER.domains and account is not OTHER
+
     def extension(self, account: Account, number: str) -> Extension | None:
         return ECHO if number == ECHO.number and account is HOUSE else None
 
@@ -123,6 +126,16 @@ def test_who_is_no_user_gets_nowhere() -> None:
     assert told("1001", "other.example", "600").route == STRANGER
     assert told("14155551234", "house.example", "8123").route == STRANGER
     assert asked("1001", "nowhere.example", "600") is None
+
+
+def test_a_number_behind_another_domain_is_not_ours() -> None:
+    def at(host: str) -> object:
+        found = dispatch(Books(), (HOUSE, OTHER), Asked("1001", "house.example", "600", host), hours=lambda *_: None)
+        assert found is not None
+        return found.route
+
+    assert at("other.example") == Reject(404, "the number is one of another account")
+    assert at("house.example") == at("") == ToEcho(ECHO, Direction.INTERNAL)
 
 
 def test_an_account_that_is_not_served_is_not_there() -> None:

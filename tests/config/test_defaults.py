@@ -26,6 +26,7 @@ NAMED = (
     "schedules",
     "ring_groups",
     "queues",
+    "faxes.boxes",
     "call_limits",
     "conferences",
     "mailboxes",
@@ -161,7 +162,12 @@ def test_the_lab_is_what_outside_checks_rely_on() -> None:
     assert {number: phone.codecs for number, phone in lab.phones.items() if phone.codecs} == {"1012": ("opus",)}
     assert {number: phone.srtp for number, phone in lab.phones.items() if phone.srtp} == {"1011": "required"}
     assert lab.extensions["600"].echo
-    assert [(route.match, route.trunk) for route in lab.routes] == [("8XXX", "lab-uas")]
+    assert [(route.match, route.trunk) for route in lab.routes] == [
+        *(("8XXX", "lab-uas"), ("+1555999.", "lab-fax"), ("+12025550150", "lab-loop"))
+    ]
+    assert (lab.trunks["lab-fax"].proxy, lab.trunks["lab-loop"].proxy) == ("sip:127.0.0.1:5098", "sip:127.0.0.1:5060")
+    assert set(lab.keys["lab-fax-key"].scopes) == {"fax:send", "fax:read"}
+    assert lab.faxes.inbound.enabled
     assert lab.trunks["lab-uas"].proxy == "sip:127.0.0.1:5099"
     assert (list(map(str, lab.trunks["bench"].sources)), lab.trunks["bench"].from_user) == (["127.0.0.1/32"], "bench")
     assert (list(map(str, lab.trunks["lab-peer"].sources)), lab.trunks["lab-peer"].from_user) == (

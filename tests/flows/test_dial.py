@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from dialplan.state import Ending
-from pbxd.calls.record import Result, Role
+from pbxd.calls.limits import Claims, Ticket
+from pbxd.calls.record import Direction, Result, Role
 from tests.calls.house import Handset
 from tests.flows.stagehand import Stagehand
 from tests.sip.party import nothing_left
@@ -324,7 +325,11 @@ async def test_a_trunk_without_a_free_line_is_passed_over(hand: Stagehand) -> No
     house = hand.house
     alice = Handset(house.wire, "alice")
     gateway = Handset(house.wire, "gateway")
-    hand.desk.trunk_full = lambda trunk: trunk.name == "out"
+    busy = house.switch.gate.limits.admit(
+        Claims("other", house.directory.default_account.id, Direction.OUTBOUND, trunks=("out",)), 0
+    )
+    assert isinstance(busy, Ticket)
+    hand.desk.hold = house.switch.gate.hold
     hand.write(TRUNKS)
     alice.number = "500"
     alice >> "INVITE" >> house >> 100 >> alice

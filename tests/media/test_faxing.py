@@ -7,16 +7,17 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from media.fax import FaxEvent, FaxEventKind, FaxOptions, FaxOutcome, FaxReason, FaxResult, FaxTransport
 from media.fax_gateway import FaxGateway
 from media.fax_session import FaxSession
-from media.faxing import Fax, FaxEngine
+from media.faxing import AHEAD, Fax, FaxEngine
 from media.plan import Codec, MediaPlan
 from media.session import Media, MediaSession
-from media.wire import Wire
+from media.wire import FaxPort, Wire
 from tests.media import documents
 
 AUDIO, T38 = FaxTransport
@@ -127,3 +128,64 @@ def test_a_fax_whose_call_ends_is_told_at_once(tmp_path: Path, media: Media, eng
     fax.hang_up()
     time.sleep(0.1)
     assert len(engine) == 0
+
+
+class Port:
+    """A port whose wire says one frame each tick, and hears one."""
+
+    def __init__(self) -> None:
+        self.waiting: list[bytes] = []
+        self.heard: list[bytes | None] = []
+        self.underruns = self.overruns = 0
+        self.closed = False
+
+    def tick(self) -> None:
+        if self.waiting:
+            self.waiting.pop(0)
+        else:
+            self.underruns += 1
+        if len(self.heard) < 64:
+            self.heard.append(bytes(320))
+        else:
+            self.overruns += 1
+
+    def hear(self) -> list[bytes | None]:
+        heard, self.heard = self.heard, []
+        return heard
+
+    def say(self, frame: bytes) -> bool:
+        self.waiting.append(frame)
+        return len(self.waiting) <= 64
+
+    def take(self) -> list[bytes]:
+        return []
+
+    def send(self, datagram: bytes) -> bool:
+        return bool(datagram)
+
+    def numbers(self) -> tuple[int, int]:
+        return self.underruns, self.overruns
+
+
+@pytest.mark.parametrize("stall", [5, 9, 15, 40, 63, 100, 400])
+def test_a_stall_leaves_no_delay_and_no_gap_behind(tmp_path: Path, stall: int) -> None:
+    engine = FaxEngine(lambda: 0.0)
+    port = Port()
+    told = Told()
+    engine.add(receiver(tmp_path / "in.tif", AUDIO, 0.0), cast(FaxPort, port), told.take)
+    now = 0.0
+    for number in range(300):
+        for _ in range(stall if number == 100 else 1):
+            now += 0.02
+            port.tick()
+        engine.turn(now)
+        if number < 100:
+            assert len(port.waiting) == AHEAD
+    assert len(port.waiting) == AHEAD
+    before = port.underruns
+    for _ in range(50):
+        now += 0.02
+        port.tick()
+        engine.turn(now)
+    assert port.underruns == before
+    assert port.underruns <= (max(0, stall - AHEAD) if stall <= 50 else stall)

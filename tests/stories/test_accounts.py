@@ -122,3 +122,37 @@ def test_numbers_of_the_lab_are_not_those_of_the_other_account(lab: Lab, registe
     registered("1004", domain="127.0.0.1")
     for number in ("1004", "600", "500", "8001", "700"):
         assert refused(calling(phone, number), "other-1001").status == 404
+
+
+def test_a_phone_made_by_api_calls_at_once_and_is_gone_with_its_user(lab: Lab, registered: Register) -> None:
+    house, directory = lab.house, "/house/v1/directory"
+    wishes: tuple[tuple[str, dict[str, Any]], ...] = (
+        ("users", {"name": "1009", "display_name": "Made", "forward_always": None}),
+        ("devices", {"auth_username": "1009", "user": "1009", "password": "other-1009"}),
+        ("extensions", {"number": "1009", "user": "1009"}),
+    )
+    for word, wish in wishes:
+        house.tell("POST", f"{directory}/{word}?account=other", wish)
+    phone, callee = registered("1009"), registered("1002")
+    dialog = calling(phone, "1002", user="1009")
+    sent = dialog.send("INVITE", body=sdp(phone.address, 20_000, formats="0"))
+    challenge = phone.response(401, method="INVITE")
+    dialog.acknowledge_failure(sent, challenge)
+    proof = credentials(
+        challenge["WWW-Authenticate"], user="1009", password="other-1009", method="INVITE", uri=dialog.target
+    )
+    sent = dialog.send("INVITE", body=sdp(phone.address, 20_000, formats="0"), extra=[("Authorization", proof)])
+    invite = callee.request("INVITE")
+    assert '"Made" <sip:1009@other.lab>' in invite["From"]
+    callee.respond(invite, 486, tag="busy")
+    dialog.acknowledge_failure(sent, phone.response(486, method="INVITE"))
+    assert lab.record()["account_id"] == house.get("/house/v1/accounts/other")["id"]
+
+    def aors() -> list[str]:
+        return [one["aor"] for one in house.get("/house/v1/registrations?account=other")["registrations"]]
+
+    assert "1009" in aors()
+    assert "1009" not in [one["aor"] for one in house.registrations()]
+    for word, _ in reversed(wishes):
+        house.tell("DELETE", f"{directory}/{word}/1009?account=other")
+    assert "1009" not in aors()

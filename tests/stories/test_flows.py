@@ -20,7 +20,7 @@ from tests.clients.until import until
 from tests.stories.test_house_numbers import said
 from tests.stories.test_voicemail import after_the_beep, messages, sound_of, the_message
 
-MOST, CHUNK_S = 0.6, 0.2  # of short sentences, a packet that a phone loses must not take half
+MOST = 0.4  # a phone on a busy machine loses every second packet; of other sentences it hears less than 0.2
 SAMPLES = ROOT / "etc" / "dialplan"
 SAY = phrases("en")
 MENU = "Welcome. For our opening hours, press 1. To speak with us, press 2. To leave a message, press 3."
@@ -52,7 +52,7 @@ def reception(lab: Lab) -> Call:
 def hears(call: Call, text: str, *, since: int = 0, timeout: float = 20.0) -> None:
     """The phone hears the house say `text`."""
     wanted = said(text)
-    understood = lambda: ears.understood(wanted, call.recorded()[since:], chunk_s=CHUNK_S) > MOST  # noqa: E731
+    understood = lambda: ears.understood(wanted, call.recorded()[since:]) > MOST  # noqa: E731
     until(understood, f"{text!r} to be heard", timeout=timeout, every=0.3)
 
 
@@ -90,7 +90,7 @@ def test_2_into_the_prompt_dials_1001_and_the_end_of_the_conversation_is_the_end
     assert live["flow"] == "reception/person.1"
     incoming.answer()
     talk(call, incoming)
-    assert ears.understood(said(MENU), call.recorded()) < 0.5
+    assert ears.understood(said(MENU), call.recorded()) < 0.3
     incoming.hang_up()
     call.ended()
     record = lab.record()
@@ -177,7 +177,7 @@ def test_510_outside_of_the_hours_takes_a_message_without_a_greeting(lab: Lab) -
         else:
             hears(call, SAY["vm-full"])
             call.ended()
-        assert ears.understood(said(SAY["vm-greeting"]), call.recorded(), chunk_s=CHUNK_S) < 0.5
+        assert ears.understood(said(SAY["vm-greeting"]), call.recorded()) < 0.35
         assert lab.record()["tags"] == ["message-left"]
 
 

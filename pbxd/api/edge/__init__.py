@@ -6,12 +6,26 @@ wishes          what it is told           stubs    what is not served yet
 authentication  is a phone who it says it is?         stepping  call flows, command by command
 routing         where does this call go?              dialled   who calls and is called, as nodes write it
 presence        what became of phones and calls       tracing   how one call went
+admission       how many calls there are              security  bans, and who is never banned
 agents          operators of queues, and who is where
 media           what is played, and voicemails        speech    the system prompts said
 debug           the live monitor
 """
 
-from pbxd.api.edge import agents, authentication, debug, media, presence, routing, speech, stepping, stubs, tracing
+from pbxd.api.edge import (
+    admission,
+    agents,
+    authentication,
+    debug,
+    media,
+    presence,
+    routing,
+    security,
+    speech,
+    stepping,
+    stubs,
+    tracing,
+)
 from pbxd.api.edge.access import EdgeAccess
 from pbxd.api.edge.collaborators import Edge, MediaDesk
 from pbxd.api.edge.contract import EDGE
@@ -21,12 +35,14 @@ __all__ = [
     "Edge",
     "EdgeAccess",
     "MediaDesk",
+    "admission",
     "agents",
     "authentication",
     "debug",
     "media",
     "presence",
     "routing",
+    "security",
     "speech",
     "stepping",
     "stubs",

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
+from pbxd.api.house.collaborators import Door
+from pbxd.calls.gate import Gate
 from pbxd.calls.record import CallRecord
-from pbxd.calls.routing import Hours, Route
+from pbxd.calls.routing import Hours
 from pbxd.directory.accounts import Directory
 from pbxd.directory.model import Account
 from pbxd.directory.remote import RemoteDigests
+from pbxd.directory.reports import Reports
 from pbxd.flows.sessions import FlowSessions
 from pbxd.objects import Objects
 from pbxd.services.cdr import CallRecords
@@ -34,16 +36,6 @@ class MediaDesk:
     most_octets: int
 
 
-class Gate(Protocol):
-    """Who lets calls in, within their limits."""
-
-    def enter(self, record: CallRecord, user: str | None, trunk: str | None, found: Route, source: str) -> None:
-        """Lets in a call that `user` or `trunk` begins, and counts it. Raises HouseError, and then holds nothing."""
-
-    def leave(self, record: CallRecord, now: float) -> None:
-        """A call is over: what it holds is given back."""
-
-
 @dataclass(frozen=True, slots=True)
 class Edge:
     """The collaborators. `wall` is the time in seconds since the epoch, `now` monotonic."""
@@ -56,6 +48,12 @@ class Edge:
     flow_names: Callable[[Account], Collection[str]]  # the flows that an account may use
     housed: Callable[[Account, float], Sequence[NodeContact]]  # what is registered at the house itself, at a time
     live_record: Callable[[str], CallRecord | None]  # of a call that is up, by its id in the house
+    live_records: Callable[[], Sequence[CallRecord]]  # of all calls that are up, here and at nodes
+    gate: Gate
+    door: Door
+    reports: Reports
+    phones_at: Callable[[float], Collection[str]]  # the addresses (IP literals) that phones are registered from
+    node: str  # what the house calls itself
     records: CallRecords
     traces: Traces
     queues: Queues
@@ -65,4 +63,3 @@ class Edge:
     hours: Hours
     wall: Callable[[], float]
     now: Callable[[], float]
-    gate: Gate | None = None  # None: there are no limits

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
+_E164 = re.compile(r"[1-9][0-9]{6,14}")
+
 
 def split_aor(text: str) -> tuple[str, str]:
     """User and host of `1001`, `1001@example.com`, `sip:1001@example.com:5060;transport=tcp` or `tel:+12025550123`."""
@@ -10,3 +14,8 @@ def split_aor(text: str) -> tuple[str, str]:
     place = rest.partition(";")[0].partition("?")[0]
     host = place.partition("]")[0].removeprefix("[") if place.startswith("[") else place.partition(":")[0]
     return user.partition(";")[0], host
+
+
+def in_the_world(number: str) -> str:
+    """A number of somebody outside as the house writes it: with its plus, which nodes leave out."""
+    return "+" + number if _E164.fullmatch(number) else number

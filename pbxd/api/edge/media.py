@@ -15,7 +15,6 @@ from pbxd.api.edge.collaborators import Edge
 from pbxd.api.edge.contract import EDGE, SCOPE
 from pbxd.api.edge.tenancy import may_act_for
 from pbxd.api.house.views import View
-from pbxd.directory.model import Account
 from pbxd.errors import Conflict, Denied, Invalid, NotFound, TooLarge
 from pbxd.objects import NoRoom, Stored, content_type_of, words_of
 from pbxd.services.prompts import SYSTEM
@@ -133,7 +132,7 @@ def _writable(edge: Edge, identity: Identity, key: str) -> str:
 
 
 def _owned(edge: Edge, identity: Identity, key: str, first: str, rest: str) -> str:
-    account = _account(edge, first)
+    account = edge.directory.account_named(first)
     if account is None:
         if first.startswith("acc_") or not is_house(edge, identity):
             raise NotFound("there is no such object")
@@ -141,10 +140,6 @@ def _owned(edge: Edge, identity: Identity, key: str, first: str, rest: str) -> s
     if not rest or not may_act_for(edge, identity, account.id):
         raise NotFound("there is no such object")
     return f"{account.id}/{rest}"
-
-
-def _account(edge: Edge, named: str) -> Account | None:
-    return next((one for one in edge.directory.accounts() if named in (one.id, one.slug)), None)
 
 
 def is_house(edge: Edge, identity: Identity) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import StrEnum
 from typing import Annotated, Literal
 
@@ -10,7 +11,7 @@ from pydantic import AliasChoices, Field
 from pbxd.api.contract import Identity
 from pbxd.api.edge.collaborators import Edge
 from pbxd.api.edge.contract import EDGE, SCOPE
-from pbxd.api.edge.dialled import split_aor
+from pbxd.api.edge.dialled import in_the_world, split_aor
 from pbxd.api.edge.tenancy import account_of, accounts_of
 from pbxd.api.edge.wishes import AccountName, EdgeWish, Text, Word
 from pbxd.api.house.views import View
@@ -112,19 +113,18 @@ async def route_call(edge: Edge, body: RouteWish, identity: Identity) -> RouteVi
     often it is asked about; /presence/event says when it is over.
     """
     caller, caller_host = split_aor(body.from_)
-    called, _ = split_aor(body.to)
+    called, called_host = split_aor(body.to)
     domain = body.from_domain or caller_host
-    asked = Asked(caller, domain, called)
+    asked = Asked(caller, domain, called, called_host)
     if (known := _known(edge, identity, body, asked)) is not None:
         return RouteView.model_validate({"rtjson": known.answer})
     default = account_of(edge, identity, body.account_id or identity.account_id or edge.directory.default_account.id)
     accounts = accounts_of(edge, identity)
-    if body.account_id:
-        asked = Asked(caller, "", called)
-    found = dispatch(edge.directory, accounts, asked, default=default, hours=edge.hours)
+    wanted = replace(asked, domain="") if body.account_id else asked
+    found = dispatch(edge.directory, accounts, wanted, default=default, hours=edge.hours)
     if found is None:
         return RouteView(rtjson=RejectActionView(account_id=None, code=404, reason="no account has this domain"))
-    return RouteView(rtjson=_begun(edge, body, Asked(caller, domain, called), found))
+    return RouteView(rtjson=_begun(edge, body, asked, found))
 
 
 def _known(edge: Edge, identity: Identity, body: RouteWish, asked: Asked) -> RemoteCall | None:
@@ -140,7 +140,7 @@ def _known(edge: Edge, identity: Identity, body: RouteWish, asked: Asked) -> Rem
 
 
 def _question(asked: Asked) -> tuple[str, ...]:
-    return asked.caller, asked.domain.lower(), asked.called
+    return asked.caller, asked.domain.lower(), asked.called, asked.called_domain.lower()
 
 
 def _begun(edge: Edge, body: RouteWish, asked: Asked, found: Dispatch) -> RtJson:
@@ -148,12 +148,13 @@ def _begun(edge: Edge, body: RouteWish, asked: Asked, found: Dispatch) -> RtJson
     now = edge.now()
     party = found.caller.name if found.caller is not None else ""
     callee = found.route.user.name if isinstance(found.route, ToUser) else ""
+    caller = asked.caller if party else in_the_world(asked.caller)
     call = edge.calls.begin(
         Wanted(
             found.account.id,
             body.call_id,
             found.direction,
-            _plain(asked.caller),
+            caller,
             found.called,
             party,
             callee,
@@ -174,15 +175,15 @@ def _begun(edge: Edge, body: RouteWish, asked: Asked, found: Dispatch) -> RtJson
 def _let_in(edge: Edge, call: RemoteCall, found: Dispatch, party: str, node: str) -> Reject | None:
     """Why the call may not be, now; otherwise it is counted until it ends."""
     gate = edge.gate
-    if gate is None:
-        return None
     inbound = found.direction is Direction.INBOUND
     try:
         gate.enter(call.record, None if inbound else party, "" if inbound else None, found.route, node)
+        call.release = lambda: gate.leave(call.record, edge.now())
+        if isinstance(found.route, ToUser):
+            gate.reach(call.record, party, found.route, node)
     except HouseError as error:
         edge.calls.note(call, Topic.DECISION, f"it is not let in: {error.message}", edge.now())
         return Reject(error.sip_status, error.message)
-    call.release = lambda: gate.leave(call.record, edge.now())
     return None
 
 

@@ -21,6 +21,8 @@ from pbxd.services.remote import RemoteCall, Wanted
 
 __all__ = ["EDGE"]
 
+_UNANSWERED = frozenset({"failed", "error", "hangup"})
+
 
 class FlowWish(EdgeWish):
     """With `flowId` the beginning of a flow, with `outcome` a step of it."""
@@ -73,6 +75,8 @@ async def step_flow(edge: Edge, body: FlowWish, identity: Identity) -> CommandVi
     session = only_one(edge.flows.find([account.id for account in accounts], body.call_id), "flow for such a call")
     call = call_of(edge, session.account_id, body.call_id)
     edge.calls.touch(call, edge.now())
+    if session.answer.args.get("answer") and body.outcome not in _UNANSWERED:
+        edge.calls.answered(call, edge.now())  # else there were nobody to whom that came to pass
     return _said(await edge.flows.step(session, call.record, body.outcome, body.data, body.seq))
 
 

@@ -6,13 +6,13 @@ live           what it does to calls that are up        conferences what it does
 tracing        what it lets see of itself               door        what it does with bans
 pictures       a call drawn
 voicemail      what it does with messages               sound       their sound
-flows          what it does with call flows
+flows          what it does with call flows             fraud  who may not call abroad
 queues         what it does with queues and operators  wallboard  what happens there, as it happens
 tenancy        whose things an operation is about       accounts   tenants: made, changed, written out, read in
 directory      what an account has, by kind
 """
 
-from pbxd.api.house import accounts, conferences, directory, pictures, queues, tracing, voicemail
+from pbxd.api.house import accounts, conferences, directory, fraud, pictures, queues, tracing, voicemail
 from pbxd.api.house.collaborators import (
     Door,
     House,
@@ -40,6 +40,7 @@ __all__ = [
     "accounts",
     "conferences",
     "directory",
+    "fraud",
     "pictures",
     "queues",
     "sound_routes",

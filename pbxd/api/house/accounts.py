@@ -22,11 +22,9 @@ class AccountPath(Wish):
 
 
 class Nothing(OneAccount):
-    """These operations name their account in the path, and are kept in it all the same."""
+    """Nothing is asked for: these operations name their account in the path, and keep to it all the same."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-    account: None = Field(None, description="always null: the path names it")
 
 
 class AccountView(Revised):

@@ -17,6 +17,7 @@ from pbxd.directory.doorman import Slowed
 from pbxd.directory.evidence import Misconfigured
 from pbxd.directory.model import Account, PhoneEntry
 from pbxd.directory.tenants import Tenants
+from pbxd.directory.watch import FraudWatch
 from pbxd.flows import Flows
 from pbxd.outbox import Outbox
 from pbxd.services.cdr import CallRecords
@@ -150,6 +151,7 @@ class House:
     now: Callable[[], float]
     outbox: Outbox
     door: Door
+    fraud: FraudWatch
     flows: Flows
     tracing: Tracing
     recordings: Recordings

@@ -1,0 +1,12 @@
+"""The fax contract: documents in, pages out, faxes that came in, and their administration.
+
+door      the contract and its shape        access    who asks, and how often
+outbound  inbound                           what everybody comes for
+keys  settings  admin  plugins              what admins come for
+"""
+
+from pbxd.api.fax import admin, inbound, keys, outbound, plugins, settings
+from pbxd.api.fax.access import FaxAccess
+from pbxd.api.fax.door import FAX, FaxHouse
+
+__all__ = ["FAX", "FaxAccess", "FaxHouse", "admin", "inbound", "keys", "outbound", "plugins", "settings"]

@@ -1,0 +1,246 @@
+"""Settings of faxes by HTTP: shown without secrets, checked, written to the settings file, exported."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, RootModel
+
+from pbxd.api.contract import Identity
+from pbxd.api.fax.admin import backend_trouble
+from pbxd.api.fax.door import ADMIN, FAX, FaxHouse
+from pbxd.config import Config
+from pbxd.config.overlay import NAME
+from pbxd.errors import Invalid
+from pbxd.services.faxes import DISABLED, SIP
+
+HIDDEN = "***"
+_Text = Annotated[str, Field(max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$")]
+_Count = Annotated[int, Field(ge=0, le=10_000_000)]
+
+
+class SettingsBody(BaseModel):
+    """What is to change; what is null or missing stays as it is."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    backend: _Text | None = None
+    require_api_key: bool | None = None
+    inbound_enabled: bool | None = None
+    inbound_retention_days: _Count | None = None
+    asterisk_inbound_secret: _Text | None = None
+    max_file_size_mb: _Count | None = None
+    max_requests_per_minute: _Count | None = None
+    inbound_list_rpm: _Count | None = None
+    inbound_get_rpm: _Count | None = None
+    pdf_token_ttl_minutes: _Count | None = None
+    artifact_ttl_days: _Count | None = None
+    audit_log_enabled: bool | None = None
+    feature_v3_plugins: bool | None = None
+    fax_header: _Text | None = None
+    fax_station_id: _Text | None = None
+    public_api_url: _Text | None = None
+
+
+KEYS: Mapping[str, str] = {
+    "backend": "faxes.backend",
+    "require_api_key": "faxes.require_key",
+    "inbound_enabled": "faxes.inbound.enabled",
+    "inbound_retention_days": "faxes.inbound.keep_days",
+    "asterisk_inbound_secret": "faxes.inbound.asterisk_secret",
+    "max_file_size_mb": "faxes.max_mb",
+    "max_requests_per_minute": "faxes.rate_per_minute",
+    "inbound_list_rpm": "faxes.inbound_list_per_minute",
+    "inbound_get_rpm": "faxes.inbound_get_per_minute",
+    "pdf_token_ttl_minutes": "faxes.pdf_token_s",
+    "artifact_ttl_days": "faxes.keep_days",
+    "audit_log_enabled": "faxes.audit.enabled",
+    "feature_v3_plugins": "faxes.plugins",
+    "fax_header": "faxes.header",
+    "fax_station_id": "faxes.ident",
+    "public_api_url": "http.public_url",
+}
+"""The contract's names of settings, and the house's."""
+
+_ENVIRONMENT = {
+    "FAX_BACKEND": "backend",
+    "REQUIRE_API_KEY": "require_api_key",
+    "INBOUND_ENABLED": "inbound_enabled",
+    "INBOUND_RETENTION_DAYS": "inbound_retention_days",
+    "ASTERISK_INBOUND_SECRET": "asterisk_inbound_secret",
+    "MAX_FILE_SIZE_MB": "max_file_size_mb",
+    "MAX_REQUESTS_PER_MINUTE": "max_requests_per_minute",
+    "INBOUND_LIST_RPM": "inbound_list_rpm",
+    "INBOUND_GET_RPM": "inbound_get_rpm",
+    "PDF_TOKEN_TTL_MINUTES": "pdf_token_ttl_minutes",
+    "ARTIFACT_TTL_DAYS": "artifact_ttl_days",
+    "AUDIT_LOG_ENABLED": "audit_log_enabled",
+    "FEATURE_V3_PLUGINS": "feature_v3_plugins",
+    "FAX_HEADER": "fax_header",
+    "FAX_LOCAL_STATION_ID": "fax_station_id",
+    "PUBLIC_API_URL": "public_api_url",
+}
+
+
+class SettingsOut(RootModel[dict[str, dict[str, Any]]]):
+    """Settings by group; `_meta` after a change."""
+
+
+class ValidateBody(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    backend: _Text | None = Field(default=None, description="the backend to look at; null is that of the settings")
+
+
+class Validated(BaseModel):
+    backend: str
+    checks: dict[str, bool | str]
+    test_fax: bool | None
+
+
+class Exported(BaseModel):
+    env_content: str
+    requires_restart: bool
+    note: str
+
+
+class Persisted(BaseModel):
+    ok: bool
+    path: str
+
+
+def _flat(config: Config) -> dict[str, Any]:
+    """Every setting by the contract's name; secrets are hidden."""
+    faxes = config.faxes
+    secret = faxes.inbound.asterisk_secret
+    return {
+        "backend": faxes.backend,
+        "require_api_key": faxes.require_key,
+        "inbound_enabled": faxes.inbound.enabled,
+        "inbound_retention_days": faxes.inbound.keep_days,
+        "asterisk_inbound_secret": HIDDEN + secret.get_secret_value()[-4:] if secret else "",
+        "max_file_size_mb": faxes.max_mb,
+        "max_requests_per_minute": faxes.rate_per_minute,
+        "inbound_list_rpm": faxes.inbound_list_per_minute,
+        "inbound_get_rpm": faxes.inbound_get_per_minute,
+        "pdf_token_ttl_minutes": faxes.pdf_token_s // 60,
+        "artifact_ttl_days": faxes.keep_days,
+        "audit_log_enabled": faxes.audit.enabled,
+        "feature_v3_plugins": faxes.plugins,
+        "fax_header": faxes.header,
+        "fax_station_id": faxes.ident,
+        "public_api_url": config.http.public_url or "",
+    }
+
+
+def _grouped(config: Config) -> dict[str, dict[str, Any]]:
+    flat, faxes = _flat(config), config.faxes
+    return {
+        "backend": {"type": faxes.backend, "disabled": faxes.backend == DISABLED},
+        "sip": {
+            "header": faxes.header,
+            "station_id": faxes.ident,
+            "way": faxes.way.value,
+            "detail": faxes.detail.value,
+            "tries": faxes.tries,
+        },
+        "security": {
+            "require_api_key": faxes.require_key,
+            "audit_enabled": faxes.audit.enabled,
+            "public_api_url": flat["public_api_url"],
+            "feature_v3_plugins": faxes.plugins,
+        },
+        "storage": {"backend": "local"},
+        "database": {"engine": "sqlite" if config.store.url is None else "url"},
+        "inbound": {
+            "enabled": faxes.inbound.enabled,
+            "retention_days": faxes.inbound.keep_days,
+            "asterisk_inbound_secret": flat["asterisk_inbound_secret"],
+        },
+        "limits": {
+            name: flat[name]
+            for name in (
+                *("max_file_size_mb", "max_requests_per_minute", "inbound_list_rpm", "inbound_get_rpm"),
+                *("pdf_token_ttl_minutes", "artifact_ttl_days"),
+            )
+        },
+    }
+
+
+@FAX.operation("GET", "/admin/settings", tag="settings", scope=ADMIN)
+async def get_settings(house: FaxHouse) -> SettingsOut:
+    """Get the settings in force, without secrets."""
+    return SettingsOut(_grouped(house.config()))
+
+
+@FAX.operation("PUT", "/admin/settings", tag="settings", scope=ADMIN, errors=(Invalid,))
+async def put_settings(house: FaxHouse, body: SettingsBody, identity: Identity) -> SettingsOut:
+    """Change settings: at once, and for every start to come."""
+    said = body.model_dump(exclude_none=True)
+    if "pdf_token_ttl_minutes" in said:
+        said["pdf_token_ttl_minutes"] *= 60
+    known = {SIP, DISABLED, *house.faxes.sending.carriers}
+    if said.get("backend", SIP) not in known:
+        raise Invalid(f"there is no such backend; there are {', '.join(sorted(known))}")
+    before = house.config().faxes.backend
+    await house.change({KEYS[name]: value for name, value in said.items()})
+    house.audit.note("settings_changed", names=" ".join(sorted(said)), key_id=identity.name)
+    meta = {
+        "backend_changed": house.config().faxes.backend != before,
+        "storage_changed": False,
+        "restart_recommended": False,
+    }
+    return SettingsOut(_grouped(house.config()) | {"_meta": meta})
+
+
+@FAX.operation("POST", "/admin/settings/validate", tag="settings", scope=ADMIN)
+async def validate_settings(house: FaxHouse, body: ValidateBody) -> Validated:
+    """Check a backend, without changing or sending anything."""
+    wanted = body.backend or house.config().faxes.backend
+    known = wanted == DISABLED or wanted in house.faxes.sending.carriers
+    checks: dict[str, bool | str] = {"known": known}
+    if wanted == house.config().faxes.backend:
+        checks["ready"] = backend_trouble(house) or True
+    return Validated(backend=wanted, checks=checks, test_fax=None)
+
+
+@FAX.operation("POST", "/admin/settings/reload", tag="settings", scope=ADMIN, errors=(Invalid,))
+async def reload_settings(house: FaxHouse, identity: Identity) -> SettingsOut:
+    """Read all settings again: the configuration file, and the settings file."""
+    await house.reread()
+    house.audit.note("settings_reloaded", key_id=identity.name)
+    return SettingsOut(_grouped(house.config()))
+
+
+@FAX.operation("GET", "/admin/settings/export", tag="settings", scope=ADMIN)
+async def export_settings(house: FaxHouse) -> Exported:
+    """Get the settings as lines of an environment file, without secrets."""
+    flat = _flat(house.config())
+    return Exported(
+        env_content="".join(f"{name}={_quoted(flat[key])}\n" for name, key in _ENVIRONMENT.items()),
+        requires_restart=False,
+        note="Secrets are not shown. pbxd keeps its settings in its own files; this is for other tools.",
+    )
+
+
+@FAX.operation("POST", "/admin/settings/persist", tag="settings", scope=ADMIN, errors=(Invalid,))
+async def persist_settings(house: FaxHouse, identity: Identity) -> Persisted:
+    """Write the settings in force to the settings file.
+
+    It has one place, in the data directory; what the body says is not looked at.
+    """
+    flat = _flat(house.config()) | {"pdf_token_ttl_minutes": house.config().faxes.pdf_token_s}
+    secret = house.config().faxes.inbound.asterisk_secret
+    flat["asterisk_inbound_secret"] = secret.get_secret_value() if secret else None
+    flat["public_api_url"] = house.config().http.public_url
+    await house.change({KEYS[name]: value for name, value in flat.items()})
+    house.audit.note("settings_persisted", key_id=identity.name)
+    return Persisted(ok=True, path=NAME)
+
+
+def _quoted(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    text = str(value)
+    return f'"{text}"' if " " in text else text

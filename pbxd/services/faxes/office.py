@@ -1,0 +1,75 @@
+"""What sending and receiving faxes share: rows, files, the printing room, the clock, and whom to tell."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field
+
+from media.pages import Layout, Pages, Paper, Resolution
+from pbxd.config.faxes import FaxDetail, Faxes
+from pbxd.events import Bus
+from pbxd.outbox import Outbox
+from pbxd.services.faxes.shelf import Files, Rows
+from pbxd.store import StoreError
+
+log = logging.getLogger(__name__)
+
+STORE_PAUSE_S = 2.0
+_LINES = {
+    FaxDetail.STANDARD: Resolution.STANDARD,
+    FaxDetail.FINE: Resolution.FINE,
+    FaxDetail.SUPERFINE: Resolution.SUPERFINE,
+}
+
+
+@dataclass(slots=True)
+class Office:
+    """`wall` is the time in seconds since the epoch; `settings` and `outbox` may be assigned to while it runs."""
+
+    account_id: str
+    rows: Rows
+    files: Files
+    pages: Pages
+    bus: Bus
+    wall: Callable[[], float]
+    settings: Faxes
+    outbox: Outbox | None = None
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def layout(self, detail: str) -> Layout:
+        paper = Paper(self.settings.paper.value)
+        return Layout(_LINES[FaxDetail(detail)], paper, self.settings.max_pages)
+
+    async def surely(self, write: Callable[[], Awaitable[None]]) -> None:
+        """Writes what has happened already, however long the store takes to come back."""
+        while True:
+            try:
+                await write()
+            except StoreError as error:
+                log.warning("what became of a fax is not stored yet: %s", error)
+                await asyncio.sleep(STORE_PAUSE_S)
+            else:
+                return
+
+    def aside(self, work: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:
+        """Runs it beside everything else, until it has ended or the office closes."""
+        task: asyncio.Task[None] = asyncio.create_task(_logged(work), name=name)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+        return task
+
+    async def close(self) -> None:
+        """Ends what is under way: calls are hung up, and what was confirmed by then is for the next start."""
+        for task in tuple(self.tasks):
+            task.cancel()
+        if self.tasks:
+            await asyncio.wait(set(self.tasks))
+
+
+async def _logged(work: Coroutine[None, None, None]) -> None:
+    try:
+        await work
+    except Exception:
+        log.exception("a fax could not be looked after")

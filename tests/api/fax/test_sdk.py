@@ -1,0 +1,127 @@
+"""The published Python client, unmodified, and one in Node's own fetch: they send, follow, and hear of mistakes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from faxbot import FaxbotClient
+
+from tests.api.fax.house import ADMIN, KEY, TO, FaxLab, fax_lab
+
+
+@pytest.fixture
+async def lab(tmp_path: Path) -> AsyncIterator[FaxLab]:
+    async with fax_lab(tmp_path) as lab:
+        yield lab
+
+
+async def test_the_published_client_sends_and_polls_to_success(lab: FaxLab) -> None:
+    client = FaxbotClient(lab.base, KEY)
+    assert await asyncio.to_thread(client.check_health)
+    job = await asyncio.to_thread(client.send_fax, TO, str(lab.pdf(3)))
+    assert (job["to"], job["status"], job["pages"], job["backend"]) == (TO, "queued", 3, "sip")
+    await lab.settled(job["id"])
+    done = await asyncio.to_thread(client.get_status, job["id"])
+    assert (done["status"], done["pages"], done["error"]) == ("SUCCESS", 3, None)
+    text = lab.folder / "a.txt"
+    text.write_text("Dear Sir,\n\t100 €\n", encoding="utf-8")
+    job = await asyncio.to_thread(client.send_fax, "5551234567", str(text))
+    assert (await lab.settled(job["id"])).json["status"] == "SUCCESS"
+    assert [(one.number, one.pages) for one in lab.line.sent] == [(TO, 3), ("5551234567", 1)]
+
+
+async def test_the_published_client_hears_of_every_mistake(lab: FaxLab) -> None:
+    def said(key: str, to: str, content: bytes, name: str = "a.pdf") -> str:
+        file = lab.folder / name
+        file.write_bytes(content)
+        with pytest.raises(Exception, match=r"\(\d+\)") as caught:
+            FaxbotClient(lab.base, key).send_fax(to, str(file))
+        return str(caught.value)
+
+    pdf = await asyncio.to_thread(lab.pdf().read_bytes)
+    mistakes = [
+        (await asyncio.to_thread(said, KEY, "12", pdf), "Bad Request (400): 'to' must be E.164 or digits only"),
+        (await asyncio.to_thread(said, KEY, TO, b"%PDF-junk"), "Bad Request (400): the PDF is broken"),
+        (
+            await asyncio.to_thread(said, "wrong", TO, pdf),
+            "Unauthorized (401): invalid API key or missing authentication.",
+        ),
+        (
+            await asyncio.to_thread(said, KEY, TO, b"\x7fELF\0\0", "a.txt"),
+            "Unsupported Media Type (415): Only PDF and TXT are allowed",
+        ),
+        (
+            await asyncio.to_thread(said, KEY, TO, pdf + bytes(1 << 20)),
+            "Payload Too Large (413): File exceeds 1 MB limit",
+        ),
+    ]
+    assert [heard for heard, _ in mistakes] == [expected for _, expected in mistakes]
+    with pytest.raises(Exception, match=r"Fax job not found \(404\)"):
+        await asyncio.to_thread(FaxbotClient(lab.base, KEY).get_status, "0" * 32)
+
+
+async def test_the_published_client_sees_and_sets_plugins(lab: FaxLab) -> None:
+    def plugins(key: str) -> Any:
+        return FaxbotClient(lab.base, key).plugins
+
+    manager = await asyncio.to_thread(plugins, ADMIN)
+    assert manager.enabled
+    listed = await asyncio.to_thread(manager.list_plugins)
+    assert [(one["id"], one["enabled"]) for one in listed["items"]] == [
+        ("sip", True),
+        ("disabled", False),
+        ("local", True),
+    ]
+    kept = await asyncio.to_thread(manager.update_plugin_config, "sip", {"settings": {"ident": "+1 555 7"}})
+    assert kept == {"ok": True, "path": "settings.yaml"}
+    config = await asyncio.to_thread(manager.get_plugin_config, "sip")
+    assert config == {
+        "enabled": True,
+        "settings": {"ident": "+1 555 7", "header": "", "way": "auto", "detail": "standard"},
+    }
+    assert (await asyncio.to_thread(plugins, KEY)).enabled is False  # it is no admin's key
+
+
+NODE = """
+const {readFile} = require('node:fs/promises');
+const base = process.env.BASE, headers = {'X-API-Key': process.env.API_KEY};
+(async () => {
+  const form = new FormData();
+  form.set('to', '+15551234567');
+  form.set('file', new Blob([await readFile(process.env.FILE)], {type: 'application/pdf'}), 'file.pdf');
+  const sent = await fetch(`${base}/fax`, {method: 'POST', headers, body: form});
+  let job = await sent.json();
+  while (['queued', 'in_progress'].includes(job.status)) {
+    await new Promise((done) => setTimeout(done, 50));
+    job = await (await fetch(`${base}/fax/${job.id}`, {headers})).json();
+  }
+  const missing = await fetch(`${base}/fax/none`, {headers});
+  console.log(JSON.stringify({status: sent.status, job, missing: [missing.status, await missing.json()]}));
+})();
+"""
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="there is no Node here")
+async def test_a_client_in_nodes_own_fetch_sends_and_polls_to_success(lab: FaxLab) -> None:
+    surroundings = {**os.environ, "BASE": lab.base, "API_KEY": KEY, "FILE": str(lab.pdf())}
+    node = await asyncio.create_subprocess_exec(
+        "node", "-e", NODE, env=surroundings, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    async with asyncio.timeout(60):
+        written, complaints = await node.communicate()
+    if b"FormData is not defined" in complaints or b"fetch is not defined" in complaints:
+        pytest.skip("this Node has no fetch of its own")
+    assert complaints == b""
+    said = json.loads(written)
+    assert (said["status"], said["job"]["status"], said["missing"]) == (
+        202,
+        "SUCCESS",
+        [404, {"detail": "Job not found"}],
+    )
