@@ -48,6 +48,8 @@ accounts:
     domains: [other.example]
     phones:
       "1001": {{password: other-1001}}
+    numbers:
+      "+12025550188": {{flow: reception}}
     keys:
       theirs: {{secret: their-key-1, scopes: [edge]}}
 """

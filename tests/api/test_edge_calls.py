@@ -284,9 +284,21 @@ async def test_flows_of_accounts_do_not_meet(house: EdgeHouse) -> None:
         {"callId": "abc123", "outcome": "digit:1", "accountId": "lab"},
         {"callId": "abc123", "accountId": "lab", "flowId": house.flow()},
         {"callId": "abc123", "accountId": "other", "flowId": house.flow()},
-        {"callId": "abc123", "accountId": "other", "flowId": "reception"},
+        {"callId": "abc123", "accountId": "other", "flowId": "nothing"},
     ):
         assert (await house.ask("POST", "/flow", body, key=THEIRS)).status == 404, body
+
+
+async def test_an_account_runs_the_flows_that_its_numbers_lead_to(house: EdgeHouse) -> None:
+    told = await routed(house, "c1", "14155551234", "carrier.example", "12025550188", THEIRS)
+    assert (told["action"], told["account_id"], told["flow_id"]) == (
+        "flow",
+        house.account("other"),
+        house.flow("other"),
+    )
+    assert told["flow_id"] != house.flow("lab")
+    body = {"callId": "c1", "accountId": "other", "flowId": told["flow_id"]}
+    assert (await house.post("/flow", body, key=THEIRS))["command"] == "gather"
 
 
 async def test_as_many_flows_as_may_be(house: EdgeHouse) -> None:

@@ -149,8 +149,8 @@ def find(sound: Samples, recording: Samples, *, rate: int = RATE) -> Found:
 
 
 def understood(sound: Samples, recording: Samples, *, rate: int = RATE) -> float:
-    """The share of `sound` that can be found in `recording`, piece by piece, each where the others say it must be: 1 is
-    all of it. A phone that loses or repeats packets, as real ones do on a busy machine, loses a piece for each."""
+    """The share of `sound` that can be found in `recording`, piece by piece, each where the others say that it must be:
+    1 is all of it. A phone that loses or repeats packets, as real ones do on a busy machine, loses a piece for each."""
     size = round(PIECE_S * rate)
     starts = [at for at in range(0, len(sound) - size + 1, size) if level_dbfs(sound[at : at + size]) > -45]
     begins = [at for at in (_begin(sound, start, size, recording) for start in starts[:: len(starts) // 16 + 1]) if at]

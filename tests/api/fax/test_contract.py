@@ -165,11 +165,12 @@ async def test_a_link_opens_one_pdf_for_a_while(lab: FaxLab) -> None:
     place = f"/fax/{job['id']}/pdf"
     assert (await lab.client.get(place)).status == 422
     until, _, signature = token.partition(".")
+    other_end = signature[:-1] + ("1" if signature.endswith("0") else "0")
     for wrong in (
         "x",
         "",
         f"{until}.",
-        f"{until}.{signature[:-1]}0",
+        f"{until}.{other_end}",
         f"{int(until) + 9}.{signature}",
         "²." + signature,
         "é",
