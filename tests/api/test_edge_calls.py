@@ -10,14 +10,15 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from pbxd.calls.record import CallRecord, Result
+from dialplan.command import Outcome, Reply
+from pbxd.calls.record import CallRecord, Direction, Result
 from pbxd.calls.routing import Route
 from pbxd.errors import Overloaded
 from pbxd.services.cdr import RecordFilter
-from pbxd.services.remote import Ended
+from pbxd.services.remote import Ended, Wanted
 from pbxd.sip.flow import Transport
 from pbxd.store.schema import edge_sessions
-from tests.api.node_house import ADMIN, FLOW, THEIRS, EdgeHouse, edge_house
+from tests.api.node_house import ADMIN, FLOW, THEIRS, EdgeHouse, digest, edge_house
 from tests.test_app import calling_echo
 
 
@@ -110,6 +111,33 @@ async def test_calls_of_accounts_do_not_meet(house: EdgeHouse) -> None:
     own = await routed(house, "c4", "1001", "other.example", "1001", THEIRS)
     assert own["aor"] == "sip:1001@other.example"
     assert (await house.ask("POST", "/route", {"callId": "x", "to": "1", "accountId": "lab"}, key=THEIRS)).status == 404
+
+
+async def test_two_accounts_may_have_a_call_of_one_name(house: EdgeHouse) -> None:
+    """A Call-ID is what somebody outside chose: it neither leads to another account's answer nor is in its way."""
+    asked = {"callId": "same", "from": "1001", "to": "1001"}
+    for account in ("lab", "other", "lab", "other"):
+        told = (await house.post("/route", {**asked, "accountId": account}))["rtjson"]
+        assert (told["account_id"], told["aor"]) == (house.account(account), f"sip:1001@{account}.example")
+    assert len(house.app.edge.calls) == 2
+    for domain in ("lab.example", "other.example"):
+        assert (await routed(house, "twice", "1001", domain, "1001"))["aor"] == f"sip:1001@{domain}"
+    body = {"callId": "same", "from": "1001", "to": "600", "accountId": "other"}
+    assert (await house.ask("POST", "/route", body)).status == 409
+    assert (
+        await house.ask("POST", "/presence/event", {"type": "dialog", "callId": "same", "event": "up"})
+    ).status == 400
+
+
+async def test_null_is_not_given(house: EdgeHouse) -> None:
+    body = {"callId": "c1", "from": "1001", "to": "1002", "fromDomain": "lab.example"}
+    told = await house.post("/route", {**body, "accountId": None, "node": None})
+    assert told["rtjson"]["aor"] == "sip:1002@lab.example"
+    number = {"callId": "c2", "from": None, "fromDomain": None, "to": "12025550123"}
+    assert (await house.post("/route", number))["rtjson"]["action"] == "flow"
+    assert (await house.ask("POST", "/route", {**body, "callId": None})).status == 400
+    first = await begun(house, "c2", vars=None, seq=None, outcome=None)
+    assert (await stepped(house, "digit:1", call="c2", data=None, seq=None))["seq"] > first["seq"]
 
 
 class Gate:
@@ -262,6 +290,56 @@ async def test_two_at_once_are_one_step(house: EdgeHouse) -> None:
     assert {answer["command"] for answer in answers} == {"dial"}
 
 
+async def test_two_beginnings_at_once_are_one(house: EdgeHouse) -> None:
+    edge = house.app.edge
+    account = house.account("lab")
+    call = edge.calls.begin(Wanted(account, "abc123", Direction.INBOUND, "1", "2"), edge.now())
+    answers = await asyncio.gather(
+        *(edge.flows.start(call.record, "abc123", "reception", "lab", {}, answered=False) for _ in range(4))
+    )
+    assert [answer.command for answer in answers] == ["gather"] * 4
+    assert len({answer.seq for answer in answers}) == 1
+
+
+async def test_a_flow_that_ends_at_once_is_not_run_again_because_its_node_repeats_itself(tmp_path: Path) -> None:
+    async with edge_house(tmp_path, "title: Closed\nparts: {main: [{tag: closed}, hangup]}\n") as house:
+        told = {"callId": "abc123", "accountId": "lab", "flowId": house.flow(), "from": "1", "to": "2"}
+        first = await house.post("/flow", told)
+        assert (first["command"], first["done"]) == ("hangup", True)
+        before = sum(house.app.edge.flows.endings.values())
+        assert await house.post("/flow", told) == first
+        assert sum(house.app.edge.flows.endings.values()) == before
+        await event(house, "abc123", "ended")
+        await house.post("/flow", told)  # another call of the same name
+        assert sum(house.app.edge.flows.endings.values()) == before + 1
+
+
+async def test_a_call_that_ends_while_something_is_done_for_it_stays_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    main = "[{http: 'https://api.example/', on_failed: done}, {say: Hello.}, hangup]"
+    flow = f"title: Asks\nparts: {{main: {main}, done: [hangup]}}\n"
+    async with edge_house(tmp_path, flow) as house:
+        edge, asking = house.app.edge, asyncio.Event()
+        asked: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+
+        async def web(_command: object) -> Reply:
+            asking.set()
+            return await asked
+
+        monkeypatch.setattr(edge.flows, "_web", web)
+        told = {"callId": "abc123", "accountId": "lab", "flowId": house.flow(), "from": "1", "to": "2"}
+        beginning = asyncio.create_task(house.post("/flow", told))
+        async with asyncio.timeout(10):
+            await asking.wait()
+        await event(house, "abc123", "ended")
+        endings = dict(edge.flows.endings)
+        asked.set_result(Reply(Outcome.DONE, {}))
+        answer = await beginning
+        assert (answer["command"], answer["done"]) == ("noop", True)
+        assert dict(edge.flows.endings) == endings  # it has ended once
+
+
 async def test_what_makes_no_sense_is_refused(house: EdgeHouse) -> None:
     async def asked(**body: object) -> int:
         return (await house.ask("POST", "/flow", body)).status
@@ -367,6 +445,16 @@ async def test_registrations_of_nodes(house: EdgeHouse) -> None:
     house.app.edge.reach.sweep(house.app.edge.now() + 61)
     assert (await house.ask("GET", "/presence/registrations?accountId=lab")).json["users"] == []
     assert len(house.app.edge.reach) == 0
+
+
+async def test_a_user_is_named_as_the_node_was_told(house: EdgeHouse) -> None:
+    """By the id that /auth gave, too; that of another account's user is nobody's."""
+    proven = await house.post("/auth", digest())
+    for name in (proven["user_id"], "sip:1001@lab.example", "1001"):
+        said = await house.post("/presence/event", {"type": "register", "accountId": "lab", "userId": name})
+        assert (said["user"], said["reachable"]) == ("1001", True)
+    body = {"type": "register", "accountId": "other", "userId": proven["user_id"]}
+    assert (await house.ask("POST", "/presence/event", body)).status == 404
 
 
 @pytest.mark.parametrize(
