@@ -64,11 +64,16 @@ class Session:
     answer: Answer
     saved: Mapping[str, Any] = field(default_factory=dict)  # the machine, as long as it is only that
     stepped: tuple[int, str] = (0, "")
+    record: str = ""  # the id of the call in the house
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
     def key(self) -> str:
         return f"{self.account_id} {self.call}"
+
+    def is_begun_again(self, record: CallRecord) -> bool:
+        """Whether a node that begins it repeats itself: it ended at its beginning, and the call is the same."""
+        return not self.stepped[1] and self.record == record.id
 
     @property
     def row_id(self) -> str:
@@ -145,9 +150,9 @@ class FlowSessions:
         `account` is what flows know the account as. Raises NotFound, Conflict where the call is in another flow,
         Overloaded."""
         known = self._sessions.get(f"{record.account_id} {call}")
-        if known is not None and not known.answer.done:
-            if known.flow != flow:
-                raise Conflict(f"the call is in the flow {known.flow}")
+        if known is not None and not known.answer.done and known.flow != flow:
+            raise Conflict(f"the call is in the flow {known.flow}")
+        if known is not None and known.flow == flow and (not known.answer.done or known.is_begun_again(record)):
             async with known.turn:
                 return known.answer
         library = self._library()
@@ -156,10 +161,13 @@ class FlowSessions:
         if known is None:
             self._make_room()
         machine = Machine(library)
-        begun = Session(record.account_id, call, flow, machine, self._wall(), Answer("noop", {}, 0, done=False))
+        begun = Session(
+            record.account_id, call, flow, machine, self._wall(), Answer("noop", {}, 0, done=False), record=record.id
+        )
         self._sessions[begun.key] = begun
         facts = Facts(record.id, record.caller, record.caller_name, record.called, account)
         first = machine.start(flow, facts, self._desk.moment(self._now()), variables, answered=answered)
+        await begun.turn.acquire()  # at once, since nobody else has it: who asks meanwhile waits for the first command
         return await self._alone(self._begun(begun, machine, record, first))
 
     async def step(
@@ -177,8 +185,10 @@ class FlowSessions:
         return await asyncio.shield(task)
 
     async def _begun(self, session: Session, machine: Machine, record: CallRecord, first: Command) -> Answer:
-        async with session.turn:
+        try:
             return await self._advance(session, machine, record, first)
+        finally:
+            session.turn.release()
 
     async def _stepped(
         self, session: Session, record: CallRecord, outcome: str, data: Mapping[str, Any], seq: int | None
@@ -228,6 +238,8 @@ class FlowSessions:
         for _ in range(MOST_AT_ONCE):
             self._note(record, Topic.COMMAND, command_note(machine.position, command))
             reply = await self._done_here(record, command)
+            if session.answer.done:  # the call was over meanwhile
+                return session.answer
             if reply is None:
                 break
             answer = answer or isinstance(command, commands.Answer)
@@ -330,6 +342,7 @@ class FlowSessions:
         state = {
             "machine": {} if answer.done else machine,
             "stepped": list(session.stepped),
+            "record": session.record,
             "answer": {"command": answer.command, "args": answer.args, "seq": answer.seq, "done": answer.done},
         }
         self._store.write(
@@ -383,6 +396,7 @@ def _session_of(row: Mapping[str, Any]) -> Session | None:
             answer=Answer(**said["answer"]),
             saved=dict(said["machine"]),
             stepped=(int(number), str(step)),
+            record=str(said.get("record", "")),
         )
     except (ValueError, KeyError, TypeError) as error:
         log.warning("a flow of a node is not readable and is removed", call=row["call_id"], reason=str(error))

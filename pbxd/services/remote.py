@@ -179,11 +179,11 @@ class RemoteCalls:
         if call.over:
             return False
         key = call.record.account_id, call.name
-        release, call.release = call.release, None
-        if release is not None:
-            release()
         record, leg = call.record, call.record.legs[0]
         record.ended_at = leg.ended_at = self._at(call, now)
+        release, call.release = call.release, None
+        if release is not None:
+            release()  # not before the record says how long they talked: the watch for fraud asks it
         record.sip_status = leg.sip_status = status or (200 if record.answered_at is not None else 487)
         record.result = _result(record, how)
         record.reason, record.ended_by = reason or _REASONS[how], by or ("house" if how is not Ended.REPORTED else None)

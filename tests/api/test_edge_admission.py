@@ -13,6 +13,7 @@ from pbxd.calls.gate import Barred
 from pbxd.calls.limits import Claims, Ticket
 from pbxd.calls.record import CallRecord, Direction
 from pbxd.calls.routing import ToTrunk
+from pbxd.directory.fraud import Outward
 from pbxd.sip.flow import Transport
 from tests.api.client import Client
 from tests.api.edge_house import house, refused, told
@@ -192,6 +193,32 @@ async def test_a_trunk_has_the_room_that_the_file_says(up: tuple[App, Client]) -
     gate.leave(first, app.telephony.now())
     gate.enter(second, "1002", None, ToTrunk(trunk, "004420794600"), "test")
     gate.leave(second, app.telephony.now())
+    assert len(gate.limits) == 0
+
+
+async def test_the_watch_for_fraud_hears_how_long_calls_of_nodes_lasted(up: tuple[App, Client]) -> None:
+    """Else each were a short call, to a country that nobody ever talked to."""
+    app, client = up
+    gate, edge = app.telephony.switch.gate, app.edge
+    heard: list[float] = []
+
+    class Listening:
+        def attempt(self, outward: Outward, wall: float) -> str | None:
+            return None
+
+        def ended(self, key: str, talked_s: float, wall: float) -> None:
+            heard.append(talked_s)
+
+    gate.watchman = Listening()
+    for call, seconds in (("a", 90.0), ("b", None)):
+        await routed(client, call, "004420794600")
+        (remote,) = edge.calls.live()
+        later = edge.now()
+        if seconds is not None:
+            edge.calls.answered(remote, later)
+            later += seconds
+        edge.calls.end(remote, later)
+    assert heard == [pytest.approx(90.0), 0.0]
     assert len(gate.limits) == 0
 
 

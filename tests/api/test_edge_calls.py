@@ -17,7 +17,7 @@ from pbxd.services.cdr import RecordFilter
 from pbxd.services.remote import Ended
 from pbxd.sip.flow import Transport
 from pbxd.store.schema import edge_sessions
-from tests.api.node_house import ADMIN, FLOW, THEIRS, EdgeHouse, edge_house
+from tests.api.node_house import ADMIN, FLOW, THEIRS, EdgeHouse, digest, edge_house
 from tests.test_app import calling_echo
 
 
@@ -110,6 +110,33 @@ async def test_calls_of_accounts_do_not_meet(house: EdgeHouse) -> None:
     own = await routed(house, "c4", "1001", "other.example", "1001", THEIRS)
     assert own["aor"] == "sip:1001@other.example"
     assert (await house.ask("POST", "/route", {"callId": "x", "to": "1", "accountId": "lab"}, key=THEIRS)).status == 404
+
+
+async def test_two_accounts_may_have_a_call_of_one_name(house: EdgeHouse) -> None:
+    """A Call-ID is what somebody outside chose: it neither leads to another account's answer nor is in its way."""
+    asked = {"callId": "same", "from": "1001", "to": "1001"}
+    for account in ("lab", "other", "lab", "other"):
+        told = (await house.post("/route", {**asked, "accountId": account}))["rtjson"]
+        assert (told["account_id"], told["aor"]) == (house.account(account), f"sip:1001@{account}.example")
+    assert len(house.app.edge.calls) == 2
+    for domain in ("lab.example", "other.example"):
+        assert (await routed(house, "twice", "1001", domain, "1001"))["aor"] == f"sip:1001@{domain}"
+    body = {"callId": "same", "from": "1001", "to": "600", "accountId": "other"}
+    assert (await house.ask("POST", "/route", body)).status == 409
+    assert (
+        await house.ask("POST", "/presence/event", {"type": "dialog", "callId": "same", "event": "up"})
+    ).status == 400
+
+
+async def test_null_is_not_given(house: EdgeHouse) -> None:
+    body = {"callId": "c1", "from": "1001", "to": "1002", "fromDomain": "lab.example"}
+    told = await house.post("/route", {**body, "accountId": None, "node": None})
+    assert told["rtjson"]["aor"] == "sip:1002@lab.example"
+    number = {"callId": "c2", "from": None, "fromDomain": None, "to": "12025550123"}
+    assert (await house.post("/route", number))["rtjson"]["action"] == "flow"
+    assert (await house.ask("POST", "/route", {**body, "callId": None})).status == 400
+    first = await begun(house, "c2", vars=None, seq=None, outcome=None)
+    assert (await stepped(house, "digit:1", call="c2", data=None, seq=None))["seq"] > first["seq"]
 
 
 class Gate:
@@ -367,6 +394,16 @@ async def test_registrations_of_nodes(house: EdgeHouse) -> None:
     house.app.edge.reach.sweep(house.app.edge.now() + 61)
     assert (await house.ask("GET", "/presence/registrations?accountId=lab")).json["users"] == []
     assert len(house.app.edge.reach) == 0
+
+
+async def test_a_user_is_named_as_the_node_was_told(house: EdgeHouse) -> None:
+    """By the id that /auth gave, too; that of another account's user is nobody's."""
+    proven = await house.post("/auth", digest())
+    for name in (proven["user_id"], "sip:1001@lab.example", "1001"):
+        said = await house.post("/presence/event", {"type": "register", "accountId": "lab", "userId": name})
+        assert (said["user"], said["reachable"]) == ("1001", True)
+    body = {"type": "register", "accountId": "other", "userId": proven["user_id"]}
+    assert (await house.ask("POST", "/presence/event", body)).status == 404
 
 
 @pytest.mark.parametrize(

@@ -174,11 +174,18 @@ async def test_to_allow_is_to_unban(up: tuple[App, Client], form: bool) -> None:
 
 async def test_one_address_comes_and_goes(up: tuple[App, Client]) -> None:
     _, client = up
-    for address in ("203.0.113.7", "2001:db8::7"):
+    for address in ("203.0.113.7", "2001:db8::7", "203.0.113.0/24"):  # a slash, too, as it is written
         await told(client, "POST", "/security/allow", {"address": address})
         assert (await client.ask("DELETE", f"/security/allow/{address}", key="node-secret")).status == 200
         answer = await client.ask("DELETE", f"/security/allow/{address}", key="node-secret")
         assert refused(answer) == (404, "not_found")
+
+
+async def test_an_empty_filter_filters_nothing(up: tuple[App, Client]) -> None:
+    app, client = up
+    ban(app, "203.0.113.7")
+    said = await told(client, "GET", "/security/bans?status=&q=&flagged=&limit=")
+    assert [one["ip"] for one in said["bans"]] == ["203.0.113.7"]
 
 
 BAD: list[tuple[str, str, Any, int]] = [

@@ -7,6 +7,7 @@ from typing import Annotated, Self
 from pydantic import AliasChoices, Field, field_validator
 
 from pbxd.api.contract import Identity
+from pbxd.api.edge.calls import user_named
 from pbxd.api.edge.collaborators import Edge
 from pbxd.api.edge.contract import EDGE, SCOPE
 from pbxd.api.edge.tenancy import account_of
@@ -172,7 +173,7 @@ async def control_agent(edge: Edge, body: AgentWish, identity: Identity) -> Done
     queues = None
     if body.queues is not None:
         queues = {_queue(edge, account, one.queue_id): one.level for one in body.queues}
-    seen = edge.queues.control(account, _user(edge, account, body.user_id), body.event, queues)
+    seen = edge.queues.control(account, user_named(edge, account, body.user_id), body.event, queues)
     edge.flush()
     return DoneView.of(edge, account, seen)
 
@@ -181,7 +182,7 @@ async def control_agent(edge: Edge, body: AgentWish, identity: Identity) -> Done
 async def get_agent(edge: Edge, query: AgentQuery, identity: Identity) -> AgentView:
     """Get what an operator does just now."""
     account = account_of(edge, identity, query.account_id)
-    return AgentView.of(edge, account, edge.queues.operator(account, _user(edge, account, query.user_id)))
+    return AgentView.of(edge, account, edge.queues.operator(account, user_named(edge, account, query.user_id)))
 
 
 @EDGE.operation("GET", "/presence/users", tag="agents", scope=SCOPE, errors=(NotFound,))
@@ -242,7 +243,7 @@ async def claim_call(edge: Edge, path: ClaimPath, identity: Identity) -> WonView
     call = edge.queues.call_named(account.id, path.callId)
     if call is None:
         raise NotFound("no such call waits, or has waited, in a queue")
-    seen = edge.queues.claim(account, _user(edge, account, path.agentId), call)
+    seen = edge.queues.claim(account, user_named(edge, account, path.agentId), call)
     edge.flush()
     return WonView.of(account, seen)
 
@@ -253,22 +254,11 @@ def control_by(edge: Edge, account: Account, user: str, word: str) -> tuple[Oper
     event = _WORDS.get(said) or next((one for one in Control if one.value == said), None)
     if event is None:
         raise Invalid(f"event: an agent's is one of {', '.join(Control)}")
-    name = _user(edge, account, user)
+    name = user_named(edge, account, user)
     before = edge.queues.operator(account, name)
     after = edge.queues.control(account, name, event)
     edge.flush()
     return after, (before.status, before.activity) != (after.status, after.activity)
-
-
-def _user(edge: Edge, account: Account, wanted: str) -> str:
-    """The name of a user, by id, name, extension or AOR. Raises NotFound."""
-    found = next((one.name for one in edge.directory.users(account) if one.id == wanted), None)
-    if found is None:
-        aor = edge.directory.aor(account, wanted.removeprefix("sip:").partition("@")[0])
-        found = aor.user if aor is not None else None
-    if found is None:
-        raise NotFound("there is no such user")
-    return found
 
 
 def _queue(edge: Edge, account: Account, wanted: str) -> str:

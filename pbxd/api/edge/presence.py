@@ -10,7 +10,7 @@ from pydantic import AliasChoices, Field
 
 from pbxd.api.contract import Identity
 from pbxd.api.edge.agents import control_by
-from pbxd.api.edge.calls import only_one
+from pbxd.api.edge.calls import only_one, user_named
 from pbxd.api.edge.collaborators import Edge
 from pbxd.api.edge.contract import EDGE, SCOPE
 from pbxd.api.edge.dialled import split_aor
@@ -84,7 +84,7 @@ class PresenceWish(EdgeWish):
     user: Text | None = Field(
         default=None,
         validation_alias=AliasChoices("user", "username", "aor", "extension", "userId", "user_id"),
-        description="register: whose phone; a user, an extension or an AOR",
+        description="register: whose phone; a user's id or name, an extension or an AOR",
         examples=["1001"],
     )
     contact: Text | None = Field(
@@ -226,11 +226,8 @@ def _account(edge: Edge, body: PresenceWish, identity: Identity, host: str = "")
 def _register(edge: Edge, body: PresenceWish, identity: Identity) -> EventView:
     if not body.user:
         raise Invalid("user: whose phone is it?")
-    name, host = split_aor(body.user)
-    account = _account(edge, body, identity, host)
-    aor = edge.directory.aor(account, name)
-    if aor is None:
-        raise NotFound("there is no such user")
+    account = _account(edge, body, identity, split_aor(body.user)[1])
+    aor = Aor(account.id, user_named(edge, account, body.user))
     now = edge.now()
     expires = DEFAULT_EXPIRES_S if body.expires is None else min(body.expires, MAX_EXPIRES_S)
     if (body.event or "").lower() in _GONE or expires == 0:

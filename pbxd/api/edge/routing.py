@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from enum import StrEnum
 from typing import Annotated, Literal
 
@@ -114,36 +113,30 @@ async def route_call(edge: Edge, body: RouteWish, identity: Identity) -> RouteVi
     """
     caller, caller_host = split_aor(body.from_)
     called, called_host = split_aor(body.to)
-    domain = body.from_domain or caller_host
-    asked = Asked(caller, domain, called, called_host)
-    if (known := _known(edge, identity, body, asked)) is not None:
-        return RouteView.model_validate({"rtjson": known.answer})
     default = account_of(edge, identity, body.account_id or identity.account_id or edge.directory.default_account.id)
     accounts = accounts_of(edge, identity)
-    wanted = replace(asked, domain="") if body.account_id else asked
-    found = dispatch(edge.directory, accounts, wanted, default=default, hours=edge.hours)
+    domain = "" if body.account_id else body.from_domain or caller_host
+    asked = Asked(caller, domain, called, called_host)
+    question = _question(asked, default)
+    calls = edge.calls.find([account.id for account in accounts], body.call_id)
+    known = next((call for call in calls if call.asked == question), None)
+    if known is not None:
+        return RouteView.model_validate({"rtjson": known.answer})
+    found = dispatch(edge.directory, accounts, asked, default=default, hours=edge.hours)
     if found is None:
         return RouteView(rtjson=RejectActionView(account_id=None, code=404, reason="no account has this domain"))
-    return RouteView(rtjson=_begun(edge, body, asked, found))
-
-
-def _known(edge: Edge, identity: Identity, body: RouteWish, asked: Asked) -> RemoteCall | None:
-    """The call, where it has been asked about. Raises Conflict where it was another one."""
-    accounts = [account.id for account in accounts_of(edge, identity)]
-    for call in edge.calls.find(accounts, body.call_id):
-        if not call.answer or (call.over and call.asked != _question(asked)):
-            continue
-        if call.asked != _question(asked):
+    for call in edge.calls.find([found.account.id], body.call_id):
+        if call.asked and not call.over:
             raise Conflict("callId: a call of this name is up, and is another one")
-        return call
-    return None
+    return RouteView(rtjson=_begun(edge, body, asked, question, found))
 
 
-def _question(asked: Asked) -> tuple[str, ...]:
-    return asked.caller, asked.domain.lower(), asked.called, asked.called_domain.lower()
+def _question(asked: Asked, default: Account) -> tuple[str, ...]:
+    """What tells whether a node repeats itself. Two accounts may have a call of one name, by the same numbers."""
+    return asked.caller, asked.domain.lower() or default.id, asked.called, asked.called_domain.lower()
 
 
-def _begun(edge: Edge, body: RouteWish, asked: Asked, found: Dispatch) -> RtJson:
+def _begun(edge: Edge, body: RouteWish, asked: Asked, question: tuple[str, ...], found: Dispatch) -> RtJson:
     """The call begins, is let in or not, and is answered."""
     now = edge.now()
     party = found.caller.name if found.caller is not None else ""
@@ -166,7 +159,7 @@ def _begun(edge: Edge, body: RouteWish, asked: Asked, found: Dispatch) -> RtJson
     edge.calls.note(call, Topic.DECISION, f"{who} calls at a node; {described(found.route)}", now)
     refused = found.route if isinstance(found.route, Reject) else _let_in(edge, call, found, party, body.node)
     answer = _answer(edge, found, refused or found.route, now)
-    call.answer, call.asked = answer.model_dump(), _question(asked)
+    call.answer, call.asked = answer.model_dump(), question
     if refused is not None:
         edge.calls.end(call, now, status=refused.status, reason=refused.reason, by="house", how=Ended.REFUSED)
     return answer

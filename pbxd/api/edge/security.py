@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterator
 from datetime import datetime
 from enum import StrEnum
 from ipaddress import ip_address, ip_network
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, AliasChoices, Field, StringConstraints
+from pydantic import AfterValidator, AliasChoices, Field, StringConstraints, model_validator
 
 from pbxd.api.contract import Identity
 from pbxd.api.edge.collaborators import Edge
@@ -73,6 +73,12 @@ class BansQuery(EdgeWish):
     q: Text = Field(default="", description="an address that a ban covers, or a part of its text")
     flagged: bool | None = Field(default=None, description="only those that are, or are not")
     limit: int = Field(default=200, ge=1, le=MAX_PAGE)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _filled_in(cls, told: Any) -> Any:
+        """A filter that is left empty filters nothing."""
+        return {name: value for name, value in told.items() if value != ""} if isinstance(told, dict) else told
 
 
 class BanWish(EdgeWish):
@@ -255,9 +261,9 @@ async def allow(edge: Edge, body: AllowWish, identity: Identity) -> AllowedNowVi
     return AllowedNowView.of(entry).model_copy(update={"unbanned": unbanned})
 
 
-@EDGE.operation("DELETE", "/security/allow/{ip}", tag="security", scope=SCOPE, errors=(NotFound, Conflict, Denied))
+@EDGE.operation("DELETE", "/security/allow/{ip:.+}", tag="security", scope=SCOPE, errors=(NotFound, Conflict, Denied))
 async def disallow(edge: Edge, path: AllowPath, identity: Identity) -> AllowedNowView:
-    """Take an address or network off the list; the slash of a network is written %2F.
+    """Take an address or network off the list; the slash of a network may be written %2F.
 
     What the configuration allows is a conflict.
     """

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 from pydantic.alias_generators import to_camel
 
 MAX_OBJECT_CHARS = 16_384
@@ -24,6 +24,14 @@ class EdgeWish(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="ignore", alias_generator=to_camel, populate_by_name=True, coerce_numbers_to_str=True
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _given(cls, told: Any) -> Any:
+        """A field that is null is one that was not given: some nodes say all that they know of, each time."""
+        if isinstance(told, dict) and None in told.values():
+            return {name: value for name, value in told.items() if value is not None}
+        return told
 
 
 def _from_text(value: object) -> object:
