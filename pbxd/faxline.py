@@ -72,6 +72,8 @@ class FaxLine:
             kept = document if remove_empty(document) else None
             if kept is None:
                 _label_of(document).unlink(missing_ok=True)
+            elif outcome.result is FaxResult.SUCCESS:
+                self._label(document, record, whole=True)
             self._count("in", outcome)
             log.info("a fax came in: %s", _told(outcome), extra={"call": record.id})
             self.received(FaxReceived(record.id, record.account_id, record.called, record.caller, kept, outcome))
@@ -79,7 +81,8 @@ class FaxLine:
         return FaxAct(self.engine, FaxTask(Side.RECEIVES, document, options, self.limits), self._hand_over, over)
 
     def left_behind(self) -> list[FaxReceived]:
-        """What an earlier process received and nobody took: it counts as hung up, with the pages that came."""
+        """What an earlier process received and nobody took, with the pages that came; what was not whole counts as hung
+        up."""
         found = []
         for label in sorted(self._folder.glob("*.json")):
             document = label.with_suffix(".tif")
@@ -93,13 +96,16 @@ class FaxLine:
             if not pages:
                 label.unlink(missing_ok=True)
                 continue
-            outcome = FaxOutcome(FaxResult.PARTIAL, FaxReason.HUNG_UP, pages_confirmed=pages, detail="the house ended")
+            whole = said.get("whole") is True
+            result, reason = (FaxResult.SUCCESS, FaxReason.OK) if whole else (FaxResult.PARTIAL, FaxReason.HUNG_UP)
+            outcome = FaxOutcome(result, reason, pages_confirmed=pages, detail="the house ended")
             found.append(FaxReceived(of[0], of[1], of[2], of[3], document, outcome))
         return found
 
-    def _label(self, document: Path, record: CallRecord) -> None:
+    def _label(self, document: Path, record: CallRecord, *, whole: bool = False) -> None:
         """Says beside the pages whose they are, for when this process does not live to say it."""
-        said = dict(zip(_LABEL, (record.id, record.account_id, record.called, record.caller), strict=True))
+        said: dict[str, str | bool] = {"whole": whole}
+        said |= zip(_LABEL, (record.id, record.account_id, record.called, record.caller), strict=True)
         try:
             _label_of(document).write_text(json.dumps(said), "utf-8")
         except OSError as error:

@@ -112,11 +112,18 @@ def test_what_an_earlier_process_received_is_taken_up(tmp_path: Path) -> None:
         if pages:
             documents.write(tmp_path / f"{call_id}.tif", documents.pages(pages))
     (tmp_path / "call_3.json").write_text("{")
-    (taken,) = FaxLine(lambda: 0.0, tmp_path, lambda: None).left_behind()
+    line = FaxLine(lambda: 0.0, tmp_path, lambda: None)
+    act = line.act(extension, record("call_4"))
+    documents.write(tmp_path / "call_4.tif", documents.pages(1))
+    act._over(FaxOutcome(FaxResult.SUCCESS, FaxReason.OK, pages_confirmed=1))  # and nobody took it
+    taken, finished = FaxLine(lambda: 0.0, tmp_path, lambda: None).left_behind()
     assert (taken.call_id, taken.account, taken.called, taken.caller) == ("call_1", "acc_1", "950", "+15551112222")
     assert (taken.tiff, taken.outcome.result, taken.outcome.pages_confirmed) == (
         *(tmp_path / "call_1.tif", FaxResult.PARTIAL, 2),
     )
+    assert (finished.call_id, finished.outcome.result) == ("call_4", FaxResult.SUCCESS)
+    for rest in ("json", "tif"):
+        (tmp_path / f"call_4.{rest}").unlink()
     left = sorted(path.name for path in tmp_path.iterdir())
     assert left == ["call_1.json", "call_1.tif", "call_3.json", "call_3.tif"]
 
