@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel
 
 from media.pages import BadDocument
 from pbxd.api.contract import Download, Identity
-from pbxd.api.fax.door import FAX, FaxHouse, FaxPath, Status, known_id, moment
+from pbxd.api.fax.door import ADMIN, FAX, FaxHouse, FaxPath, Status, known_id, moment
 from pbxd.errors import Denied, Invalid, NotFound, Unauthorized
 from pbxd.services.audit import masked
 from pbxd.services.faxes import MAX_PAGE, Arrival, ReceivedFax, ReceivedFilter, ReceivedState
@@ -125,7 +125,7 @@ async def get_inbound_pdf(house: FaxHouse, path: FaxPath, query: PdfQuery) -> Do
     return Download(pdf, "application/pdf", f"inbound_{fax.id}.pdf", fax.sha256)
 
 
-@FAX.operation("DELETE", "/inbound/{id}", tag="inbound", scope="inbound:read", errors=(NotFound,))
+@FAX.operation("DELETE", "/inbound/{id}", tag="inbound", scope=ADMIN, errors=(NotFound,))
 async def delete_inbound(house: FaxHouse, path: FaxPath, identity: Identity) -> Status:
     """Delete a fax that came in, pages and all."""
     _enabled(house)

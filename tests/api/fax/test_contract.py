@@ -207,6 +207,14 @@ async def test_a_received_fax_is_listed_and_its_link_needs_no_key(lab: FaxLab) -
     assert (await lab.client.get(link.path, key=KEY)).status == 403
     assert (await lab.client.get(link.path, key=ADMIN)).status == 200
     assert (await lab.client.get(f"/inbound/{'0' * 32}", key=ADMIN)).json == {"detail": "Inbound fax not found"}
+    reads = {"scopes": ["inbound:list", "inbound:read"]}
+    reader = (await lab.client.ask("POST", "/admin/api-keys", key=ADMIN, json=reads)).json["token"]
+    assert (await lab.client.get(link.path, key=reader)).status == 200
+    denied = await lab.client.ask("DELETE", f"/inbound/{fax['id']}", key=reader)
+    assert (denied.status, denied.json) == (
+        401,
+        {"detail": "Admin authentication failed"},
+    )  # who reads destroys nothing
     assert (await lab.client.ask("DELETE", f"/inbound/{fax['id']}", key=ADMIN)).status == 200
     assert (await lab.client.get(f"/inbound/{fax['id']}", key=ADMIN)).status == 404
 
