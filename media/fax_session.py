@@ -10,6 +10,7 @@ as no page has begun: T.30 starts again over the new way.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -30,6 +31,8 @@ from media.spandsp import FRAME, Channel, ChannelKind, Completion, ModemEvent, M
 from media.t30 import Conversation, Heard, frame_name
 from media.tiff import count_pages
 from media.udptl import UdptlReceiver, UdptlSender, UdptlTerms
+
+log = logging.getLogger(__name__)
 
 FRAME_OCTETS: Final = 2 * FRAME
 TRANSCRIPT_MAX: Final = 4096  # events kept of one fax
@@ -392,12 +395,18 @@ class Stepped(Protocol):
     def end_step(self, now: float) -> None: ...
 
 
-def step(sessions: Sequence[Stepped], now: float) -> None:
-    """Takes all of them 20 ms further."""
+def step(sessions: Sequence[Stepped], now: float) -> list[Stepped]:
+    """Takes all of them 20 ms further. Those that broke, which is logged: they are not to be stepped again."""
     due = [(session, channel) for session in sessions if (channel := session.begin_step(now)) is not None]
     spandsp.step([channel for _, channel in due])
+    broken: list[Stepped] = []
     for session, _ in due:
-        session.end_step(now)
+        try:
+            session.end_step(now)
+        except Exception:  # one that stumbles must not take the others with it
+            log.exception("a fax broke off by a fault of ours")
+            broken.append(session)
+    return broken
 
 
 def at_page(options: FaxOptions, page: int) -> FaxOptions:

@@ -7,17 +7,20 @@ from `add` on: what others want of one is ordered, and what happens is told thro
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from media.fax import FaxEvent, FaxOutcome, FaxReason, FaxTransport
+from media.fax import FaxEvent, FaxOutcome, FaxReason, FaxResult, FaxTransport
 from media.fax_gateway import FaxGateway
 from media.fax_session import FRAME_OCTETS, FaxSession, Stepped, T38Terms, step
 from media.spandsp import FRAME_MS, Ear, Tone
 from media.wire import FaxPort
+
+log = logging.getLogger(__name__)
 
 AHEAD: Final = 10  # frames that are said ahead of time: so late this thread may be
 TURN_S: Final = 0.01
@@ -26,6 +29,7 @@ NICE: Final = -10  # below the packet mover, before all else: a frame that comes
 STEPS_MAX: Final = 50  # of a session in one turn: it catches up on a second
 WAITING_MAX: Final = 250  # frames that were heard and wait: five seconds
 _SILENCE: Final = bytes(FRAME_OCTETS)
+_BROKEN: Final = FaxOutcome(FaxResult.FAILED, FaxReason.PROTOCOL, detail="a fault of ours")
 
 Tell = Callable[[Sequence[FaxEvent], FaxOutcome | None], None]
 
@@ -113,6 +117,11 @@ class Fax:
     # ---- for the engine
 
     @property
+    def stepper(self) -> Stepped:
+        """What is stepped."""
+        return self.session
+
+    @property
     def underruns(self) -> int:
         """Of its port."""
         return self.line.port.numbers()[0]
@@ -151,6 +160,14 @@ class Fax:
             self.tell(events, session.outcome)
         return session.outcome is None
 
+    def give_up(self, now: float) -> None:
+        """It broke: what is told of it is told at last."""
+        try:
+            self.session.hang_up(now, FaxReason.PROTOCOL)
+        except Exception:
+            log.exception("a fax cannot be ended as it should")
+        self.tell(self.session.take_events(), self.session.outcome or _BROKEN)
+
 
 class Gateway:
     """A fax that goes through: one line of sound, one of T.38."""
@@ -159,6 +176,11 @@ class Gateway:
         self.gateway = gateway
         self._sound = _Line(sound, FaxTransport.AUDIO, now)
         self._packets = _Line(packets, FaxTransport.T38, now)
+
+    @property
+    def stepper(self) -> Stepped:
+        """What is stepped."""
+        return self.gateway
 
     @property
     def underruns(self) -> int:
@@ -185,6 +207,10 @@ class Gateway:
             return True
         self.gateway.close()
         return False
+
+    def give_up(self, _now: float) -> None:
+        """It broke."""
+        self.gateway.close()
 
 
 class FaxEngine:
@@ -234,17 +260,24 @@ class FaxEngine:
     def turn(self, now: float) -> None:
         """All that is due: orders, then steps, one of each session at a time."""
         while self._orders:
-            self._orders.popleft()(now)
+            order = self._orders.popleft()
+            try:
+                order(now)
+            except Exception:  # its fax ends by its timers; the others go on
+                log.exception("an order to a fax failed")
         due = {line: line.due(now) for line in self._lines}
         while batch := [line for line, steps in due.items() if steps > 0]:
-            step([line.feed(now) for line in batch], now)
+            broken = step([line.feed(now) for line in batch], now)
             self.steps += len(batch)
             for line in batch:
                 due[line] -= 1
-                if not line.stepped():
-                    due[line] = 0
-                    self._lines.remove(line)
-                    self.underruns += line.underruns
+                if line.stepper in broken:
+                    line.give_up(now)
+                elif line.stepped():
+                    continue
+                due[line] = 0
+                self._lines.remove(line)
+                self.underruns += line.underruns
         self._end_the_ended()
 
     def _end_the_ended(self) -> None:

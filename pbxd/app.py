@@ -347,6 +347,7 @@ class App:
             lambda: self._serving,
             faults.needed(self.telephony),
             faults.beside(self.store, self.telephony),
+            self.faxroom.readiness,
         )
         access = Access(self._find_key)
         surface = Surface(HOUSE, house, access.identify, lambda: self.config.http.public_url, self._home)

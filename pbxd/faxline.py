@@ -6,6 +6,7 @@ Whoever keeps faxes sets `received`; until then what comes in stays in the folde
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -14,6 +15,7 @@ from pathlib import Path
 from media.fax import FaxEvent, FaxMode, FaxOptions, FaxOutcome, FaxReason, FaxReceived, FaxResult
 from media.fax_session import FaxLimits, remove_empty
 from media.faxing import FaxEngine
+from media.tiff import count_pages
 from pbxd.calls.call import Call
 from pbxd.calls.faxes import FaxAct, FaxTask, Side, undialled
 from pbxd.calls.identity import Caller
@@ -62,16 +64,52 @@ class FaxLine:
     def act(self, extension: Extension, record: CallRecord) -> FaxAct:
         """Receives a fax at an extension."""
         document = self._folder / f"{record.id}.tif"
+        self._label(document, record)
         mode = FaxMode(str(extension.options.get("mode", FaxMode.AUTO.value)))
         options = FaxOptions(ident=self.ident, mode=mode)
 
         def over(outcome: FaxOutcome) -> None:
             kept = document if remove_empty(document) else None
+            if kept is None:
+                _label_of(document).unlink(missing_ok=True)
+            elif outcome.result is FaxResult.SUCCESS:
+                self._label(document, record, whole=True)
             self._count("in", outcome)
             log.info("a fax came in: %s", _told(outcome), extra={"call": record.id})
             self.received(FaxReceived(record.id, record.account_id, record.called, record.caller, kept, outcome))
 
         return FaxAct(self.engine, FaxTask(Side.RECEIVES, document, options, self.limits), self._hand_over, over)
+
+    def left_behind(self) -> list[FaxReceived]:
+        """What an earlier process received and nobody took, with the pages that came; what was not whole counts as hung
+        up."""
+        found = []
+        for label in sorted(self._folder.glob("*.json")):
+            document = label.with_suffix(".tif")
+            try:
+                said = json.loads(label.read_text("utf-8"))
+                of = [str(said[name]) for name in _LABEL]
+                pages = count_pages(document) if remove_empty(document) else 0
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                log.warning("a fax of an earlier process cannot be taken up: %s", error)
+                continue
+            if not pages:
+                label.unlink(missing_ok=True)
+                continue
+            whole = said.get("whole") is True
+            result, reason = (FaxResult.SUCCESS, FaxReason.OK) if whole else (FaxResult.PARTIAL, FaxReason.HUNG_UP)
+            outcome = FaxOutcome(result, reason, pages_confirmed=pages, detail="the house ended")
+            found.append(FaxReceived(of[0], of[1], of[2], of[3], document, outcome))
+        return found
+
+    def _label(self, document: Path, record: CallRecord, *, whole: bool = False) -> None:
+        """Says beside the pages whose they are, for when this process does not live to say it."""
+        said: dict[str, str | bool] = {"whole": whole}
+        said |= zip(_LABEL, (record.id, record.account_id, record.called, record.caller), strict=True)
+        try:
+            _label_of(document).write_text(json.dumps(said), "utf-8")
+        except OSError as error:
+            log.warning("a fax that comes in cannot be labelled: %s", error)
 
     # ---- out
 
@@ -145,6 +183,13 @@ class FaxLine:
 
     def _keep(self, fax: FaxReceived) -> None:
         """Nobody else takes it: it stays where it is."""
+
+
+_LABEL = ("call", "account", "called", "caller")
+
+
+def _label_of(document: Path) -> Path:
+    return document.with_suffix(".json")
 
 
 def _told(outcome: FaxOutcome) -> str:

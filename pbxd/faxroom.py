@@ -9,7 +9,8 @@ from typing import Any
 
 from media.fax import FaxOptions, FaxOutcome
 from pbxd.api.access import Access
-from pbxd.api.fax import FAX, FaxAccess, FaxHouse
+from pbxd.api.fax import FAX, FaxAccess, FaxHouse, readiness
+from pbxd.api.health import FaxReadiness
 from pbxd.api.surface import Surface
 from pbxd.config import Config, ConfigError
 from pbxd.config.overlay import NAME, changed, stored, write
@@ -75,6 +76,8 @@ class Faxroom:
         self.faxes.sending.trunk_of = trunk_of
         line.received = self.faxes.arrivals.received
         line.ident, line.header = self._config.faxes.ident, self._config.faxes.header
+        for fax in line.left_behind():
+            self.faxes.arrivals.received(fax)
 
     def serve(self, outbox: Outbox) -> None:
         """From now on people are told."""
@@ -127,6 +130,10 @@ class Faxroom:
         )
         identify = FaxAccess(access, self.keys, self.audit, lambda: self._config.faxes, self._wall).identify
         return Surface(FAX, house, identify, lambda: self._config.http.public_url, home)
+
+    def readiness(self) -> FaxReadiness:
+        """How faxes are, once there is a surface."""
+        return readiness(self.house)
 
     async def _change(self, changes: dict[str, Any], reread: Reload) -> list[str]:
         """Writes the settings file and takes it up; what is no good is taken back. Raises Invalid, Unavailable."""

@@ -174,7 +174,9 @@ async def test_a_life_from_first_start_to_sigterm(tmp_path: Path) -> None:
         card = await house.line("the passwords of the first start are in a file: read it, then remove it")
         await house.line("ready")
         assert Path(card["file"]) == house.data / CARD_NAME
-        modes = {path.name: path.stat().st_mode & 0o777 for path in house.data.iterdir()}
+        within = list(house.data.iterdir())
+        assert {path.stat().st_mode & 0o777 for path in within if path.is_dir()} <= {0o700}
+        modes = {path.name: path.stat().st_mode & 0o777 for path in within if not path.is_dir()}
         assert modes.pop("sip.crt") & 0o022 == 0  # a certificate is public
         assert set(modes.values()) == {0o600}, modes
         assert house.data.stat().st_mode & 0o777 == 0o700

@@ -13,7 +13,7 @@ from media.fax import FaxMode, FaxOptions, FaxOutcome, FaxReason, FaxReceived, F
 from media.script import Pause
 from pbxd.app import App
 from pbxd.calls.faxear import CngWatch
-from pbxd.calls.record import CallRecord
+from pbxd.calls.record import CallRecord, Direction
 from pbxd.calls.stage import Stage
 from pbxd.config import Config, load
 from pbxd.directory.model import Extension, ExtensionKind
@@ -98,6 +98,34 @@ class Reception:
 
     def _a_fax(self, now: float) -> None:
         self._stage.lend(self._fax(), lambda reason, later: self._stage.hangup(later, reason), now)
+
+
+def record(call_id: str) -> CallRecord:
+    return CallRecord(call_id, "acc_1", Direction.INBOUND, "+15551112222", "", "950", 0.0)
+
+
+def test_what_an_earlier_process_received_is_taken_up(tmp_path: Path) -> None:
+    """A process that was killed in mid-fax leaves its pages, and beside them whose they are."""
+    extension = Extension("ext_1", "acc_1", "950", ExtensionKind.FAX)
+    for call_id, pages in (("call_1", 2), ("call_2", 0), ("call_3", 1)):
+        FaxLine(lambda: 0.0, tmp_path, lambda: None).act(extension, record(call_id))
+        if pages:
+            documents.write(tmp_path / f"{call_id}.tif", documents.pages(pages))
+    (tmp_path / "call_3.json").write_text("{")
+    line = FaxLine(lambda: 0.0, tmp_path, lambda: None)
+    act = line.act(extension, record("call_4"))
+    documents.write(tmp_path / "call_4.tif", documents.pages(1))
+    act._over(FaxOutcome(FaxResult.SUCCESS, FaxReason.OK, pages_confirmed=1))  # and nobody took it
+    taken, finished = FaxLine(lambda: 0.0, tmp_path, lambda: None).left_behind()
+    assert (taken.call_id, taken.account, taken.called, taken.caller) == ("call_1", "acc_1", "950", "+15551112222")
+    assert (taken.tiff, taken.outcome.result, taken.outcome.pages_confirmed) == (
+        *(tmp_path / "call_1.tif", FaxResult.PARTIAL, 2),
+    )
+    assert (finished.call_id, finished.outcome.result) == ("call_4", FaxResult.SUCCESS)
+    for rest in ("json", "tif"):
+        (tmp_path / f"call_4.{rest}").unlink()
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert left == ["call_1.json", "call_1.tif", "call_3.json", "call_3.tif"]
 
 
 AUDIO, T38 = FaxTransport

@@ -137,6 +137,8 @@ class Operation:
     media: str = "application/octet-stream"
     room: Callable[[Any], Room] = lambda _context: Room(1 << 20, "the form is larger than this server takes")
     others: Mapping[type[BaseModel], int] = field(default_factory=dict)  # other answers, each with its status
+    guard: Callable[[Any, web.Request], None] | None = None  # looks at a request before its values are
+    wrong: Callable[[], HouseError] | None = None  # what is answered to values that are not what they should be
     takes_request: bool = False
     body_type: str | None = None  # the media type of a body that the handler reads itself
     answer_type: str | None = None  # and of an answer that it writes itself
@@ -205,12 +207,15 @@ class Contract(Generic[Context]):
         room: Callable[[Any], Room] | None = None,
         body_type: str | None = None,
         answer_type: str | None = None,
+        guard: Callable[[Any, web.Request], None] | None = None,
+        wrong: Callable[[], HouseError] | None = None,
     ) -> Callable[[Handler], Handler]:
         """Declare the decorated function as an operation; `scope` None means anybody may. With `token_instead`, so may
         who has a `token` in the query, which the function checks. `others` are answers beside the usual one, with the
         status of each; `name` is the operation's, where it is not the function's. `media` is the type of a file as an
         answer, `room` how large a form may be. One that takes `request` may read its body (of `body_type`) and write
-        its answer (of `answer_type`) as it likes, and has all the time it wants.
+        its answer (of `answer_type`) as it likes, and has all the time it wants. `guard` refuses a request before its
+        values are looked at, `wrong` is the one answer to those that are not what they should be.
 
         Raises TypeError where the function and the path do not fit together.
         """
@@ -242,6 +247,8 @@ class Contract(Generic[Context]):
                     takes_request=Part.REQUEST in whole,
                     body_type=body_type,
                     answer_type=answer_type,
+                    guard=guard,
+                    wrong=wrong,
                 )
             )
             return handler

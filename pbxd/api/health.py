@@ -6,8 +6,10 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from aiohttp import web
+from pydantic import BaseModel
 
 from pbxd.api.surface import json_response
 from pbxd.metrics import CONTENT_TYPE, Metrics
@@ -21,6 +23,15 @@ class State(StrEnum):
     READY = "ready"
     DEGRADED = "degraded"  # yes: calls go on, something beside them does not
     NOT_READY = "not_ready"
+
+
+class FaxReadiness(BaseModel):
+    """What the fax contract wants to know beside that. A check that does not apply is null."""
+
+    backend: str
+    checks: dict[str, bool | None]
+    warnings: list[str]
+    storage_error: str | None
 
 
 Check = Callable[[], str | None]
@@ -37,6 +48,7 @@ class Health:
     serving: Callable[[], bool]
     checks: Mapping[str, Check] = field(default_factory=dict)
     beside: Mapping[str, Check] = field(default_factory=dict)
+    faxes: Callable[[], FaxReadiness] | None = None
 
     def state(self) -> tuple[State, dict[str, str]]:
         """The whole, and what is wrong by part; `ok` where nothing is."""
@@ -82,7 +94,11 @@ def _ready(health: Health) -> _Handler:
     async def ready(_request: web.Request) -> web.Response:
         state, checks = health.state()
         status = 503 if state is State.NOT_READY else 200
-        return json_response(status, {"status": state.value, "checks": checks})
+        said: dict[str, Any] = {"status": state.value, "checks": checks}
+        if health.faxes is not None:
+            more = health.faxes()
+            said |= more.model_dump() | {"checks": checks | more.checks}
+        return json_response(status, said)
 
     return ready
 

@@ -97,6 +97,8 @@ class Surface(Generic[Context]):
     def _handler(self, operation: Operation) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def handle(request: web.Request) -> web.StreamResponse:
             arguments: dict[str, Any] = {}
+            if operation.guard is not None:
+                operation.guard(self._context, request)
             identity = self._authorise(operation, request)
             if operation.takes_identity:
                 arguments[Part.IDENTITY.value] = identity
@@ -155,7 +157,7 @@ class Surface(Generic[Context]):
                     text = await _body(request, self._contract.forms, needed=needs_body(model))
                     return model.model_validate_json(text)
         except ValidationError as error:
-            raise self._contract.wrong(error) from None
+            raise (operation.wrong() if operation.wrong else self._contract.wrong(error)) from None
 
 
 def failure_of(error: Exception) -> Failure:

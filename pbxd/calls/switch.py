@@ -193,6 +193,8 @@ class Switch:
             found = ToTrunk(*outbound)  # to a number of the house's own, too, by a trunk that leads back
         if not isinstance(found, ToUser | ToTrunk):
             raise NotFound(f"no route leads to {number}")
+        if isinstance(found, ToTrunk):
+            caller = shown_outside(caller, None, found.trunk)
         refusal = self.admission.refusal(len(self.calls))
         if refusal is not None:
             raise Overloaded(refusal.value, self.admission.retry_after_s)

@@ -106,6 +106,33 @@ def test_a_page_in_each_mode_at_once(tmp_path: Path, media: Media, engine: FaxEn
     middle_sound.idle()
 
 
+def test_a_fax_that_breaks_takes_no_other_with_it(
+    tmp_path: Path, media: Media, engine: FaxEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document, now = documents.write(tmp_path / "sent.tif", documents.pages(1)), Wire.now()
+    sound = [begin(engine, leg, sender(document, AUDIO, now)) for leg in facing(media)]
+    (_, broken), (whole, other) = sound
+    breaks = sound[0][0].session
+
+    def fail(_now: float) -> None:
+        raise IndexError("a frame like no other")
+
+    def refuse(_now: float) -> None:
+        raise ValueError("no such port")
+
+    monkeypatch.setattr(breaks, "end_step", fail)
+    engine.order(refuse)
+    assert broken.over.wait(LIMIT_S)
+    assert broken.outcome is not None
+    assert (broken.outcome.result, broken.outcome.reason) == (FaxResult.FAILED, FaxReason.PROTOCOL)
+    time.sleep(0.1)
+    assert (len(engine), other.outcome) == (1, None)
+    whole.hang_up()
+    assert other.over.wait(LIMIT_S)
+    assert other.outcome is not None
+    assert other.outcome.reason is FaxReason.HUNG_UP
+
+
 def test_an_engine_that_stops_ends_its_faxes(tmp_path: Path, media: Media) -> None:
     engine = FaxEngine(Wire.now)
     engine.start()

@@ -43,6 +43,7 @@ async def test_a_fax_to_the_houses_own_number_is_in_its_box(tmp_path: Path) -> N
             client = Client(f"http://{host}:{http}", session)
             form = aiohttp.FormData()
             form.add_field("to", "+12025550150")
+            form.add_field("ident", "+1 555 0199")  # the call goes out with the trunk's number all the same
             source = papers.pdf(tmp_path / "two.pdf", 2)
             form.add_field("file", source.read_bytes(), filename="two.pdf", content_type="application/pdf")
             job = (await client.ask("POST", "/fax", key="lab-fax-key", data=form)).json

@@ -7,6 +7,7 @@ keys  settings  admin  plugins              what admins come for
 
 from pbxd.api.fax import admin, inbound, keys, outbound, plugins, settings
 from pbxd.api.fax.access import FaxAccess
+from pbxd.api.fax.admin import readiness
 from pbxd.api.fax.door import FAX, FaxHouse
 
-__all__ = ["FAX", "FaxAccess", "FaxHouse", "admin", "inbound", "keys", "outbound", "plugins", "settings"]
+__all__ = ["FAX", "FaxAccess", "FaxHouse", "admin", "inbound", "keys", "outbound", "plugins", "readiness", "settings"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from typing import Annotated, Any
 
@@ -12,6 +13,7 @@ from sqlalchemy.engine import make_url
 from pbxd.api.contract import Download, Identity
 from pbxd.api.fax.door import ADMIN, FAX, FaxHouse, FaxPath, known_id, moment
 from pbxd.api.fax.outbound import pdf_of
+from pbxd.api.health import FaxReadiness
 from pbxd.errors import Denied, Invalid, NotFound
 from pbxd.services.audit import masked
 from pbxd.services.faxes import DISABLED, SIP, FaxJob, JobFilter, JobState
@@ -282,6 +284,27 @@ async def restart(house: FaxHouse, identity: Identity) -> Restarting:
     house.audit.note("admin_restart", key_id=identity.name)
     house.restart()
     return Restarting(ok=True, note=RESTART_NOTE)
+
+
+def readiness(house: FaxHouse) -> FaxReadiness:
+    """How faxes are, for `/health/ready`. What renders documents is part of the house: `ghostscript` is that."""
+    settings, folder = house.config().faxes, house.faxes.files.folder
+    backend, store = backend_trouble(house), house.store_trouble()
+    storage = None
+    if settings.inbound.enabled and not os.access(folder if folder.exists() else folder.parent, os.W_OK):
+        storage = "the folder of faxes cannot be written to"
+    return FaxReadiness(
+        backend=settings.backend,
+        checks={
+            "db": store is None,
+            "backend_config": backend is None,
+            "storage": storage is None if settings.inbound.enabled else None,
+            "ami_connected": None,
+            "ghostscript": True,
+        },
+        warnings=[] if backend is None else [backend],
+        storage_error=storage,
+    )
 
 
 def backend_trouble(house: FaxHouse) -> str | None:

@@ -120,6 +120,7 @@ def _wrong(error: ValidationError) -> HouseError:
 
 _OWNED = (
     *("/fax", "/inbound", "/_internal/asterisk/inbound", "/plugins", "/plugin-registry"),
+    *("/phaxio-callback", "/phaxio-inbound", "/sinch-inbound"),
     *("/admin/settings", "/admin/health-status", "/admin/db-status", "/admin/logs", "/admin/diagnostics"),
     *("/admin/restart", "/admin/api-keys", "/admin/fax-jobs"),
 )

@@ -8,11 +8,12 @@ import hmac
 from pathlib import Path
 from typing import Annotated
 
+from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, RootModel
 
 from media.pages import BadDocument
 from pbxd.api.contract import Download, Identity
-from pbxd.api.fax.door import FAX, FaxHouse, FaxPath, Status, known_id, moment
+from pbxd.api.fax.door import ADMIN, FAX, FaxHouse, FaxPath, Status, known_id, moment
 from pbxd.errors import Denied, Invalid, NotFound, Unauthorized
 from pbxd.services.audit import masked
 from pbxd.services.faxes import MAX_PAGE, Arrival, ReceivedFax, ReceivedFilter, ReceivedState
@@ -124,7 +125,7 @@ async def get_inbound_pdf(house: FaxHouse, path: FaxPath, query: PdfQuery) -> Do
     return Download(pdf, "application/pdf", f"inbound_{fax.id}.pdf", fax.sha256)
 
 
-@FAX.operation("DELETE", "/inbound/{id}", tag="inbound", scope="inbound:read", errors=(NotFound,))
+@FAX.operation("DELETE", "/inbound/{id}", tag="inbound", scope=ADMIN, errors=(NotFound,))
 async def delete_inbound(house: FaxHouse, path: FaxPath, identity: Identity) -> Status:
     """Delete a fax that came in, pages and all."""
     _enabled(house)
@@ -157,18 +158,31 @@ class Taken(BaseModel):
     status: str
 
 
-@FAX.operation("POST", "/_internal/asterisk/inbound", tag="inbound", scope=None, errors=(NotFound, Invalid))
+def _knock(house: FaxHouse, request: web.Request) -> None:
+    """Who does not know the secret hears nothing of what is wrong besides."""
+    _enabled(house)
+    secret = house.config().faxes.inbound.asterisk_secret
+    if secret is None:
+        raise Unauthorized("Internal secret not configured")
+    if not _same(request.headers.get("X-Internal-Secret", ""), secret.get_secret_value()):
+        raise Unauthorized("Invalid internal secret")
+
+
+@FAX.operation(
+    "POST",
+    "/_internal/asterisk/inbound",
+    tag="inbound",
+    scope=None,
+    errors=(NotFound, Invalid, Unauthorized),
+    guard=_knock,
+    wrong=lambda: Invalid("Invalid payload"),
+)
 async def asterisk_inbound(house: FaxHouse, headers: InternalSecret, body: AsteriskFax) -> Taken:
     """Take in a fax that an Asterisk beside the house received.
 
     The TIFF file lies in the inbox folder and nowhere else. The same `uniqueid` is the same fax.
     """
-    _enabled(house)
     settings = house.config().faxes.inbound
-    if settings.asterisk_secret is None:
-        raise Unauthorized("Internal secret not configured")
-    if not _same(headers.secret, settings.asterisk_secret.get_secret_value()):
-        raise Unauthorized("Invalid internal secret")
     tiff = await asyncio.to_thread(_in_inbox, settings.inbox or house.faxes.files.folder / "inbox", body.tiff_path)
     well = (body.faxstatus or "SUCCESS").upper() in ("SUCCESS", "OK")
     arrival = Arrival(

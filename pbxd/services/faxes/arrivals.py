@@ -75,12 +75,12 @@ class Arrivals:
 
     def received(self, fax: FaxReceived) -> None:
         """Takes in what the house's own line received; returns at once."""
-        self._office.aside(self._take_own(fax), f"fax-in-{fax.call_id}")
+        self._office.surely_aside(self._take_own(fax), f"fax-in-{fax.call_id}")
 
     async def _take_own(self, fax: FaxReceived) -> None:
         await self._office.surely(lambda: self._take(arrival_of(fax)))
         if fax.tiff is not None:
-            await asyncio.to_thread(fax.tiff.unlink, missing_ok=True)
+            await asyncio.to_thread(_forget, fax.tiff)
 
     async def _take(self, arrival: Arrival) -> None:
         await self.take(arrival)
@@ -201,6 +201,12 @@ class Arrivals:
             told &= await notices.hook(office.outbox, fax.account_id, box.webhook, said, f"fax-in-hook-{fax.id}")
         if told:
             await office.surely(lambda: office.rows.keep_received(replace(fax, told_at=office.wall())))
+
+
+def _forget(tiff: Path) -> None:
+    """The pages, and the label that the line put beside them."""
+    tiff.unlink(missing_ok=True)
+    tiff.with_suffix(".json").unlink(missing_ok=True)
 
 
 def _copy(source: Path, target: Path) -> None:

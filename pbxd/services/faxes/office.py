@@ -17,6 +17,7 @@ from pbxd.store import StoreError
 log = logging.getLogger(__name__)
 
 STORE_PAUSE_S = 2.0
+FAREWELL_S = 5.0  # that long a stop waits for what has happened to be stored
 _LINES = {
     FaxDetail.STANDARD: Resolution.STANDARD,
     FaxDetail.FINE: Resolution.FINE,
@@ -37,6 +38,7 @@ class Office:
     settings: Faxes
     outbox: Outbox | None = None
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    firm: set[asyncio.Task[None]] = field(default_factory=set)  # of these, those that a stop waits for
 
     def layout(self, detail: str) -> Layout:
         paper = Paper(self.settings.paper.value)
@@ -58,10 +60,23 @@ class Office:
         task: asyncio.Task[None] = asyncio.create_task(_logged(work), name=name)
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
+        task.add_done_callback(lambda _: work.close())  # of one that was cancelled before its first turn
+        return task
+
+    def surely_aside(self, work: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:
+        """The same for what writes down what has happened: a stop gives it time."""
+        task = self.aside(work, name)
+        self.firm.add(task)
+        task.add_done_callback(self.firm.discard)
         return task
 
     async def close(self) -> None:
-        """Ends what is under way: calls are hung up, and what was confirmed by then is for the next start."""
+        """Ends what is under way: calls are hung up, and what was confirmed by then is for the next start. What has
+        ended by then is stored, as long as the store takes it."""
+        for task in self.tasks - self.firm:
+            task.cancel()
+        if self.firm:
+            await asyncio.wait(set(self.firm), timeout=FAREWELL_S)
         for task in tuple(self.tasks):
             task.cancel()
         if self.tasks:

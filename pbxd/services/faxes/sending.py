@@ -127,12 +127,12 @@ class Sending:
         if job.state.ended:
             raise Conflict("this fax has ended")
         self._cancelled.add(job_id)
-        task = self._running.get(job_id)
-        if task is None:
-            await self._end(job, JobState.FAILED, FaxReason.CANCELLED, CANCELLED)
-        else:
+        if (task := self._running.get(job_id)) is not None:
             task.cancel()
             await asyncio.wait({task})
+        if (left := self.queue.get(job_id)) is not None:  # nobody carried it, or it was between two tries
+            await self._end(left, JobState.FAILED, FaxReason.CANCELLED, CANCELLED)
+        self._cancelled.discard(job_id)
         return await self.find(job_id)
 
     async def heard(self, job: FaxJob, state: JobState, error: str | None = None, pages: int | None = None) -> FaxJob:
@@ -213,11 +213,22 @@ class Sending:
         except (BadDocument, Invalid, OSError) as error:
             await self._end(job, JobState.REFUSED, FaxReason.BAD_FILE, str(error))
             return
+        except Exception:
+            log.exception("a fax could not be made ready")
+            await self._end(job, JobState.REFUSED, FaxReason.BAD_FILE, "the house failed; its log says more")
+            return
         current = self.queue.get(job.id) or job
         if isinstance(outcome, Handed):
-            await self._note(replace(current, provider_sid=outcome.provider_sid, due_at=float("inf")))
+            after = self._note(replace(current, provider_sid=outcome.provider_sid, due_at=float("inf")))
         else:
-            await self._settle(current, outcome)
+            after = self._settle(current, outcome)
+        written = self._office.surely_aside(after, f"fax-after-{job.id}")
+        try:
+            await asyncio.shield(written)
+        except asyncio.CancelledError:
+            if job.id in self._cancelled:
+                await asyncio.wait({written})  # what is written next has to come after it
+            raise
 
     async def _carried(self, job: FaxJob) -> FaxOutcome | Handed:
         office, papers = self._office, self._office.files.papers(job.id)
@@ -298,7 +309,7 @@ class Sending:
         self.queue.put(ended)
         self.ended[state] += 1
         self._cancelled.discard(job.id)
-        await asyncio.shield(self._office.aside(self._ended(ended), f"fax-end-{job.id}"))
+        await asyncio.shield(self._office.surely_aside(self._ended(ended), f"fax-end-{job.id}"))
 
     async def _ended(self, job: FaxJob) -> None:
         await self._office.surely(lambda: self._office.rows.keep(job))

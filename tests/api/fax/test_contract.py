@@ -207,6 +207,14 @@ async def test_a_received_fax_is_listed_and_its_link_needs_no_key(lab: FaxLab) -
     assert (await lab.client.get(link.path, key=KEY)).status == 403
     assert (await lab.client.get(link.path, key=ADMIN)).status == 200
     assert (await lab.client.get(f"/inbound/{'0' * 32}", key=ADMIN)).json == {"detail": "Inbound fax not found"}
+    reads = {"scopes": ["inbound:list", "inbound:read"]}
+    reader = (await lab.client.ask("POST", "/admin/api-keys", key=ADMIN, json=reads)).json["token"]
+    assert (await lab.client.get(link.path, key=reader)).status == 200
+    denied = await lab.client.ask("DELETE", f"/inbound/{fax['id']}", key=reader)
+    assert (denied.status, denied.json) == (
+        401,
+        {"detail": "Admin authentication failed"},
+    )  # who reads destroys nothing
     assert (await lab.client.ask("DELETE", f"/inbound/{fax['id']}", key=ADMIN)).status == 200
     assert (await lab.client.get(f"/inbound/{fax['id']}", key=ADMIN)).status == 404
 
@@ -227,6 +235,13 @@ async def test_the_internal_door_opens_to_its_secret_and_its_folder_alone(lab: F
 
     for wrong in (None, "", "lab-asteris", "lab-asterisk2"):
         assert await ask("fax.tiff", wrong) == (401, {"detail": "Invalid internal secret"})
+    for secret, expected in ((None, 401), ("lab-asterisk", 400)):  # the secret first, then what is said
+        headers = {} if secret is None else {"X-Internal-Secret": secret}
+        bodies: tuple[object, ...] = ({}, [], said, said | {"tiff_path": "fax.tiff", "faxpages": "many"})
+        for json_body in bodies:
+            answer = await lab.client.ask("POST", "/_internal/asterisk/inbound", json=json_body, headers=headers)
+            assert answer.status == expected
+            assert answer.json == {"detail": "Invalid payload" if secret else "Invalid internal secret"}
     for path in (str(outside), "../../../outside.tiff", "link.tiff", "/etc/passwd", ".", "gone.tiff", "a\0b"):
         assert await ask(path) == (400, {"detail": "Invalid payload"})
 
@@ -322,7 +337,25 @@ async def test_without_inbound_and_without_keys(tmp_path: Path) -> None:
         assert (await lab.client.get("/admin/settings")).status == 401
 
 
+async def test_readiness_says_how_faxes_are(tmp_path: Path) -> None:
+    async with fax_lab(tmp_path) as lab:
+        ready = await lab.client.get("/health/ready")
+        assert (ready.status, ready.json["status"], ready.json["backend"]) == (200, "ready", "sip")
+        checks = {name: ready.json["checks"][name] for name in ("db", "backend_config", "storage", "ghostscript")}
+        assert checks == dict.fromkeys(checks, True)
+        assert ready.json["checks"]["ami_connected"] is None
+        assert (ready.json["warnings"], ready.json["storage_error"]) == ([], None)
+        assert ready.json["checks"]["sip"] == "ok"  # and what the others know it by
+        lab.app.faxroom.faxes.sip.line = None
+        bare = (await lab.client.get("/health/ready")).json
+        assert (bare["checks"]["backend_config"], bare["warnings"]) == (False, ["this house has no fax line"])
+    async with fax_lab(tmp_path, "faxes.inbound.enabled=false") as lab:
+        assert (await lab.client.get("/health/ready")).json["checks"]["storage"] is None
+
+
 async def test_unknown_paths_of_the_contract_have_its_shape(lab: FaxLab) -> None:
+    for hook in ("/phaxio-callback", "/phaxio-inbound", "/sinch-inbound"):  # of providers that are not built in
+        assert (await lab.client.ask("POST", hook)).json == {"detail": "no such path"}
     assert (await lab.client.get("/fax/a/b/c", key=KEY)).json == {"detail": "no such path"}
     assert (await lab.client.ask("PATCH", "/fax", key=KEY)).json == {"detail": "this path takes POST"}
     assert (await lab.client.get("/house/v1/none", key=ADMIN)).json["error"]["code"] == "not_found"

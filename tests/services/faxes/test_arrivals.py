@@ -46,6 +46,8 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
 
 async def test_a_fax_is_in_its_box_with_a_pdf_and_a_checksum(desk: Desk, tmp_path: Path) -> None:
     source = tiff(tmp_path / "in.tiff")
+    label = source.with_suffix(".json")
+    label.write_text("{}")
     desk.faxes.arrivals.received(came(source, outcome(2)))
     await desk.settle()
     (fax,) = await desk.faxes.rows.received_page(ReceivedFilter("acc_1"))
@@ -56,6 +58,7 @@ async def test_a_fax_is_in_its_box_with_a_pdf_and_a_checksum(desk: Desk, tmp_pat
     assert (fax.octets, fax.sha256) == (pdf.stat().st_size, hashlib.sha256(pdf.read_bytes()).hexdigest())
     assert len(pypdfium2.PdfDocument(pdf)) == 2
     assert not source.exists()  # it is ours now
+    assert not label.exists()
     assert [event.fax for event in desk.arrived] == [fax]
     assert [path.stat().st_mode & 0o77 for path in (desk.faxes.files.folder / "in").iterdir()] == [0]
 

@@ -202,6 +202,66 @@ async def test_cancelling_takes_a_fax_out_of_the_queue_or_hangs_up(tmp_path: Pat
         assert [one.state for one in desk.told if one.state.ended] == [JobState.FAILED] * 2
 
 
+async def test_a_fax_that_is_cancelled_before_or_after_a_try_is_not_tried_again(tmp_path: Path, three: Path) -> None:
+    line = ScriptedLine([outcome(0, FaxReason.BUSY)])
+    async with a_desk(tmp_path / "data", line, detail="standard") as desk:
+        waiting = await desk.submit(three, at=START + 60)
+        desk.wall += 60
+        desk.faxes.beat(desk.wall)  # its try has a task that has not run yet
+        cancelled = await desk.faxes.sending.cancel(waiting.id)
+        assert (cancelled.state, cancelled.reason, line.sent) == (JobState.FAILED, FaxReason.CANCELLED, [])
+        writes, keep = asyncio.Event(), desk.faxes.rows.keep
+
+        async def slow(job: FaxJob) -> None:
+            if job.reason is FaxReason.BUSY:
+                writes.set()
+                await asyncio.sleep(0.05)
+            await keep(job)
+
+        desk.faxes.rows.keep = slow  # type: ignore[method-assign]
+        busy = await desk.submit(three)
+        await writes.wait()  # between two tries
+        assert (await desk.faxes.sending.cancel(busy.id)).reason is FaxReason.CANCELLED
+        await desk.after(4000)
+        assert len(line.sent) == 1
+        assert [(await desk.job(one)).state for one in (waiting, busy)] == [JobState.FAILED] * 2
+
+
+async def test_a_stop_stores_what_has_just_been_confirmed(tmp_path: Path, three: Path) -> None:
+    line = ScriptedLine([outcome(3), outcome(1, FaxReason.NO_CARRIER)])
+    async with a_desk(tmp_path / "data", line, detail="standard") as desk:
+        writes, keep = asyncio.Semaphore(0), desk.faxes.rows.keep
+
+        async def slow(job: FaxJob) -> None:
+            if job.confirmed:
+                writes.release()
+                await asyncio.sleep(0.05)
+            await keep(job)
+
+        desk.faxes.rows.keep = slow  # type: ignore[method-assign]
+        whole, part = await desk.submit(three), await desk.submit(three)
+        for _ in range(2):
+            await writes.acquire()
+    async with a_desk(tmp_path / "data", line, wall=START + 4000, detail="standard") as desk:
+        assert (await desk.job(whole)).state is JobState.SUCCESS
+        assert (await desk.job(part)).confirmed == 1
+        await desk.after(1)
+        assert [one.options.start_page for one in line.sent] == [0, 0, 1]  # no page twice
+
+
+async def test_a_fault_of_ours_ends_a_fax(tmp_path: Path, three: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with a_desk(tmp_path / "data", detail="standard") as desk:
+        job = await desk.submit(three, at=START + 60)
+
+        async def broken(*_: object) -> int:
+            raise RuntimeError("no process")
+
+        monkeypatch.setattr(desk.faxes.office.pages, "render", broken)
+        await desk.after(60)
+        ended = await desk.job(job)
+        assert (ended.state, ended.error) == (JobState.REFUSED, "the house failed; its log says more")
+
+
 async def test_what_waits_and_what_was_in_mid_page_goes_on_after_a_restart(tmp_path: Path, three: Path) -> None:
     line = ScriptedLine([outcome(1, FaxReason.NO_CARRIER)])
     async with a_desk(tmp_path / "data", line, detail="standard") as desk:
