@@ -2,11 +2,12 @@
 
 door      the contract and its shape        access    who asks, and how often
 outbound  inbound                           what everybody comes for
+providers  posted                           what providers tell, and how they sign it
 keys  settings  admin  plugins              what admins come for
 """
 
-from pbxd.api.fax import admin, inbound, keys, outbound, plugins, settings
+from pbxd.api.fax import admin, inbound, keys, outbound, plugins, providers, settings
 from pbxd.api.fax.access import FaxAccess
 from pbxd.api.fax.door import FAX, FaxHouse
 
-__all__ = ["FAX", "FaxAccess", "FaxHouse", "admin", "inbound", "keys", "outbound", "plugins", "settings"]
+__all__ = ["FAX", "FaxAccess", "FaxHouse", "admin", "inbound", "keys", "outbound", "plugins", "providers", "settings"]
