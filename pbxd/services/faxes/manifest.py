@@ -133,7 +133,7 @@ class Manifest(_Part):
     def permits(self, url: URL, base: URL | None) -> bool:
         """Whether `url` may be asked, credentials and all: by TLS in an allowed domain, or where the settings say by
         `base` that the provider is."""
-        if url.user is not None or url.host is None:
+        if url.scheme not in ("http", "https") or url.user is not None or url.host is None:
             return False
         if base is not None and url.origin() == base.origin():
             return True

@@ -377,6 +377,9 @@ async def test_plugins_are_listed_set_up_and_keep_their_secrets(tmp_path: Path) 
         shown = (await lab.client.get("/plugins/phaxio/config", key=ADMIN)).json
         assert (shown["enabled"], shown["settings"]["creds.secret"], shown["settings"]["verify"]) == (True, "***", True)
         assert "the-secret" not in json.dumps(shown)
+        groups = (await lab.client.get("/admin/settings", key=ADMIN)).json
+        assert groups["phaxio"]["creds"] == {"key": "***", "secret": "***", "callback_token": "***oken"}
+        assert groups["sinch"]["settings"] == {"project_id": "p-1"}
     own = tmp_path / "own"
     own.mkdir()
     async with clouded(own, "sip", known=False) as (lab, cloud):

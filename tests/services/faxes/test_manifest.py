@@ -54,6 +54,8 @@ def test_allowed_domains_are_there_and_are_domains(domains: list[str]) -> None:
         ("https://acme.example.evil/x", False),
         ("https://user@acme.example/x", False),
         ("/x", False),
+        ("//acme.example/x", False),
+        ("ftp://acme.example/x", False),
         ("http://127.0.0.1:8090/x", True),  # where the settings say that it is
         ("http://127.0.0.1:8091/x", False),
     ],
