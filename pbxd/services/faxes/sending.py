@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 DAY_S = 86_400.0
 UNTOLD_S = 7 * DAY_S  # older news is none
 CANCELLED = "it was cancelled"
+UNKNOWN = "the house stopped while the provider was asked; it may have taken the fax"
 MAX_LOOKS = 100  # at a fax that a provider has; with its pauses two days
 UNHEARD_S = 300.0
 _ENDED = (JobState.SUCCESS, JobState.FAILED, JobState.REFUSED, JobState.DISABLED)
@@ -60,9 +61,13 @@ class Sending:
     # ---- life
 
     async def start(self) -> None:
-        """Takes up what an earlier process left; what was under way is tried again. Raises StoreError."""
+        """Takes up what an earlier process left; what was under way is tried again, if no provider may have it. Raises
+        StoreError."""
         for job in await self._office.rows.open_jobs():
             self.queue.put(job)
+        for job in self.queue:
+            if self._may_be_taken(job):
+                await self._end(job, JobState.REFUSED, FaxReason.NO_RESPONSE, UNKNOWN)
         if len(self.queue):
             log.info("%d faxes are still to be sent", len(self.queue))
 
@@ -267,6 +272,11 @@ class Sending:
             due = self._office.wall() + pause_s
             self.queue.put(kept := replace(current, due_at=due, vain=current.vain + 1))
             await self._office.surely(lambda: self._office.rows.keep(kept))
+
+    def _may_be_taken(self, job: FaxJob) -> bool:
+        """Whether an earlier process was just handing it to a provider: of each other try it knew how it ended."""
+        begun = job.provider_sid is None and job.tries > job.vain
+        return begun and isinstance(self.carriers.get(job.backend), Provider)
 
     async def _carried(self, job: FaxJob) -> FaxOutcome | Handed:
         office, papers = self._office, self._office.files.papers(job.id)

@@ -3,6 +3,7 @@ Compatibility API and FreeSWITCH's mod_xml_rpc; and a house that uses them."""
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -33,6 +34,7 @@ class Cloud:
     pages: int = 1
     file: bytes = b""
     base: str = ""
+    hold: asyncio.Event | None = None
 
     async def take(self, request: web.Request) -> web.StreamResponse:
         self.asked.append((request.method, request.raw_path))
@@ -40,6 +42,8 @@ class Cloud:
         form = await request.post()
         said = {name: value.file.read() if isinstance(value, web.FileField) else value for name, value in form.items()}
         self.forms.append(said)
+        if self.hold is not None:
+            await self.hold.wait()
         if self.body is not None or self.status != 200:
             return web.Response(status=self.status, text=self.body or "{}", content_type="application/json")
         return self._usual(request)
@@ -88,4 +92,6 @@ async def clouded(
         async with fax_lab(folder, *said, f"http.public_url={PUBLIC}", *overrides) as lab:
             yield lab, cloud
     finally:
+        if cloud.hold is not None:
+            cloud.hold.set()
         await runner.cleanup()

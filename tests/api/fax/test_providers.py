@@ -251,6 +251,30 @@ async def test_a_fax_that_a_provider_has_is_not_sent_again_by_the_next_process(t
         assert (await lab.client.get(f"/fax/{job['id']}", key=KEY)).json["status"] == "SUCCESS"
 
 
+async def test_a_fax_that_a_provider_may_have_is_not_sent_again_by_the_next_process(tmp_path: Path) -> None:
+    async with clouded(tmp_path, "phaxio") as (lab, cloud):
+        cloud.hold = asyncio.Event()
+        job = (await lab.send(lab.pdf())).json
+        async with asyncio.timeout(20):
+            while not cloud.asked:
+                await asyncio.sleep(0.02)
+    async with clouded(tmp_path, "phaxio") as (lab, cloud):
+        done = (await lab.settled(job["id"])).json
+        said = "the house stopped while the provider was asked; it may have taken the fax"
+        assert (done["status"], done["error"], cloud.asked) == ("failed", said, [])
+
+
+async def test_a_fax_that_a_busy_provider_did_not_take_goes_on_in_the_next_process(tmp_path: Path) -> None:
+    async with clouded(tmp_path, "phaxio") as (lab, cloud):
+        cloud.status = 503
+        job = (await lab.send(lab.pdf())).json
+        await later(lab, 0)
+    async with clouded(tmp_path, "phaxio") as (lab, cloud):
+        await later(lab, 100)
+        assert cloud.asked == [("POST", "/v2.1/faxes")]
+        assert (await lab.client.get(f"/fax/{job['id']}", key=KEY)).json["provider_sid"] == "323034813"
+
+
 # ---- in
 
 
