@@ -27,6 +27,7 @@ async def handed(lab: FaxLab) -> dict[str, Any]:
         while (answer := await lab.client.get(f"/fax/{job['id']}", key=KEY)).json["provider_sid"] is None:
             assert answer.json["status"] in ("queued", "in_progress"), answer.json
             await asyncio.sleep(0.02)
+    await later(lab, 0)  # it is stored, too
     found: dict[str, Any] = answer.json
     return found
 
