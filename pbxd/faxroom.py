@@ -128,12 +128,19 @@ class Faxroom:
             store_trouble=lambda: None if self._store.trouble is None else self._store.trouble.name.lower(),
             sip_trouble=sip_trouble,
         )
+        providers = self.faxes.providers
+        providers.public_url = lambda: self._config.http.public_url
+        providers.file_link = self._file_link
         identify = FaxAccess(access, self.keys, self.audit, lambda: self._config.faxes, self._wall).identify
         return Surface(FAX, house, identify, lambda: self._config.http.public_url, home)
 
     def readiness(self) -> FaxReadiness:
         """How faxes are, once there is a surface."""
         return readiness(self.house)
+
+    def _file_link(self, job_id: str) -> str | None:
+        base = self._config.http.public_url
+        return f"{base}/fax/{job_id}/pdf?token={self.house.pdf_token('out', job_id)}" if base else None
 
     async def _change(self, changes: dict[str, Any], reread: Reload) -> list[str]:
         """Writes the settings file and takes it up; what is no good is taken back. Raises Invalid, Unavailable."""

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import Field, SecretStr
 
+from pbxd.config.providers import FaxProvider, ProviderId
 from pbxd.config.section import Count, MailAddress, Name, Seconds, Section, Switch
 from pbxd.config.values import Number, PathField
 
@@ -112,3 +113,6 @@ class Faxes(Section):
     inbound: FaxInbound = Field(default=FaxInbound(), description="faxes that come in")
     audit: FaxAudit = Field(default=FaxAudit(), description="the audit log of the fax contract")
     boxes: dict[Name, FaxBox] = Field(default={}, max_length=10_000, description="fax boxes by name")
+    providers: dict[ProviderId, FaxProvider] = Field(
+        default={}, max_length=32, description="those that can be the backend, by name"
+    )

@@ -27,6 +27,7 @@ NAMED = (
     "ring_groups",
     "queues",
     "faxes.boxes",
+    "faxes.providers",
     "call_limits",
     "conferences",
     "mailboxes",

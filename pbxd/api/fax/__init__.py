@@ -2,12 +2,25 @@
 
 door      the contract and its shape        access    who asks, and how often
 outbound  inbound                           what everybody comes for
+providers  posted                           what providers tell, and how they sign it
 keys  settings  admin  plugins              what admins come for
 """
 
-from pbxd.api.fax import admin, inbound, keys, outbound, plugins, settings
+from pbxd.api.fax import admin, inbound, keys, outbound, plugins, providers, settings
 from pbxd.api.fax.access import FaxAccess
 from pbxd.api.fax.admin import readiness
 from pbxd.api.fax.door import FAX, FaxHouse
 
-__all__ = ["FAX", "FaxAccess", "FaxHouse", "admin", "inbound", "keys", "outbound", "plugins", "readiness", "settings"]
+__all__ = [
+    "FAX",
+    "FaxAccess",
+    "FaxHouse",
+    "admin",
+    "inbound",
+    "keys",
+    "outbound",
+    "plugins",
+    "providers",
+    "readiness",
+    "settings",
+]

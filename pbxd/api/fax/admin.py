@@ -14,7 +14,7 @@ from pbxd.api.contract import Download, Identity
 from pbxd.api.fax.door import ADMIN, FAX, FaxHouse, FaxPath, known_id, moment
 from pbxd.api.fax.outbound import pdf_of
 from pbxd.api.health import FaxReadiness
-from pbxd.errors import Denied, Invalid, NotFound
+from pbxd.errors import Denied, Invalid, NotFound, Unavailable
 from pbxd.services.audit import masked
 from pbxd.services.faxes import DISABLED, SIP, FaxJob, JobFilter, JobState
 
@@ -189,14 +189,17 @@ async def get_job_pdf(house: FaxHouse, path: FaxPath, identity: Identity) -> Dow
     return pdf_of(house, job)
 
 
-@FAX.operation("POST", "/admin/fax-jobs/{id}/refresh", tag="jobs", scope=ADMIN, errors=(NotFound, Invalid))
+@FAX.operation("POST", "/admin/fax-jobs/{id}/refresh", tag="jobs", scope=ADMIN, errors=(NotFound, Invalid, Unavailable))
 async def refresh_job(house: FaxHouse, path: FaxPath) -> AdminJobDetail:
     """Ask the provider of a fax how far it is.
 
     The house's own lines tell of themselves.
     """
-    await house.faxes.sending.find(known_id(path.id, "Job not found"))
-    raise Invalid("Refresh not supported for this backend")
+    job = await house.faxes.sending.find(known_id(path.id, "Job not found"))
+    provider = house.providers.get(job.backend)
+    if provider is None or not provider.refreshes:
+        raise Invalid("Refresh not supported for this backend")
+    return detail(await house.faxes.sending.look(job))
 
 
 @FAX.operation("GET", "/admin/health-status", tag="admin", scope=ADMIN)
@@ -314,6 +317,9 @@ def backend_trouble(house: FaxHouse) -> str | None:
         return None
     if backend not in house.faxes.sending.carriers:
         return f"there is no fax backend {backend}"
+    provider = house.providers.get(backend)
+    if provider is not None:
+        return provider.trouble
     if backend == SIP and house.faxes.sip.line is None:
         return "this house has no fax line"
     return None

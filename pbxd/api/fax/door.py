@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import re
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,11 +19,12 @@ from pbxd.config import Config
 from pbxd.directory.minted import MintedKeys
 from pbxd.errors import Denied, HouseError, NotFound, Unauthorized
 from pbxd.services.audit import AuditLog
-from pbxd.services.faxes import Faxes
+from pbxd.services.faxes import Faxes, Providers
 
 ADMIN = "admin"
 """The scope of those who may administer: a declared key with everything, or any key with `keys:manage`."""
 MAX_TOKEN = 128
+MAX_HOOKS = 4  # bodies of providers that are read at a time: each may be long
 _ID = re.compile(r"[0-9a-f]{32}")
 _NUMBER = re.compile(r"\+?[0-9]{6,20}", re.ASCII)
 
@@ -75,6 +77,11 @@ class FaxHouse:
     restart: Callable[[], None]
     store_trouble: Callable[[], str | None]
     sip_trouble: Callable[[], str | None]
+    hooks: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_HOOKS))
+
+    @property
+    def providers(self) -> Providers:
+        return self.faxes.providers
 
     def pdf_token(self, what: str, fax_id: str) -> str:
         """A token that opens one PDF for a while: when it ends, and a signature with the house's secret."""
@@ -119,6 +126,7 @@ def _wrong(error: ValidationError) -> HouseError:
 
 
 _OWNED = (
+    *("/phaxio-callback", "/phaxio-inbound", "/sinch-inbound", "/_internal/freeswitch/outbound_result"),
     *("/fax", "/inbound", "/_internal/asterisk/inbound", "/plugins", "/plugin-registry"),
     *("/phaxio-callback", "/phaxio-inbound", "/sinch-inbound"),
     *("/admin/settings", "/admin/health-status", "/admin/db-status", "/admin/logs", "/admin/diagnostics"),

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from media.pages import Kind
 from pbxd.api.contract import Download, FormFile, Identity, Room
 from pbxd.api.fax.door import FAX, FaxHouse, FaxPath, Unsupported, is_number, known_id, moment
-from pbxd.errors import Conflict, Denied, Invalid, NotFound, Overloaded, TooLarge
+from pbxd.errors import Conflict, Denied, Invalid, NotFound, Overloaded, TooLarge, Unavailable
 from pbxd.services.audit import masked
 from pbxd.services.faxes import FaxJob, FaxWish
 
@@ -120,7 +120,7 @@ async def get_fax(house: FaxHouse, path: FaxPath) -> FaxJobOut:
     return job_out(await house.faxes.sending.find(known_id(path.id, "Job not found")))
 
 
-@FAX.operation("DELETE", "/fax/{id}", tag="fax", scope="fax:send", errors=(NotFound, Conflict))
+@FAX.operation("DELETE", "/fax/{id}", tag="fax", scope="fax:send", errors=(NotFound, Conflict, Unavailable))
 async def cancel_fax(house: FaxHouse, path: FaxPath, identity: Identity) -> FaxJobOut:
     """Cancel a fax.
 

@@ -12,10 +12,12 @@ from pbxd.api.fax.admin import backend_trouble
 from pbxd.api.fax.door import ADMIN, FAX, FaxHouse
 from pbxd.config import Config
 from pbxd.config.overlay import NAME
+from pbxd.config.providers import FaxProvider
 from pbxd.errors import Invalid
-from pbxd.services.faxes import DISABLED, SIP
+from pbxd.services.faxes import BUILT_IN, DISABLED, SIP
 
 HIDDEN = "***"
+LONG = 12
 _Text = Annotated[str, Field(max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$")]
 _Count = Annotated[int, Field(ge=0, le=10_000_000)]
 
@@ -158,6 +160,7 @@ def _grouped(config: Config) -> dict[str, dict[str, Any]]:
             "retention_days": faxes.inbound.keep_days,
             "asterisk_inbound_secret": flat["asterisk_inbound_secret"],
         },
+        **{name: _provider(faxes.providers.get(name)) for name in {*BUILT_IN, *faxes.providers}},
         "limits": {
             name: flat[name]
             for name in (
@@ -165,6 +168,21 @@ def _grouped(config: Config) -> dict[str, dict[str, Any]]:
                 *("pdf_token_ttl_minutes", "artifact_ttl_days"),
             )
         },
+    }
+
+
+def _provider(said: FaxProvider | None) -> dict[str, Any]:
+    """What is set of a provider; of a long secret its end."""
+    if said is None:
+        return {"configured": False}
+    creds = {name: secret.get_secret_value() for name, secret in said.creds.items()}
+    shown = {name: HIDDEN + (value[-4:] if len(value) >= LONG else "") for name, value in creds.items()}
+    return {
+        "configured": True,
+        "base_url": said.base_url or "",
+        "verify": said.verify,
+        "settings": said.settings,
+        "creds": shown,
     }
 
 

@@ -2,6 +2,7 @@
 
 job       what is to be sent, and its states     queue     which is next: pure        retry    what follows a try: pure
 carrier   who takes it away (Protocols)          sending   one job from begin to end  arrivals what comes in
+provider  one over HTTP      manifest  how it is asked: pure       builtin  those known   exchange  the shell
 received  what came in, and its box              shelf     rows and files             notices  mail and webhooks
 office    what they share
 """
@@ -19,17 +20,25 @@ from pbxd.config.faxes import Faxes as Settings
 from pbxd.events import Bus
 from pbxd.outbox import Outbox
 from pbxd.services.faxes.arrivals import Arrival, Arrivals, arrival_of
-from pbxd.services.faxes.carrier import DISABLED, SIP, Carrier, Handed, Line, Papers, SipCarrier
+from pbxd.services.faxes.builtin import BUILT_IN, FREESWITCH, PHAXIO, SIGNALWIRE, SINCH
+from pbxd.services.faxes.carrier import DISABLED, SIP, Carrier, Handed, Line, News, Papers, SipCarrier
 from pbxd.services.faxes.job import FaxJob, FaxJobChanged, FaxWish, JobState
+from pbxd.services.faxes.manifest import Manifest, state_of
 from pbxd.services.faxes.office import Office
+from pbxd.services.faxes.provider import HttpProvider, Providers, manifest_of
 from pbxd.services.faxes.received import FaxArrived, ReceivedFax, ReceivedState
 from pbxd.services.faxes.sending import Sending
 from pbxd.services.faxes.shelf import MAX_PAGE, Files, JobFilter, ReceivedFilter, Rows
 from pbxd.store import Store, StoreError
 
 __all__ = [
+    "BUILT_IN",
     "DISABLED",
+    "FREESWITCH",
     "MAX_PAGE",
+    "PHAXIO",
+    "SIGNALWIRE",
+    "SINCH",
     "SIP",
     "Arrival",
     "Arrivals",
@@ -41,10 +50,14 @@ __all__ = [
     "Faxes",
     "Files",
     "Handed",
+    "HttpProvider",
     "JobFilter",
     "JobState",
     "Line",
+    "Manifest",
+    "News",
     "Papers",
+    "Providers",
     "ReceivedFax",
     "ReceivedFilter",
     "ReceivedState",
@@ -52,6 +65,8 @@ __all__ = [
     "Sending",
     "SipCarrier",
     "arrival_of",
+    "manifest_of",
+    "state_of",
 ]
 
 log = logging.getLogger(__name__)
@@ -68,14 +83,14 @@ class Faxes:
         settings: Settings,
         bus: Bus,
         wall: Callable[[], float],
-        carriers: Mapping[str, Carrier] | None = None,
         pages: Pages | None = None,
     ) -> None:
         self.sip = SipCarrier(FaxMode(settings.way.value))
         self.rows = Rows(store)
         self.files = Files(folder)
         self.office = Office(account_id, self.rows, self.files, pages or Pages(), bus, wall, settings)
-        self.sending = Sending(self.office, {SIP: self.sip, **(carriers or {})})
+        self.providers = Providers()
+        self.sending = Sending(self.office, self._carriers(settings))
         self.arrivals = Arrivals(self.office)
         self._cleaned_at: float | None = None
         self._cleaning: asyncio.Task[None] | None = None
@@ -93,6 +108,7 @@ class Faxes:
     def reload(self, settings: Settings) -> None:
         """Faxes under way go on as they began."""
         self.office.settings = settings
+        self.sending.carriers = self._carriers(settings)
         self.sip.mode = FaxMode(settings.way.value)
 
     def beat(self, wall: float) -> None:
@@ -106,6 +122,10 @@ class Faxes:
     async def stop(self) -> None:
         """Hangs up what is being sent; the next start takes it up again."""
         await self.office.close()
+        await self.providers.close()
+
+    def _carriers(self, settings: Settings) -> Mapping[str, Carrier]:
+        return {**self.providers.take(settings.providers), SIP: self.sip}
 
     async def _clean(self, wall: float) -> None:
         try:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from media.fax import FaxReceived, FaxResult
-from media.pages import BadDocument
+from media.pages import BadDocument, Kind
 from pbxd.errors import NotFound
 from pbxd.services.faxes import notices
 from pbxd.services.faxes.office import Office
@@ -100,6 +100,10 @@ class Arrivals:
         office.aside(self._tell(fax), f"fax-tell-{fax.id}")
         return fax, True
 
+    async def has(self, event: str) -> bool:
+        """Whether it came in before. Raises StoreError."""
+        return await self._office.rows.received_of(self._office.account_id, event) is not None
+
     async def find(self, fax_id: str) -> ReceivedFax:
         """Raises NotFound, StoreError."""
         fax = await self._office.rows.received(self._office.account_id, fax_id)
@@ -176,8 +180,9 @@ class Arrivals:
         office = self._office
         pdf, tiff = office.files.received_pdf(fax_id), office.files.received_tiff(fax_id)
         if arrival.is_pdf:
+            layout = office.layout(office.settings.detail.value)
+            pages = await office.pages.examine(file, Kind.PDF, pdf, layout)
             await asyncio.to_thread(_copy, file, pdf)
-            pages = arrival.pages
         else:
             await asyncio.to_thread(_copy, file, tiff)
             pages = await office.pages.bind(tiff, pdf)

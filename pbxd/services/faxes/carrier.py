@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from media.fax import FaxMode, FaxOptions, FaxOutcome, FaxReason, FaxResult
-from pbxd.services.faxes.job import FaxJob
+from pbxd.errors import Invalid
+from pbxd.services.faxes.job import FaxJob, JobState
 from pbxd.services.faxes.retry import options_at
 
 SIP = "sip"
@@ -33,9 +34,23 @@ class Papers:
 
 @dataclass(frozen=True, slots=True)
 class Handed:
-    """A provider has taken it, and tells what becomes of it later."""
+    """A provider has taken it, and tells what becomes of it later; whoever does not hear asks after `look_s`."""
 
     provider_sid: str
+    look_s: float = float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What a provider says of a fax that it has."""
+
+    state: JobState
+    error: str | None = None
+    pages: int | None = None
+
+
+class Refused(Invalid):
+    """A provider does not take it, and another try would be the same."""
 
 
 class Carrier(Protocol):
@@ -45,6 +60,19 @@ class Carrier(Protocol):
     dials: bool
 
     async def carry(self, job: FaxJob, papers: Papers) -> FaxOutcome | Handed: ...
+
+
+@runtime_checkable
+class Provider(Carrier, Protocol):
+    """A carrier that faxes are handed to.
+
+    `look` asks for news of a fax, None where there are none just now, and says after how many seconds to ask again;
+    `asked` is how often it was asked in vain. `withdraw` takes a fax back. Both raise Unavailable.
+    """
+
+    async def look(self, job: FaxJob, asked: int) -> tuple[News | None, float]: ...
+
+    async def withdraw(self, job: FaxJob) -> None: ...
 
 
 class SipCarrier:

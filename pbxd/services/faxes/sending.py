@@ -14,9 +14,9 @@ from typing import BinaryIO
 
 from media.fax import FaxOutcome, FaxReason, FaxResult
 from media.pages import BadDocument, Kind
-from pbxd.errors import Conflict, Invalid, NotFound, Overloaded
+from pbxd.errors import Conflict, Invalid, NotFound, Overloaded, Unavailable
 from pbxd.services.faxes import notices
-from pbxd.services.faxes.carrier import DISABLED, Carrier, Handed, failed
+from pbxd.services.faxes.carrier import DISABLED, Carrier, Handed, Provider, Refused, failed
 from pbxd.services.faxes.job import FaxJob, FaxJobChanged, FaxWish, JobState
 from pbxd.services.faxes.office import Office
 from pbxd.services.faxes.queue import Queue
@@ -28,6 +28,9 @@ log = logging.getLogger(__name__)
 DAY_S = 86_400.0
 UNTOLD_S = 7 * DAY_S  # older news is none
 CANCELLED = "it was cancelled"
+UNKNOWN = "the house stopped while the provider was asked; it may have taken the fax"
+MAX_LOOKS = 100  # at a fax that a provider has; with its pauses two days
+UNHEARD_S = 300.0
 _ENDED = (JobState.SUCCESS, JobState.FAILED, JobState.REFUSED, JobState.DISABLED)
 
 
@@ -58,9 +61,13 @@ class Sending:
     # ---- life
 
     async def start(self) -> None:
-        """Takes up what an earlier process left; what was under way is tried again. Raises StoreError."""
+        """Takes up what an earlier process left; what was under way is tried again, if no provider may have it. Raises
+        StoreError."""
         for job in await self._office.rows.open_jobs():
             self.queue.put(job)
+        for job in self.queue:
+            if self._may_be_taken(job):
+                await self._end(job, JobState.REFUSED, FaxReason.NO_RESPONSE, UNKNOWN)
         if len(self.queue):
             log.info("%d faxes are still to be sent", len(self.queue))
 
@@ -122,10 +129,16 @@ class Sending:
         return job
 
     async def cancel(self, job_id: str) -> FaxJob:
-        """Ends a fax; one that is being sent is hung up. Raises NotFound, Conflict where it has ended, StoreError."""
+        """Ends a fax; one that is being sent is hung up, one that a provider has is taken back.
+
+        Raises NotFound, Conflict where it has ended or cannot be had back, Unavailable, StoreError.
+        """
         job = await self.find(job_id)
         if job.state.ended:
             raise Conflict("this fax has ended")
+        carrier = self.carriers.get(job.backend)
+        if job.provider_sid is not None and isinstance(carrier, Provider):
+            await carrier.withdraw(job)
         self._cancelled.add(job_id)
         if (task := self._running.get(job_id)) is not None:
             task.cancel()
@@ -144,12 +157,16 @@ class Sending:
             return await self.find(job.id)
         if not state.ended:
             return current
-        current = replace(current, pages=pages if pages is not None else current.pages)
-        if state is JobState.SUCCESS and current.pages is not None:
-            current = replace(current, confirmed=current.pages)
-        reason = FaxReason.OK if state is JobState.SUCCESS else FaxReason.REJECTED
-        await self._end(current, state, reason, error)
+        await self._end_as(current, state, error, pages)
         return await self.find(job.id)
+
+    async def _end_as(self, job: FaxJob, state: JobState, error: str | None, pages: int | None) -> None:
+        """The end that a provider told of."""
+        job = replace(job, pages=pages if pages is not None else job.pages)
+        if state is JobState.SUCCESS and job.pages is not None:
+            job = replace(job, confirmed=job.pages)
+        reason = FaxReason.OK if state is JobState.SUCCESS else FaxReason.REJECTED
+        await self._end(job, state, reason, None if state is JobState.SUCCESS else error)
 
     # ---- one job
 
@@ -201,14 +218,21 @@ class Sending:
         return carrier
 
     async def _try(self, job: FaxJob) -> None:
-        """One try, to the end of it."""
+        """One try, to the end of it; or a look at what the provider that has it says."""
         try:
+            carrier = self.carriers.get(job.backend)
+            if job.provider_sid is not None and isinstance(carrier, Provider):
+                await self._look(job, carrier)
+                return
             outcome = await self._carried(job)
         except asyncio.CancelledError:
             if job.id not in self._cancelled:
                 raise  # the daemon stops: the next one tries again
             current = self.queue.get(job.id) or job
             await self._end(current, JobState.FAILED, FaxReason.CANCELLED, CANCELLED)
+            return
+        except Refused as error:
+            await self._end(self.queue.get(job.id) or job, JobState.REFUSED, FaxReason.REJECTED, str(error))
             return
         except (BadDocument, Invalid, OSError) as error:
             await self._end(job, JobState.REFUSED, FaxReason.BAD_FILE, str(error))
@@ -219,7 +243,8 @@ class Sending:
             return
         current = self.queue.get(job.id) or job
         if isinstance(outcome, Handed):
-            after = self._note(replace(current, provider_sid=outcome.provider_sid, due_at=float("inf")))
+            due = self._office.wall() + outcome.look_s
+            after = self._note(replace(current, provider_sid=outcome.provider_sid, due_at=due, vain=0))
         else:
             after = self._settle(current, outcome)
         written = self._office.surely_aside(after, f"fax-after-{job.id}")
@@ -229,6 +254,39 @@ class Sending:
             if job.id in self._cancelled:
                 await asyncio.wait({written})  # what is written next has to come after it
             raise
+
+    async def look(self, job: FaxJob) -> FaxJob:
+        """Asks the provider that has it, now. Raises Invalid where none has it, Unavailable, StoreError."""
+        carrier = self.carriers.get(job.backend)
+        if job.provider_sid is None or not isinstance(carrier, Provider):
+            raise Invalid("Refresh not supported for this backend")
+        if job.state.ended:
+            return job
+        news, _pause = await carrier.look(job, 0)
+        return job if news is None else await self.heard(job, news.state, news.error, news.pages)
+
+    async def _look(self, job: FaxJob, carrier: Provider) -> None:
+        try:
+            news, pause_s = await carrier.look(job, job.vain)
+        except (Invalid, Unavailable) as error:
+            log.warning("the fax provider %s does not say how a fax is: %s", job.backend, error)
+            news, pause_s = None, UNHEARD_S
+        current = self.queue.get(job.id)
+        if current is None:
+            return
+        if news is not None and news.state.ended:
+            await self._end_as(current, news.state, news.error, news.pages)
+        elif current.vain + 1 >= MAX_LOOKS:
+            await self._end(current, JobState.FAILED, FaxReason.NO_RESPONSE, "the provider never said how it ended")
+        else:
+            due = self._office.wall() + pause_s
+            self.queue.put(kept := replace(current, due_at=due, vain=current.vain + 1))
+            await self._office.surely(lambda: self._office.rows.keep(kept))
+
+    def _may_be_taken(self, job: FaxJob) -> bool:
+        """Whether an earlier process was just handing it to a provider: of each other try it knew how it ended."""
+        begun = job.provider_sid is None and job.tries > job.vain
+        return begun and isinstance(self.carriers.get(job.backend), Provider)
 
     async def _carried(self, job: FaxJob) -> FaxOutcome | Handed:
         office, papers = self._office, self._office.files.papers(job.id)
