@@ -23,6 +23,7 @@ enum {
     LEARNING_MS = 4000,     /* before which the delay does not fall below the first */
     SHORT_SILENCE_MS = 40,  /* up to which a hole in the timestamps is concealed though no packet is missing */
     GIVE_UP_MS = 120,       /* of concealing: then it is a pause */
+    FOLLOW_MS = 60,         /* of what was made up is told to a decoder */
     LATE_ROW = 5,           /* packets in a row that come too late: the way got longer for good */
     EVENT_GRACE_MS = 100,   /* an event whose packets stop coming is over after so long */
     NOISE_AFTER_LOSS_MS = 2000, NOISE_DESCRIBED_MS = 30000,
