@@ -103,9 +103,10 @@ static void describe_noise(struct hearing *h, const struct jitter_packet *head) 
 /* Tells the decoder what was said in the place of what was lost, just before it is given what follows. */
 static void follow(struct hearing *h) {
     int16_t said[RATE_MOST / 1000 * FOLLOW_MS + 2 * CODEC_FOLLOW];
-    size_t lost = h->gap - h->ahead;
-    if (!operations(h)->follow || !h->plc.active || lost == 0 || lost % 2 || lost > (size_t)ms(h, FOLLOW_MS))
+    size_t lost = (h->gap - h->ahead) & ~1u, most = (size_t)ms(h, FOLLOW_MS);
+    if (!operations(h)->follow || !h->plc.active || lost == 0)
         return;
+    lost = lost < most ? lost : most;
     memcpy(said, tail(h) - lost - CODEC_FOLLOW, (CODEC_FOLLOW + lost) * sizeof *said);
     struct plc onwards = h->plc;
     plc_conceal(&onwards, said + CODEC_FOLLOW + lost, CODEC_FOLLOW);
