@@ -13,6 +13,7 @@ enum {
     WIDE_RATE = 16000,
     SAMPLES_PER_MS = NARROW_RATE / 1000,
     CODEC_CLOCK_MAX = 48000,
+    CODEC_FOLLOW = 32,   /* samples behind a gap that a decoder's filters still fill from what was before it, at most */
     CODEC_SAMPLES_MAX = WIDE_RATE / 1000 * 120, /* in the longest packet (RFC 6716 §2.1.4) */
 };
 
@@ -39,6 +40,10 @@ struct codec_operations {
     /* Stands for `samples` that were lost, before the payload `next` if that is there: it may know what they were.
      * `samples` is a multiple of 2.5 ms up to 120 ms. Samples, or -1. NULL: the codec knows no better than anybody. */
     int (*conceal)(void *decoder, const uint8_t *next, size_t next_length, int16_t *pcm, size_t samples);
+    /* Hears `samples`, an even number, that were made up for what was lost: what comes next is decoded on their ground.
+     * CODEC_FOLLOW samples more lie before `pcm`, and as many behind; the first so many of what comes next are not to be
+     * believed. NULL: a packet is decoded the same whatever was before it, or conceal sees to it. */
+    void (*follow)(void *decoder, const int16_t *pcm, size_t samples);
     /* Octets; 0: silence, nothing to send; -1: no such length, or no room. Every codec takes 10, 20, 40 and 60 ms, all
      * but Opus any even number of samples. */
     int (*encode)(void *encoder, const int16_t *pcm, size_t samples, uint8_t *payload, size_t capacity);

@@ -100,6 +100,19 @@ static void describe_noise(struct hearing *h, const struct jitter_packet *head) 
     take(h);
 }
 
+/* Tells the decoder what was said in the place of what was lost, just before it is given what follows. */
+static void follow(struct hearing *h) {
+    int16_t said[RATE_MOST / 1000 * FOLLOW_MS + 2 * CODEC_FOLLOW];
+    size_t lost = (h->gap - h->ahead) & ~1u, most = (size_t)ms(h, FOLLOW_MS);
+    if (!operations(h)->follow || !h->plc.active || lost == 0)
+        return;
+    lost = lost < most ? lost : most;
+    memcpy(said, tail(h) - lost - CODEC_FOLLOW, (CODEC_FOLLOW + lost) * sizeof *said);
+    struct plc onwards = h->plc;
+    plc_conceal(&onwards, said + CODEC_FOLLOW + lost, CODEC_FOLLOW);
+    operations(h)->follow(h->decoder, said + CODEC_FOLLOW, lost);
+}
+
 /* The head's sound, without its first `skip` samples. */
 static void decode(struct hearing *h, const struct jitter_packet *head, size_t skip) {
     uint8_t payload[RTP_LENGTH_MAX];
@@ -133,13 +146,17 @@ static void bridge(struct hearing *h, const struct jitter_packet *head, size_t g
     int16_t *from = tail(h);
     if (!h->plc.active)
         plc_begin(&h->plc, from, h->rate);
+    struct plc plc = h->plc;
+    plc_conceal(&h->plc, from, gap);
     h->ready = (uint16_t)(h->ready + gap);
     h->edge += (int64_t)gap;
-    struct plc plc = h->plc;
+    h->gap += (uint32_t)gap;
+    follow(h);
     h->plc.active = false;
     decode(h, head, 0);
     size_t after = (size_t)(tail(h) - from) - gap;
-    plc_bridge(&plc, from, gap, after);
+    size_t doubtful = operations(h)->follow && after > CODEC_FOLLOW ? CODEC_FOLLOW : 0;
+    plc_bridge(&plc, from, gap + doubtful, after - doubtful);
     h->statistics.concealed += gap;
     h->concealed = true;
 }
@@ -191,6 +208,7 @@ static void play(struct hearing *h, const struct jitter_packet *head, int64_t wh
     } else if (-hole >= head->samples) {
         discard_late(h, when);
     } else {
+        follow(h);
         decode(h, head, (size_t)-hole);
     }
 }

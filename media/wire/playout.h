@@ -23,6 +23,7 @@ enum {
     LEARNING_MS = 4000,     /* before which the delay does not fall below the first */
     SHORT_SILENCE_MS = 40,  /* up to which a hole in the timestamps is concealed though no packet is missing */
     GIVE_UP_MS = 120,       /* of concealing: then it is a pause */
+    FOLLOW_MS = 40,         /* of what was made up, the last is told to the decoder */
     LATE_ROW = 5,           /* packets in a row that come too late: the way got longer for good */
     EVENT_GRACE_MS = 100,   /* an event whose packets stop coming is over after so long */
     NOISE_AFTER_LOSS_MS = 2000, NOISE_DESCRIBED_MS = 30000,
@@ -72,6 +73,7 @@ struct hearing {
 
 _Static_assert(sizeof(struct hearing) <= 48 * 1024, "as much as a leg may have");
 _Static_assert((int)HISTORY >= (int)PLC_HISTORY, "concealing looks back so far");
+_Static_assert((int)HISTORY >= RATE_MOST / 1000 * (int)FOLLOW_MS + (int)CODEC_FOLLOW, "and so does telling the decoder");
 
 static inline const struct codec_operations *operations(const struct hearing *h) {
     return codec_operations((enum codec)h->codec);

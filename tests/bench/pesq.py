@@ -7,7 +7,7 @@ from pathlib import Path
 from media.plan import Codec
 from tests.bench.figures import Figure, Readings
 from tests.bench.generators import Programs
-from tests.media.paths import Way, mean_score, score_once, scores_with_loss
+from tests.media.paths import ORDER, Way, mean_score, score_once, scores_with_loss
 
 G711, G722, OPUS = Codec.PCMU, Codec.G722, Codec.OPUS
 PATHS = (
@@ -23,7 +23,7 @@ PATHS = (
     (OPUS, OPUS),
 )
 BEST_G711 = 4.2
-SILENT, CONCEALED, GAIN = (f"pesq: PCMU, 5 % lost, {what}" for what in ("silence", "concealed", "gain"))
+LOSS_GAIN = 0.5
 
 
 def _name(one: Codec, other: Codec, way: Way, what: str = "") -> str:
@@ -32,6 +32,10 @@ def _name(one: Codec, other: Codec, way: Way, what: str = "") -> str:
 
 def _once(codec: Codec) -> str:
     return f"pesq: {codec.value}, coded once"
+
+
+def _lossy(codec: Codec, what: str) -> str:
+    return f"pesq: {codec.value}, 5 % lost, {what}"
 
 
 def _figures() -> list[Figure]:
@@ -43,8 +47,10 @@ def _figures() -> list[Figure]:
             figures.append(Figure(_name(one, other, way), "MOS", least, at_least=True))
             bar = 0.15 if {one, other} & {G722, OPUS} else 0.1
             figures.append(Figure(_name(one, other, way, " costs"), "MOS", bar))
-    gain = Figure(GAIN, "MOS", 0.5, at_least=True)
-    return [*figures, Figure(SILENT, "MOS"), Figure(CONCEALED, "MOS"), gain]
+    for codec in (G711, G722, OPUS):
+        figures += [Figure(_lossy(codec, what), "MOS") for what in ("silence", "concealed")]
+        figures.append(Figure(_lossy(codec, "gain"), "MOS", LOSS_GAIN, at_least=True))
+    return figures
 
 
 FIGURES = tuple(_figures())
@@ -57,5 +63,8 @@ def run(programs: Programs, place: Path) -> Readings:
         for way in (Way.ROOM, Way.CONFERENCE):
             through = readings[_name(one, other, way)] = mean_score(one, other, way)
             readings[_name(one, other, way, " costs")] = alone - through
-    silent, concealed = scores_with_loss()
-    return readings | {SILENT: silent, CONCEALED: concealed, GAIN: concealed - silent}
+    for codec in (G711, G722, OPUS):
+        silent, concealed = scores_with_loss(ORDER.index(codec))
+        readings |= {_lossy(codec, "silence"): silent, _lossy(codec, "concealed"): concealed}
+        readings[_lossy(codec, "gain")] = concealed - silent
+    return readings

@@ -41,7 +41,7 @@ _ffi.cdef(
                  size_t length, uint64_t now);
     int ear_pull(void *, int16_t *pcm, size_t samples, uint64_t now);
     void ear_statistics(void *, struct hearing_statistics *);
-    void *mouth_new(int codec, int fec, int expected_loss);
+    void *mouth_new(int codec, uint32_t bitrate, int fec, int expected_loss);
     void mouth_free(void *);
     int mouth_encode(void *, const int16_t *pcm, size_t samples, uint8_t *payload, size_t capacity);
     int mouth_decode(void *, const uint8_t *payload, size_t length, int16_t *pcm, size_t capacity);
@@ -142,9 +142,10 @@ class Ear:
 class Mouth:
     """Both ends of one codec: what a phone sends, and what is heard of it when nothing happens on the way."""
 
-    def __init__(self, codec: int, *, fec: bool = False, expected_loss: int = 0) -> None:
+    def __init__(self, codec: int, *, bitrate: int = 0, fec: bool = False, expected_loss: int = 0) -> None:
         self._lib = _library()
-        self._mouth = _ffi.gc(self._lib.mouth_new(codec, int(fec), expected_loss), self._lib.mouth_free)
+        made = self._lib.mouth_new(codec, bitrate, int(fec), expected_loss)
+        self._mouth = _ffi.gc(made, self._lib.mouth_free)
         self.rate = int(self._lib.mouth_rate(self._mouth))
         self.clock = int(self._lib.mouth_clock(self._mouth))
         self._payload = _ffi.new("uint8_t[]", 4000)

@@ -41,9 +41,10 @@ struct mouth {
     void *encoder, *decoder;
 };
 
-FACE struct mouth *mouth_new(int codec, int fec, int expected_loss) {
+FACE struct mouth *mouth_new(int codec, uint32_t bitrate, int fec, int expected_loss) {
     struct mouth *mouth = malloc(sizeof *mouth);
-    struct codec_settings settings = {.complexity = 5, .fec = (uint8_t)fec, .expected_loss = (uint8_t)expected_loss};
+    struct codec_settings settings = {
+        .bitrate = bitrate, .complexity = 5, .fec = (uint8_t)fec, .expected_loss = (uint8_t)expected_loss};
     mouth->codec = codec_operations((enum codec)codec);
     mouth->encoder = malloc(mouth->codec->encoder_size + 1);
     mouth->decoder = malloc(mouth->codec->decoder_size + 1);

@@ -158,6 +158,38 @@ void test_g722_in_pieces_is_the_same(void) {
     free(one), free(other), free(reader), free(another);
 }
 
+/* How far the packet behind a gap of 20 ms is from what it should be, once its first samples are over, and what is there:
+ * energies. `told`: the decoder hears the truth about the gap. */
+static void after_gap(const int16_t *whole, const uint8_t *octets, size_t lost, bool told, double *off, double *all) {
+    const struct codec_operations *g722 = codec_operations(CODEC_G722);
+    static int16_t heard[G722_SAMPLES];
+    void *decoder = new_decoder(g722);
+    CHECK_IS(g722->decode(decoder, octets, lost / 2, heard, G722_SAMPLES), lost);
+    if (told)
+        g722->follow(decoder, whole + lost, 320);
+    CHECK_IS(g722->decode(decoder, octets + lost / 2 + 160, 160, heard, 320), 320);
+    for (size_t i = CODEC_FOLLOW; i < 320; i++) {
+        double right = whole[lost + 320 + i], wrong = heard[i] - right;
+        *off += wrong * wrong;
+        *all += right * right;
+    }
+    free(decoder);
+}
+
+void test_g722_goes_on_after_a_gap(void) {
+    static int16_t whole[G722_SAMPLES];
+    static uint8_t octets[G722_SAMPLES / 2];
+    double told = 0, untold = 0, all = 0, same = 0;
+    load("g722-octets.bin", octets, sizeof octets);
+    load("g722-decoded.s16", whole, sizeof whole);
+    for (size_t lost = 1600; lost + 960 < G722_SAMPLES; lost += 1600) {
+        after_gap(whole, octets, lost, true, &told, &all);
+        after_gap(whole, octets, lost, false, &untold, &same);
+    }
+    CHECK(untold > all / 10);
+    CHECK(told < all / 100);
+}
+
 void test_g722_of_rubbish(void) { /* whatever comes, the arithmetic stays in its bounds: the sanitizer listens */
     uint8_t octets[160];
     int16_t pcm[320];

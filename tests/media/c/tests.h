@@ -116,6 +116,7 @@
     X(test_l16_is_the_sound_itself) \
     X(test_g722_against_the_vectors) \
     X(test_g722_in_pieces_is_the_same) \
+    X(test_g722_goes_on_after_a_gap) \
     X(test_g722_of_rubbish) \
     X(test_opus_is_heard) \
     X(test_opus_says_nothing_in_silence) \
