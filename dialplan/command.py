@@ -36,6 +36,10 @@ class Outcome(StrEnum):
     LEFT = "left"
     FULL = "full"
     LOCKED = "locked"
+    ABANDON = "abandon"  # of a queue
+    NO_AGENTS = "no_agents"
+    QUEUE_FULL = "queue_full"
+    EWT = "ewt"  # the wait that is to be expected is too long
     FAILED = "failed"  # data: reason
     HANGUP = "hangup"
     ERROR = "error"
@@ -270,6 +274,24 @@ class Conference(Command):
 
 
 @dataclass(frozen=True, slots=True)
+class Enqueue(Command):
+    """Put the caller into a queue until an operator has talked to them, or they leave it otherwise. `digits`: they
+    pressed the digit that leads out. `wait_when_empty`: also while no operator is logged in."""
+
+    word: ClassVar[str] = "enqueue"
+    outcomes: ClassVar[frozenset[Outcome]] = frozenset(
+        {
+            *(Outcome.ANSWERED, Outcome.TIMEOUT, Outcome.ABANDON, Outcome.NO_AGENTS),
+            *(Outcome.QUEUE_FULL, Outcome.EWT, Outcome.DIGITS, Outcome.FAILED),
+        }
+    )
+    queue: str
+    priority: int = 0
+    wait_when_empty: bool = False
+    leave_digit: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Voicemail(Command):
     """Hand the caller to a mailbox: to leave a message, or to listen. Without a mailbox it is asked for."""
 
@@ -354,7 +376,7 @@ class Noop(Command):
 COMMANDS: Mapping[str, type[Command]] = {
     kind.word: kind
     for kind in (
-        *(Answer, Play, Say, Gather, Dial, Rotate, Record, Conference, Voicemail),
+        *(Answer, Play, Say, Gather, Dial, Rotate, Record, Conference, Enqueue, Voicemail),
         *(Wait, Http, Message, Tag, SetHours, Hangup, Noop),
     )
 }

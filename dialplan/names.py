@@ -16,6 +16,7 @@ from dialplan.template import Template
 from dialplan.verbs.call import Call
 from dialplan.verbs.conference import Conference
 from dialplan.verbs.dial import Dial
+from dialplan.verbs.enqueue import Enqueue
 from dialplan.verbs.gather import Gather
 from dialplan.verbs.hours import Hours
 from dialplan.verbs.http import Http
@@ -52,6 +53,7 @@ class Surroundings:
     mailboxes: Collection[str] | None = None
     rooms: Collection[str] | None = None
     prompts: Collection[str] | None = None
+    queues: Collection[str] | None = None
     trunks: Collection[str] | None = None
     dialable: Callable[[str], bool] = _no_number
     deaf: str | None = None
@@ -232,6 +234,8 @@ def _things(flow: Flow, step: Step, house: Surroundings) -> Iterator[Problem]:
         yield from _number(flow, step, "to", verb.to, house)
     if isinstance(verb, Voicemail) and verb.voicemail:
         yield from _missing(flow, step, "voicemail", verb.voicemail.literal, house.mailboxes, "mailbox")
+    if isinstance(verb, Enqueue):
+        yield from _missing(flow, step, "enqueue", verb.enqueue.literal, house.queues, "queue")
     if isinstance(verb, Conference):
         yield from _missing(flow, step, "conference", verb.conference.literal, house.rooms, "room")
     for key, prompt in _prompts(verb):

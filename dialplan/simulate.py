@@ -14,7 +14,7 @@ from dialplan.machine import Machine
 from dialplan.state import Facts
 from dialplan.values import as_text
 
-ASKING = frozenset({"gather", "dial", "record", "conference", "voicemail", "http"})
+ASKING = frozenset({"gather", "dial", "record", "conference", "enqueue", "voicemail", "http"})
 """Commands whose outcome somebody has to say; the others are done."""
 
 _DATA_KEYS = {Outcome.DIGITS: "digits", Outcome.SPEECH: "text", Outcome.RECORDED: "recording", Outcome.ANSWERED: "by"}
@@ -109,6 +109,7 @@ _BRIEFS: _Briefs = {
     "play": lambda one: ", ".join(sound.value for sound in one.sounds),
     "dial": lambda one: ", ".join(target.number for target in one.targets),
     "conference": lambda one: one.room,
+    "enqueue": lambda one: one.queue,
     "voicemail": lambda one: one.mailbox or "",
     "wait": lambda one: f"{one.seconds:g}s",
     "http": lambda one: f"{one.method} {one.url}",

@@ -10,9 +10,9 @@
         hears: [press 3, Thank you]
         ends: completed
 
-Replies are used up by the commands whose outcome somebody must say (gather, dial, record, conference, voicemail, http);
-all other commands are done, unless the next reply begins with their name: `override failed`. When no reply is left, the
-caller hangs up.
+Replies are used up by the commands whose outcome somebody must say (gather, dial, record, conference, enqueue,
+voicemail, http); all other commands are done, unless the next reply begins with their name: `override failed`. When no
+reply is left, the caller hangs up.
 """
 
 from __future__ import annotations

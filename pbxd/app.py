@@ -24,10 +24,11 @@ from pbxd.api.access import Access
 from pbxd.api.contract import Identity
 from pbxd.api.edge import EDGE, Edge, EdgeAccess
 from pbxd.api.health import Check, Health, health_routes
-from pbxd.api.house import HOUSE, House, Tracing, sound_routes
+from pbxd.api.house import HOUSE, House, Tracing, sound_routes, wallboard_routes
 from pbxd.api.origin import Origins
 from pbxd.api.server import Server
 from pbxd.api.surface import Surface
+from pbxd.callcentre import CallCentre
 from pbxd.config import Config, diff, load, needs_restart, settings
 from pbxd.directory.accounts import Directory
 from pbxd.directory.administration import Administration
@@ -77,6 +78,7 @@ class App:
     telephony: Telephony
     recordings: Recordings
     mailroom: Mailroom
+    call_centre: CallCentre
     faxroom: Faxroom
     deliveries: OutboxService
     server: Server
@@ -126,18 +128,7 @@ class App:
         journal.listen(self.bus)
         self.telephony = Telephony(config, data, self.store, self.directory, self.bus)
         self.traces = self._traces()
-        self.edge = control.edge_of(
-            config,
-            data.secret,
-            self.store,
-            self.bus,
-            self.directory,
-            self.telephony,
-            self.records,
-            self.traces,
-            media_desk(config, data),
-            monitor_of(self.telephony, self.bus, self._logs),
-        )
+        self.edge = self._edge_of(data)
         recorder = Recorder()  # one thread writes for all
         self._parts.push_async_callback(asyncio.to_thread, recorder.close)
         self.recordings = await self._recordings(data, config, recorder)
@@ -148,6 +139,7 @@ class App:
         await self.faxroom.open()
         self.faxroom.connect(self.telephony.fax_line, self._trunk_of)
         await open_media(self.edge.media, self.mailroom.voicemail)
+        await self._open_call_centre()
         await self.telephony.start()
         await self.edge.flows.load()
         self._parts.push_async_callback(self.edge.flows.stop)
@@ -170,6 +162,27 @@ class App:
         await self._listen(data.path / SOCKET_NAME)
         self._lag.start(asyncio.get_running_loop())
         self._beat()
+
+    async def _open_call_centre(self) -> None:
+        self._parts.callback(self.call_centre.close)
+        await self.call_centre.open()
+
+    def _edge_of(self, data: DataDirectory) -> Edge:
+        """The edge, with the call centre whose operators it speaks for."""
+        self.call_centre = CallCentre(self.store, self.telephony)
+        return control.edge_of(
+            self.config,
+            data.secret,
+            self.store,
+            self.bus,
+            self.directory,
+            self.telephony,
+            self.records,
+            self.traces,
+            self.call_centre.queues,
+            media_desk(self.config, data),
+            monitor_of(self.telephony, self.bus, self._logs),
+        )
 
     async def _recordings(self, data: DataDirectory, config: Config, recorder: Recorder) -> Recordings:
         telephony = self.telephony
@@ -257,6 +270,7 @@ class App:
             self.telephony.reload(config)
             self.recordings.reload(config.recordings)
             await self.mailroom.reload(config)
+            self.call_centre.reload()
             self.faxroom.reload(config)
             self.server.origins.proxies = config.http.trusted_proxies
             self.edge_access.sources = config.edge.sources
@@ -288,6 +302,7 @@ class App:
         """Somebody changed the directory by API. Raises StoreError."""
         self.telephony.follow_directory()
         await self.mailroom.follow()
+        self.call_centre.reload()
         self.telephony.dialplans.read_again()
 
     # ---- HTTP
@@ -312,6 +327,7 @@ class App:
             directory=self.directory,
             administration=self.administration,
             tenants=Tenants(self.administration),
+            queues=self.call_centre.queues,
             flows=self.telephony.dialplans.flows,
             reset_admin=self._reset_admin,
             wall=time.time,
@@ -335,6 +351,7 @@ class App:
         access = Access(self._find_key)
         surface = Surface(HOUSE, house, access.identify, lambda: self.config.http.public_url, self._home)
         routes = [*health_routes(health, self.metrics), *sound_routes(house, access.identify)]
+        routes += wallboard_routes(house, self.bus, access.identify)
         sip = health.checks
         fax = self.faxroom.surface(access, self._reread, self._restart, lambda: _first(sip), self._home)
         origins = Origins(self.config.http.trusted_proxies)
@@ -367,6 +384,7 @@ class App:
         measures.measure_telephony(metrics, self.telephony)
         measure_entrance(metrics, self.telephony.entrance)
         self.mailroom.measure(metrics)
+        self.call_centre.measure(metrics)
         measure_fax_jobs(metrics, self.faxroom)
         measure_flows(metrics, self.telephony.dialplans.flows)
         control.measure(metrics, self.edge)

@@ -17,6 +17,7 @@ from pbxd.flows.sessions import Bounds, FlowSessions
 from pbxd.metrics import Metrics
 from pbxd.services.cdr import CallRecords
 from pbxd.services.monitor import Monitor
+from pbxd.services.queues import Queues
 from pbxd.services.reach import NodeContact, Reach
 from pbxd.services.remote import Patience, RemoteCalls
 from pbxd.services.traces import Traces
@@ -34,6 +35,7 @@ def edge_of(
     telephony: Telephony,
     records: CallRecords,
     traces: Traces,
+    queues: Queues,
     media: MediaDesk,
     monitor: Monitor,
 ) -> Edge:
@@ -66,6 +68,8 @@ def edge_of(
         node=config.node,
         records=records,
         traces=traces,
+        queues=queues,
+        flush=telephony.transports.flush,
         media=media,
         monitor=monitor,
         hours=flows.opening,

@@ -108,6 +108,9 @@ def house_of(config: Config) -> Surroundings:
     return Surroundings(
         extensions=sorted({*users, *config.extensions}),
         mailboxes=sorted({*users, *config.mailboxes}),
+        queues=sorted(
+            {*config.queues, *(number for number, one in config.extensions.items() if one.queue is not None)}
+        ),
         trunks=sorted(config.trunks),
         dialable=lambda number: any(matches(number) for matches in patterns),
         deaf=DEAF,

@@ -56,6 +56,7 @@ FLOORS = {
     "pbxd.faxline": 7,
     "pbxd.telephony": 7,
     "pbxd.mailroom": 7,
+    "pbxd.callcentre": 7,
     "pbxd.faxroom": 7,
     "pbxd.faults": 7,
     "pbxd.app": 7,

@@ -9,6 +9,7 @@ from dialplan.verbs.answer import Answer
 from dialplan.verbs.call import Call
 from dialplan.verbs.conference import Conference
 from dialplan.verbs.dial import Dial
+from dialplan.verbs.enqueue import Enqueue
 from dialplan.verbs.gather import Gather
 from dialplan.verbs.goto import Goto
 from dialplan.verbs.hangup import Hangup
@@ -33,7 +34,7 @@ VERBS: Mapping[str, type[Verb]] = {
     verb.word: verb
     for verb in (
         *(Answer, Say, Play, Menu, Gather, Record),
-        *(Dial, Conference, Voicemail),
+        *(Dial, Conference, Enqueue, Voicemail),
         *(Hours, Override, If, Switch, Loop, Goto, Call, Return),
         *(Set, Http, Message, Tag, Wait, Hangup),
     )
@@ -41,7 +42,6 @@ VERBS: Mapping[str, type[Verb]] = {
 
 UNBUILT: Mapping[str, str] = {
     "agent": "voice agents are not built yet",
-    "enqueue": "queues are not built yet; a ring group is `dial` with several numbers",
     "fax": "a flow takes no faxes; a number of its own does: extensions: {NUMBER: {fax: {mode: auto}}}",
     "schedule": "opening hours are the verb `hours`",
     "transfer": "transfers are not built yet; `dial` connects the caller and ends the flow when they have talked",

@@ -74,6 +74,11 @@ class Clip:
         self.handle = ffi.gc(handle, lib.wire_clip_release)
 
     @property
+    def seconds(self) -> float:
+        """How long it lasts."""
+        return self._samples / self.rate
+
+    @property
     def duration_ms(self) -> int:
         """How long it lasts."""
         return self._samples * 1000 // self.rate

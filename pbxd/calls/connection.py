@@ -79,6 +79,32 @@ class Host(StageHost, LegOwner, Protocol):
     def unbridge(self, now: float) -> None: ...
 
 
+class Summons(Protocol):
+    """On whose behalf an attempt rings."""
+
+    terms: Terms
+
+    @property
+    def record(self) -> CallRecord: ...
+
+    @property
+    def language(self) -> str: ...
+
+    def wall(self, now: float) -> float: ...
+
+    def progressed(self, attempt: Attempt, leg: Leg, status: int, now: float) -> None:
+        """A phone rings, or is heard already."""
+
+    def asks(self, attempt: Attempt, now: float) -> None:
+        """Somebody answered, and is told who calls; may stop the attempt instead."""
+
+    def won(self, attempt: Attempt, leg: Leg, now: float) -> None:
+        """Somebody takes the call. `attempt.leg` is to be None where it is the call's own from now on."""
+
+    def failed(self, attempt: Attempt, refused: Refused, now: float) -> None:
+        """Nobody does."""
+
+
 class Connection:
     """Calls `parties`, each a list of targets, from `stage`. `over` hears once how it ended, and then the stage is the
     act's again; not after `stop`."""
@@ -231,18 +257,18 @@ class Connection:
 
 
 class Attempt:
-    """One ringing for a connection, and the leg that answered while it is asked. Owner of its legs until then."""
+    """One ringing, and the leg that answered while it is asked. Owner of its legs until then."""
 
     record: CallRecord
 
-    def __init__(self, facilities: Facilities, connection: Connection, targets: Sequence[Target]) -> None:
+    def __init__(self, facilities: Facilities, summons: Summons, targets: Sequence[Target]) -> None:
         self._facilities = facilities
-        self._connection = connection
+        self._summons = summons
         self._targets = targets
         self._dial: Dial | None = None
         self._screening: Stage | None = None
         self._stopped = False
-        self.record = connection.record
+        self.record = summons.record
         self.leg: Leg | None = None
         self.party = ""
 
@@ -269,25 +295,27 @@ class Attempt:
     # ---- DialOwner
 
     def wall(self, now: float) -> float:
-        return self._connection.wall(now)
+        return self._summons.wall(now)
 
     def dial_failed(self, refused: Refused, now: float) -> None:
         if not self._stopped:
-            self._connection.failed(self, refused, now)
+            self._summons.failed(self, refused, now)
 
     def leg_progressed(self, leg: Leg, status: int, now: float) -> None:
         if not self._stopped:
-            self._connection.progressed(self, leg, status, now)
+            self._summons.progressed(self, leg, status, now)
 
     def leg_answered(self, leg: Leg, now: float) -> None:
         self.leg, self.party = leg, leg.record.party
-        terms = self._connection.terms
+        terms = self._summons.terms
         if not terms.announce and not terms.confirm:
-            self._connection.won(self, leg, now)
+            self._summons.won(self, leg, now)
             return
-        self._connection.asks(self, now)
+        self._summons.asks(self, now)
+        if self._stopped:
+            return
         act: Act = Screening(terms, self._asked)
-        self._screening = Stage(self._facilities, self, leg, act, self._connection.language)
+        self._screening = Stage(self._facilities, self, leg, act, self._summons.language)
         act.begin(self._screening, now)
 
     def leg_changed(self, leg: Leg, now: float) -> None:
@@ -313,7 +341,7 @@ class Attempt:
     def leg_ended(self, leg: Leg, ending: Ending, now: float) -> None:
         if leg is self.leg and not self._stopped:
             self._drop(now)
-            self._connection.failed(self, Refused(603, ending, "they hung up before they took the call"), now)
+            self._summons.failed(self, Refused(603, ending, "they hung up before they took the call"), now)
 
     # ---- Host of the stage where somebody is asked
 
@@ -329,7 +357,7 @@ class Attempt:
     def hangup(self, now: float, *, reason: str = "", drain: bool = False) -> None:
         if not self._stopped:
             self._drop(now)
-            self._connection.failed(self, Refused(603, None, reason), now)
+            self._summons.failed(self, Refused(603, None, reason), now)
 
     def finish(
         self, now: float, *, reason: str, status: int, q850: int, result: Result | None = None, by: str = "house"
@@ -342,7 +370,7 @@ class Attempt:
         if screening is not None:
             screening.close(now)
         if self.leg is not None:
-            self._connection.won(self, self.leg, now)
+            self._summons.won(self, self.leg, now)
 
 
 class Screening:

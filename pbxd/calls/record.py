@@ -104,6 +104,10 @@ class CallRecord:
     legs: list[LegRecord] = field(default_factory=list)
     flow: str | None = None  # the call flow, and the step it is at or ended at: "reception/welcome.1"
     tags: list[str] = field(default_factory=list)  # words that a call flow put on it
+    queue: str | None = None  # the last one it waited in
+    queue_exit: str | None = None  # how it left it: "answered", "timeout" ...
+    queue_wait_s: float | None = None
+    operator: str | None = None  # who answered there
     clock: Timeline | None = field(default=None, repr=False, compare=False)  # of a call that lives here
 
 

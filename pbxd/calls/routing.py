@@ -212,7 +212,7 @@ def destined(
         case DestinationKind.FORWARD:
             return onward(numbers, account, name, direction, hops=hops + 1)
         case DestinationKind.QUEUE:
-            return Reject(480, f"nobody serves the queue {name}")
+            return ToHouse(house(ExtensionKind.QUEUE, queue=name), direction)
         case DestinationKind.HANGUP:
             return Reject(603, "calls to this number are not taken")
         case DestinationKind.EXTENSION | DestinationKind.CONFERENCE:

@@ -8,7 +8,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from media.fax import FaxMode
-from pbxd.config.section import Section, Switch
+from pbxd.config.section import Name, Section, Switch
 from pbxd.config.values import Number, PathField
 
 PromptName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}(/[a-z0-9][a-z0-9_-]{0,63}){0,3}$")]
@@ -43,6 +43,8 @@ class Extension(Section):
     play: PromptName | None = Field(default=None, description="plays this prompt and hangs up")
     caller: Switch = Field(default=False, description="says the caller's number and hangs up")
     flow: FlowName | None = Field(default=None, description="begins this call flow")
+    queue: Name | None = Field(default=None, description="waits in this queue")
+    operator: Switch = Field(default=False, description="logs operators of queues in and out, by their phones")
 
     voicemail: Listening | None = Field(
         default=None, description="plays messages: of the caller's own mailbox, or of any, with its PIN"
@@ -53,12 +55,13 @@ class Extension(Section):
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
-        words = (self.user, self.play, self.voicemail, self.mailbox, self.flow, self.fax)
-        kinds = (self.echo, self.digits, self.caller, *(word is not None for word in words))
+        words = (self.user, self.play, self.voicemail, self.mailbox, self.flow, self.queue, self.fax)
+        kinds = (self.echo, self.digits, self.caller, self.operator, *(word is not None for word in words))
         if sum(kinds) != 1:
             raise ValueError(
                 "an extension is one of echo: true, user: NUMBER, digits: true, play: PROMPT, caller: true, "
-                "voicemail: own or any, mailbox: NUMBER, flow: NAME, fax: {mode: auto}"
+                "voicemail: own or any, mailbox: NUMBER, flow: NAME, queue: NAME, operator: true, "
+                "fax: {mode: auto}"
             )
         return self
 

@@ -11,6 +11,9 @@ from pbxd.config.numbers import Destination
 from pbxd.config.section import Count, Label, Name, Seconds, SecondsOrNever, Section, Switch
 from pbxd.config.values import Number
 
+Amount = Annotated[int, Field(strict=True, ge=0, le=100_000)]
+LeaveDigit = Annotated[str, Field(pattern=r"^[0-9*#]{0,12}$")]
+Penalties = Annotated[dict[Number, Annotated[int, Field(strict=True, ge=0, le=100)]], Field(max_length=1000)]
 Members = Annotated[tuple[Number, ...], Field(max_length=1000)]
 
 
@@ -23,8 +26,9 @@ class QueueStrategy(StrEnum):
     RING_ALL = "ring_all"
     LONGEST_IDLE = "longest_idle"
     ROUND_ROBIN = "round_robin"
-    FEWEST_CALLS = "fewest_calls"
+    LEAST_CALLS = "least_calls"
     RANDOM = "random"
+    PRIORITY = "priority"
 
 
 class MusicMode(StrEnum):
@@ -56,8 +60,10 @@ class RingGroup(Section):
 
 
 class Queue(Section):
+    title: Label = Field(default="", description="its name for people, whispered to operators; the name without one")
     strategy: QueueStrategy = Field(default=QueueStrategy.LONGEST_IDLE, description="whom the next call is offered to")
     members: Members = Field(default=(), description="the users who may take its calls")
+    penalties: Penalties = Field(default={}, description="members who are asked only when none with less is free")
     agent_ring_timeout_s: Seconds = Field(default=20, le=600, description="how long one of them is rung")
     max_wait_s: Seconds = Field(default=600, description="nobody waits longer")
     wrap_up_s: SecondsOrNever = Field(default=10, description="rest after a call")
@@ -66,6 +72,21 @@ class Queue(Section):
     announce_first_s: SecondsOrNever = Field(default=15, description="when they hear it first")
     announce_interval_s: Seconds = Field(default=30, description="and how often then")
     moh_mode: MusicMode = Field(default=MusicMode.STREAM, description="all hear the same music, or each from its start")
+    max_callers: Amount = Field(
+        default=0, description="who comes when so many wait is told that it is full; 0: no limit"
+    )
+    max_expected_wait_s: SecondsOrNever = Field(default=0, description="who would wait longer does not; 0: no limit")
+    service_level_s: Seconds = Field(default=20, description="calls answered within it are answered in time")
+    wait_when_empty: Switch = Field(default=True, description="callers wait also while no operator is logged in")
+    leave_digit: LeaveDigit = Field(default="", description="digits that lead out of the queue; empty: none")
+    whisper: Switch = Field(default=True, description="tell operators which queue calls, before they hear the caller")
+    accept: Switch = Field(default=False, description="operators press 1 to take a call")
+
+    @model_validator(mode="after")
+    def _penalised(self) -> Self:
+        if strangers := sorted(set(self.penalties) - set(self.members)):
+            raise ValueError(f"{strangers[0]} has a penalty, and is no member")
+        return self
 
 
 class CallLimit(Section):

@@ -89,7 +89,9 @@ def _extensions(root: Plain, users: Collection[str]) -> Found:
     mailboxes = mapping(root, "mailboxes")
     for number, extension in mapping(root, "extensions").items():
         said = extension if isinstance(extension, dict) else {}
-        user, mailbox = said.get("user"), said.get("mailbox")
+        user, mailbox, queue = said.get("user"), said.get("mailbox"), said.get("queue")
+        if isinstance(queue, str) and queue not in mapping(root, "queues"):
+            yield ("extensions", number, "queue"), _missing("queue", queue, mapping(root, "queues"))
         if isinstance(user, str) and user not in users:
             yield ("extensions", number, "user"), _missing("user", user, users)
         if isinstance(mailbox, str) and mailbox not in mailboxes:

@@ -207,6 +207,10 @@ def kind_of(extension: DeclaredExtension) -> ExtensionKind:
         return ExtensionKind.PLAY
     if extension.flow is not None:
         return ExtensionKind.FLOW
+    if extension.queue is not None:
+        return ExtensionKind.QUEUE
+    if extension.operator:
+        return ExtensionKind.OPERATOR
     if extension.fax is not None:
         return ExtensionKind.FAX
     if extension.mailbox is not None:
@@ -220,7 +224,7 @@ def kind_of(extension: DeclaredExtension) -> ExtensionKind:
 def options_of(extension: DeclaredExtension) -> dict[str, str]:
     """What it needs to know for that."""
     mode = extension.fax.mode.value if extension.fax is not None else None
-    said = {"play": extension.play, "mailbox": extension.mailbox, "flow": extension.flow, "mode": mode}
+    said = {name: getattr(extension, name) for name in ("play", "mailbox", "flow", "queue")} | {"mode": mode}
     return {name: value for name, value in said.items() if value is not None}
 
 

@@ -110,6 +110,8 @@ class ExtensionKind(StrEnum):
     VOICEMAIL_ANY = "voicemail_any"
     VOICEMAIL_LEAVE = "voicemail_leave"
     FLOW = "flow"
+    QUEUE = "queue"
+    OPERATOR = "operator"
     FAX = "fax"
 
 
@@ -259,6 +261,15 @@ class QueueSpec:
     announce_first_s: int = 15
     announce_interval_s: int = 30
     moh_mode: MusicMode = MusicMode.STREAM
+    title: str = ""
+    penalties: Mapping[str, int] = field(default_factory=dict)
+    max_callers: int = 0
+    max_expected_wait_s: int = 0
+    service_level_s: int = 20
+    wait_when_empty: bool = True
+    leave_digit: str = ""
+    whisper: bool = True
+    accept: bool = False
 
 
 @dataclass(frozen=True, slots=True)

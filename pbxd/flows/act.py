@@ -32,7 +32,7 @@ from pbxd.calls.stage import Stage
 from pbxd.calls.targets import targets_of
 from pbxd.directory.model import Account, ExtensionKind
 from pbxd.flows.callees import Nobody, parties_of, spelled_out
-from pbxd.flows.desk import Desk, Visitor
+from pbxd.flows.desk import Desk, Visitor, Waiting
 from pbxd.flows.sounds import lines_of
 from pbxd.flows.take import Take, Taken, Tape
 from pbxd.flows.trail import came_note, command_note
@@ -400,6 +400,20 @@ class FlowAct:
         found: Visitor = visitor
         self._lend(found, lambda reason, later: came(Reply(found.outcome, {"reason": reason}), later), now)
 
+    def _enqueue(self, command: commands.Enqueue, came: Came_, now: float) -> None:
+        make = self._desk.enqueue
+        waiting = make(command, self.record) if make is not None else None
+        if waiting is None:
+            came(_failed(f"there is no queue {command.queue[:40]}"), now)
+            return
+        found: Waiting = waiting
+
+        def given_back(reason: str, later: float) -> None:
+            data: dict[str, Any] = {"reason": reason, "operator": self.record.operator or "", "digits": found.digits}
+            came(Reply(found.outcome, data), later)
+
+        self._lend(found, given_back, now)
+
     def _lend(self, guest: Member | Visitor, given_back: Callable[[str, float], None], now: float) -> None:
         def back(reason: str, later: float) -> None:
             self._stage.lead_back()
@@ -493,6 +507,7 @@ _DO: Mapping[type[Command], Callable[..., None]] = {
     commands.Dial: FlowAct._dial,
     commands.Rotate: FlowAct._rotate,
     commands.Conference: FlowAct._conference,
+    commands.Enqueue: FlowAct._enqueue,
     commands.Voicemail: FlowAct._voicemail,
     commands.Http: FlowAct._http,
     commands.Message: FlowAct._message,

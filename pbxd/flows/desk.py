@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from dialplan.command import Outcome, Voicemail
+from dialplan.command import Enqueue, Outcome, Voicemail
 from dialplan.hours import Moment
 from media.script import Line
 from pbxd.calls.dial import Target
@@ -34,6 +34,16 @@ MakeVisitor = Callable[[Voicemail, CallRecord], Visitor | None]
 """The mailbox of a command for a call; None where there is no such mailbox."""
 
 
+class Waiting(Visitor, Protocol):
+    """A caller in a queue."""
+
+    digits: str  # what led out of it
+
+
+MakeWaiting = Callable[[Enqueue, CallRecord], Waiting | None]
+"""The place in a queue of a command for a call; None where there is no such queue."""
+
+
 Hold = Callable[[CallRecord, str, ToUser | ToTrunk, Sequence[Target]], list[Target]]
 """The places of a party that somebody's call reaches, on a line of their own. Raises Barred where none is left, or the
 call may not be."""
@@ -48,8 +58,8 @@ class Limits:
 
 @dataclass(slots=True)
 class Desk:
-    """`moment` is the time with the overrides in force. `voicemail` is None as long as there is no such service; so
-    `check` refuses flows that need one. `tapes` is there once the house records."""
+    """`moment` is the time with the overrides in force. `voicemail` and `enqueue` are None as long as there is no such
+    service; so `check` refuses flows that need one. `tapes` is there once the house records."""
 
     facilities: Facilities
     conferences: Conferences
@@ -60,6 +70,7 @@ class Desk:
     hold: Hold = lambda _record, _caller, _found, targets: list(targets)
     music: Callable[[], Sequence[Line]] = tuple
     voicemail: MakeVisitor | None = None
+    enqueue: MakeWaiting | None = None
     mailboxes: Callable[[], Collection[str]] = tuple
     tapes: Tapes | None = None
     limits: Limits = field(default_factory=Limits)
@@ -68,4 +79,5 @@ class Desk:
     @property
     def unserved(self) -> Mapping[str, str]:
         """Verbs that cannot be carried out yet, and why."""
-        return {} if self.voicemail is not None else {"voicemail": "there are no mailboxes in this release"}
+        missing = {} if self.voicemail is not None else {"voicemail": "there are no mailboxes in this release"}
+        return missing if self.enqueue is not None else missing | {"enqueue": "there are no queues in this release"}

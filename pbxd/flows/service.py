@@ -176,6 +176,10 @@ class Flows:
             mailboxes=frozenset(
                 {*self.desk.mailboxes(), *(one.number for one in extensions if one.kind is ExtensionKind.USER)}
             ),
+            queues=frozenset(
+                {*(one.name for one in directory.queues(account))}
+                | {one.number for one in extensions if one.kind is ExtensionKind.QUEUE}
+            ),
             trunks=frozenset(trunk.name for trunk in directory.trunks(account)),
             dialable=lambda number: directory.outbound(account, number) is not None,
             deaf=DEAF,

@@ -32,7 +32,11 @@ _LEG_FIELDS = tuple(name for name in LegRecord.__dataclass_fields__ if name not 
 _INSERT_CALL = insert(calls)
 _INSERT_LEG = insert(call_legs)
 _TIMES = ("ringing_at", "answered_at")
-_END = ("ringing_at", "answered_at", "ended_at", "sip_status", "q850", "reason", "ended_by", "result", "flow", "tags")
+_QUEUED = ("queue", "queue_exit", "queue_wait_s", "operator")
+_END = (
+    *("ringing_at", "answered_at", "ended_at", "sip_status", "q850", "reason", "ended_by", "result", "flow", "tags"),
+    *_QUEUED,
+)
 
 _EARLIEST_END = func.coalesce(calls.c.answered_at, calls.c.started_at)
 _OPEN = and_(calls.c.node == bindparam("key"), calls.c.ended_at.is_(None))
@@ -153,6 +157,7 @@ class CallRecords:
             "result": result.value,
             "flow": record.flow,
             "tags": json.dumps(record.tags) if record.tags else None,
+            **{name: getattr(record, name) for name in _QUEUED},
         }
         self._store.write(self._ended, values)
         for leg in record.legs:
@@ -212,6 +217,7 @@ def _record(row: dict[str, Any]) -> CallRecord:
         ended_by=row["ended_by"],
         flow=row["flow"],
         tags=json.loads(row["tags"]) if row["tags"] else [],
+        **{name: row[name] for name in _QUEUED},
     )
 
 

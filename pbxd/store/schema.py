@@ -36,7 +36,7 @@ from pbxd.store.columns import (
     updated_column,
 )
 
-REVISION = "0015"  # the newest migration; a test proves it
+REVISION = "0016"  # the newest migration; a test proves it
 METADATA = tenancy.numbers.metadata  # with the tables of that module
 FAX_TABLES = (faxes.fax_jobs, faxes.received_faxes, faxes.fax_keys)
 
@@ -208,6 +208,10 @@ calls = Table(
     Column("ended_by", Text),
     Column("flow", Text),  # flow/step where it ended
     Column("tags", Text),  # JSON list
+    Column("queue", Text),  # the last one it waited in
+    Column("queue_exit", Text),
+    Column("queue_wait_s", Float),
+    Column("operator", Text),
     Index(None, "account_id", "started_at"),
     Index("ix_calls_open", "node", sqlite_where=_OPEN, postgresql_where=_OPEN),
     sqlite_autoincrement=True,
@@ -328,6 +332,24 @@ trace_segments = Table(
     Column("size", Integer, nullable=False),
     Column("names", LargeBinary, nullable=False),  # pbxd.trace.segment.checksums
     Column("data", LargeBinary, nullable=False),  # pbxd.trace.segment.compress
+)
+
+queue_states = Table(
+    "queue_states",
+    METADATA,
+    id_column(),  # the account's
+    account_column(strict=False),
+    Column("data", Text, nullable=False),  # pbxd.services.queues.plain
+    Column("saved_at", Float, nullable=False),
+)
+
+queue_days = Table(
+    "queue_days",
+    METADATA,
+    id_column(),  # account/day
+    Column("account_id", Text, nullable=False, index=True),
+    Column("day", Text, nullable=False),
+    Column("data", Text, nullable=False),  # pbxd.services.queues.statistics.Day
 )
 
 mailboxes = Table(

@@ -172,7 +172,7 @@ async def office(tmp_path: Path, store_url: str) -> AsyncIterator[Office]:
             "voicemail": voicemail,
             "wall": lambda: WALL,
             "account_id": lab.id,
-        }
+        },
     )
     surface = Surface(HOUSE, house, Access(keys.get).identify, home=lambda: lab.id)
     async with serving(Server([surface])) as (client, _):

@@ -29,6 +29,7 @@ from pbxd.outbox import Outbox, Request, Rules
 from pbxd.services.cdr import CallRecords
 from pbxd.services.conferences import Conferences
 from pbxd.services.live import LiveSound
+from pbxd.services.queues import Queues
 from pbxd.services.recordings import Recordings
 from pbxd.services.traces import Keeping, Network, Traces
 from pbxd.services.voicemail import Voicemail
@@ -197,6 +198,7 @@ async def client(
         account_id="acc_1",
         flush=lambda: None,
         voicemail=cast(Voicemail, None),  # so has this
+        queues=cast(Queues, None),  # and these: tests/stories/test_queues.py
         directory=only_account(),
         administration=cast(Administration, None),  # tests/api/test_directory.py has these
         tenants=cast(Tenants, None),

@@ -118,7 +118,7 @@ def test_a_number_leads_wherever_it_says() -> None:
     assert led(kinds.FORWARD, "8123") == "a route leads to 98123 by trunk out"
     assert led(kinds.FORWARD, "1001") == "1001 rings the phones of user 1001"
     assert led(kinds.HANGUP) == "no route (603): calls to this number are not taken"
-    assert led(kinds.QUEUE, "support") == "no route (480): nobody serves the queue support"
+    assert led(kinds.QUEUE, "support") == f"the house itself answers {DID}: queue"
     assert led(kinds.CONFERENCE, "700") == "no route (404): the number leads to 700, which does not exist"
     assert led(kinds.RING_GROUP, "none") == "no route (404): there is no ring group none"
     assert led(kinds.USER, "none") == "no route (404): the extension has no user"

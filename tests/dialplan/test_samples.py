@@ -38,7 +38,7 @@ def cases_of_samples() -> Iterator[Any]:
 
 def test_the_samples_are_good() -> None:
     assert [str(problem) for problem in check(samples(), HOUSE)] == []
-    assert FLOWS == ["after-hours.yaml", "night-switch.yaml", "reception.yaml", "support.yaml"]
+    assert FLOWS == ["after-hours.yaml", "helpline.yaml", "night-switch.yaml", "reception.yaml", "support.yaml"]
 
 
 @pytest.mark.parametrize(("name", "case", "mark"), list(cases_of_samples()))

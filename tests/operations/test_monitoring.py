@@ -18,7 +18,7 @@ from tests.operations.log_calls import PROJECT
 ALARMS = PROJECT / "etc" / "prometheus" / "pbxd-alerts.yaml"
 DASHBOARD = PROJECT / "etc" / "grafana" / "pbxd.json"
 README = PROJECT / "README.md"
-ROWS = ["Calls", "Media", "SIP", "Guard and security", "Store and outbox", "Process"]
+ROWS = ["Calls", "Media", "SIP", "Guard and security", "Store and outbox", "Process", "Queues"]
 COLUMNS = 24
 
 

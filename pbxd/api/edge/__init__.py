@@ -7,12 +7,14 @@ authentication  is a phone who it says it is?         stepping  call flows, comm
 routing         where does this call go?              dialled   who calls and is called, as nodes write it
 presence        what became of phones and calls       tracing   how one call went
 admission       how many calls there are              security  bans, and who is never banned
+agents          operators of queues, and who is where
 media           what is played, and voicemails        speech    the system prompts said
 debug           the live monitor
 """
 
 from pbxd.api.edge import (
     admission,
+    agents,
     authentication,
     debug,
     media,
@@ -34,6 +36,7 @@ __all__ = [
     "EdgeAccess",
     "MediaDesk",
     "admission",
+    "agents",
     "authentication",
     "debug",
     "media",

@@ -19,6 +19,7 @@ from pbxd.objects import Objects
 from pbxd.services.cdr import CallRecords
 from pbxd.services.monitor import Monitor
 from pbxd.services.prompts import SystemPrompts
+from pbxd.services.queues import Queues
 from pbxd.services.reach import NodeContact, Reach
 from pbxd.services.remote import RemoteCalls
 from pbxd.services.traces import Traces
@@ -55,6 +56,8 @@ class Edge:
     node: str  # what the house calls itself
     records: CallRecords
     traces: Traces
+    queues: Queues
+    flush: Callable[[], None]  # sends what SIP has to say by now
     media: MediaDesk
     monitor: Monitor
     hours: Hours

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import AliasChoices, Field
 
 from pbxd.api.contract import Identity
+from pbxd.api.edge.agents import control_by
 from pbxd.api.edge.calls import only_one
 from pbxd.api.edge.collaborators import Edge
 from pbxd.api.edge.contract import EDGE, SCOPE
@@ -18,7 +19,7 @@ from pbxd.api.edge.tenancy import account_of, accounts_of
 from pbxd.api.edge.wishes import AccountName, EdgeWish, JsonObject, Text
 from pbxd.api.house.views import View, moment
 from pbxd.directory.model import Account, Aor
-from pbxd.errors import Invalid, NotFound
+from pbxd.errors import Conflict, Invalid, NotFound
 from pbxd.services.reach import NodeContact
 from pbxd.services.remote import RemoteCall
 from pbxd.trace import Topic
@@ -155,12 +156,13 @@ class PresenceQuery(EdgeWish):
     account_id: AccountName
 
 
-@EDGE.operation("POST", "/presence/event", tag="sip", scope=SCOPE, errors=(NotFound,))
+@EDGE.operation("POST", "/presence/event", tag="sip", scope=SCOPE, errors=(NotFound, Conflict))
 async def take_event(edge: Edge, body: PresenceWish, identity: Identity) -> EventView:
     """Say what became of a phone or a call.
 
     A registration makes its user reachable until it expires. The end of a dialog ends the call: its record is written,
-    what it held of the limits is free again, its trace is complete. Saying a thing twice does no harm.
+    what it held of the limits is free again, its trace is complete. What an agent does is as said to /agent: login,
+    logout, available, pause or unpause. Saying a thing twice does no harm.
     """
     match body.type:
         case EventType.REGISTER:
@@ -168,7 +170,7 @@ async def take_event(edge: Edge, body: PresenceWish, identity: Identity) -> Even
         case EventType.DIALOG:
             return _dialog(edge, body, identity)
         case EventType.AGENT:
-            raise Invalid("type: the state of operators is set at /agent")
+            return _agent(edge, body, identity)
 
 
 @EDGE.operation("GET", "/presence/registrations", tag="sip", scope=SCOPE, errors=(NotFound,))
@@ -243,6 +245,15 @@ def _register(edge: Edge, body: PresenceWish, identity: Identity) -> EventView:
 def _contact(aor: Aor, body: PresenceWish, now: float, expires: int) -> NodeContact:
     contact = body.contact or f"sip:{aor.user}@{body.source or body.node or 'unknown'}"
     return NodeContact(aor, contact, body.node or "node", body.source, body.user_agent, now, now + expires)
+
+
+def _agent(edge: Edge, body: PresenceWish, identity: Identity) -> EventView:
+    if not body.user or not body.event:
+        raise Invalid("user, event: which operator does what?")
+    name, host = split_aor(body.user)
+    account = _account(edge, body, identity, host)
+    seen, changed = control_by(edge, account, name, body.event)
+    return EventView(type=body.type, changed=changed, account_id=account.id, user=seen.name, reachable=seen.reachable)
 
 
 def _dialog(edge: Edge, body: PresenceWish, identity: Identity) -> EventView:

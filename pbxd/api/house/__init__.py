@@ -7,11 +7,12 @@ tracing        what it lets see of itself               door        what it does
 pictures       a call drawn
 voicemail      what it does with messages               sound       their sound
 flows          what it does with call flows             fraud  who may not call abroad
+queues         what it does with queues and operators  wallboard  what happens there, as it happens
 tenancy        whose things an operation is about       accounts   tenants: made, changed, written out, read in
 directory      what an account has, by kind
 """
 
-from pbxd.api.house import accounts, conferences, directory, fraud, pictures, tracing, voicemail
+from pbxd.api.house import accounts, conferences, directory, fraud, pictures, queues, tracing, voicemail
 from pbxd.api.house.collaborators import (
     Door,
     House,
@@ -24,6 +25,7 @@ from pbxd.api.house.collaborators import (
 )
 from pbxd.api.house.flows import HOUSE
 from pbxd.api.house.sound import sound_routes
+from pbxd.api.house.wallboard import wallboard_routes
 
 __all__ = [
     "HOUSE",
@@ -40,7 +42,9 @@ __all__ = [
     "directory",
     "fraud",
     "pictures",
+    "queues",
     "sound_routes",
     "tracing",
     "voicemail",
+    "wallboard_routes",
 ]

@@ -23,6 +23,7 @@ from pbxd.outbox import Outbox
 from pbxd.services.cdr import CallRecords
 from pbxd.services.conferences import Conferences
 from pbxd.services.live import LiveSound
+from pbxd.services.queues import Queues
 from pbxd.services.recordings import Recordings
 from pbxd.services.traces import Traces
 from pbxd.services.voicemail import Voicemail
@@ -159,6 +160,7 @@ class House:
     account_id: str  # the default account's
     flush: Callable[[], None]  # sends what SIP has to say by now
     voicemail: Voicemail
+    queues: Queues
     directory: Directory
     administration: Administration
     tenants: Tenants

@@ -115,6 +115,10 @@ class CallView(View):
         description="the call flow it is in or ended in, and the step", examples=["reception/hours.1"]
     )
     tags: list[str] = Field(description="words that a call flow put on it")
+    queue: str | None = Field(description="the last queue it waited in")
+    queue_exit: str | None = Field(description="how it left it: answered, timeout, abandon …")
+    queue_wait_s: float | None = Field(description="how long it waited there")
+    operator: str | None = Field(description="who answered it there")
     legs: list[LegView]
 
     @classmethod
@@ -144,6 +148,10 @@ class CallView(View):
             ended_by=call.ended_by,
             flow=call.flow,
             tags=list(call.tags),
+            queue=call.queue,
+            queue_exit=call.queue_exit,
+            queue_wait_s=call.queue_wait_s,
+            operator=call.operator,
             legs=[LegView.of(leg, whole=whole) for leg in call.legs],
         )
 

@@ -1,0 +1,286 @@
+"""Real phones at the queue 520: callers wait with music, operators log in with *45, answer, die and are replaced."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from media import wav
+from media.library import phrases
+from media.sound import Sound
+from media.tones import ToneShape
+from tests.clients.house import ADMIN_KEY, House, Json
+from tests.clients.lab import Lab, eventually
+from tests.clients.phone import Call, Phone, talk
+from tests.clients.phones import Make
+from tests.stories.test_house_numbers import hears_said
+
+MUSIC_HZ = 1900.0
+QUEUE = "support"
+
+
+@pytest.fixture
+def lab(new_lab: Callable[..., Lab], tmp_path: Path) -> Lab:
+    """A house with music that can be told from phones."""
+    folder = tmp_path / "tunes"
+    folder.mkdir()
+    tune: Sound = ToneShape((int(MUSIC_HZ),), -15, (2.0, 0.0)).sound(8000)
+    wav.write(folder / "tune.wav", tune)
+    return new_lab(
+        **{
+            "sound.music": str(folder),
+            "queues.support.wrap_up_s": 1,
+            "queues.support.agent_ring_timeout_s": 5,
+            "calls.rtp_timeout_s": 2,
+        }
+    )
+
+
+def ask(house: House, path: str, body: Json | None = None, *, key: str = ADMIN_KEY) -> tuple[int, Json]:
+    """The status and the document that the house answers."""
+    data = None if body is None else json.dumps(body).encode()
+    headers = {"X-API-Key": key, "Content-Type": "application/json"}
+    request = urllib.request.Request(house.http + path, data, headers)
+    try:
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.load(error)
+
+
+def operator(lab: Lab, name: str) -> Json:
+    found: Json = lab.house.get(f"/house/v1/operators/{name}")
+    return found
+
+
+def queue(lab: Lab) -> Json:
+    found: Json = lab.house.get(f"/house/v1/queues/{QUEUE}")
+    return found
+
+
+def signed_in(lab: Lab, extension: str, make: Make = Make.PJSUA2) -> Phone:
+    """A phone whose user has logged in by the API."""
+    phone = lab.phone(make, extension)
+    status, said = ask(lab.house, f"/house/v1/operators/{extension}", {"event": "login"})
+    assert (status, said["status"], said["reachable"]) == (200, "available", True)
+    return phone
+
+
+def converse(lab: Lab, call: Call, incoming: Call) -> None:
+    """The operator answers, is told which queue calls, and talks to the caller."""
+    incoming.answer()
+    eventually(lambda: bool(queue(lab)["talking"] == 1), "the two to be connected", timeout=8)
+    talk(call, incoming)
+
+
+def record_of(lab: Lab, called: str) -> Json:
+    """The record of the last call to a number."""
+    found: list[Json] = []
+
+    def there() -> bool:
+        found[:] = [one for one in lab.house.records() if one["called"] == called]
+        return bool(found)
+
+    eventually(there, f"the record of a call to {called}", timeout=8)
+    return found[0]
+
+
+def test_a_caller_hears_music_until_an_operator_logs_in_by_45_and_answers(lab: Lab) -> None:
+    caller = lab.phone(Make.BARESIP_PY, "1001")
+    call = caller.dial("520").established()
+    call.awaits(MUSIC_HZ).hears(MUSIC_HZ, seconds=1.0, dbfs=-18)
+    assert [(one["number"], one["place"], one["position"]) for one in queue(lab)["callers"]] == [("1001", "waiting", 1)]
+    phone = lab.phone(Make.PJSUA2, "1004")
+    code = phone.dial("*45").established()
+    hears_said(code, phrases("en")["operator-available"])
+    assert operator(lab, "1004")["status"] == "available"
+    code.hang_up()
+    incoming = phone.incoming(timeout=8)
+    call.hears(MUSIC_HZ, seconds=0.5, dbfs=-18)
+    assert operator(lab, "1004")["activity"] == "offering"
+    incoming.answer()
+    hears_said(incoming, "Call from Support.")
+    talk(call, incoming)
+    assert operator(lab, "1004")["activity"] == "in_call"
+    call.hang_up()
+    incoming.ended()
+    record = record_of(lab, "520")
+    assert (record["queue"], record["queue_exit"], record["operator"]) == (QUEUE, "answered", "1004")
+    assert record["queue_wait_s"] > 1
+    today = queue(lab)["today"]
+    assert (today["handled"], today["abandoned"], today["service_level_percent"]) == (1, 0, 100.0)
+    eventually(lambda: bool(operator(lab, "1004")["activity"] == "waiting"), "the wrap-up to be over")
+
+
+def test_the_phone_code_leads_through_breaks_to_the_log_out(lab: Lab) -> None:
+    phone = lab.phone(Make.PJSUA2, "1004")
+    call = phone.dial("*45").established()
+    hears_said(call, phrases("en")["operator-available"])
+    call.send_digits("1")
+    eventually(lambda: bool(operator(lab, "1004")["status"] == "on_break"), "the break")
+    hears_said(call, phrases("en")["operator-on-break"])
+    call.hang_up()
+    again = phone.dial("*45").established()
+    eventually(lambda: bool(operator(lab, "1004")["status"] == "available"), "the end of the break")
+    again.send_digits("2")
+    eventually(lambda: bool(operator(lab, "1004")["status"] == "offline"), "the log-out")
+    again.ended(timeout=12)
+    stranger = lab.phone(Make.BARESIP_PY, "1002")
+    refused = stranger.dial("*45").established()
+    hears_said(refused, phrases("en")["operator-unknown"], most=0.4)
+    refused.ended(timeout=8)
+
+
+def test_a_phone_killed_while_it_rings_is_replaced(lab: Lab) -> None:
+    dying = signed_in(lab, "1004")
+    living = signed_in(lab, "1005")
+    call = lab.phone(Make.BARESIP_PY, "1001").dial("520").established()
+    dying.incoming(timeout=8)
+    dying.kill()
+    incoming = living.incoming(timeout=10)
+    converse(lab, call, incoming)
+    assert operator(lab, "1004")["missed_in_a_row"] == 1
+    incoming.hang_up()
+    call.ended()
+    record = record_of(lab, "520")
+    assert (record["operator"], record["ended_by"]) == ("1005", "callee")
+
+
+def test_a_phone_killed_while_they_talk_is_noticed(lab: Lab) -> None:
+    phone = signed_in(lab, "1004")
+    call = lab.phone(Make.BARESIP_PY, "1001").dial("520").established()
+    incoming = phone.incoming(timeout=8)
+    converse(lab, call, incoming)
+    phone.kill()
+    call.ended(timeout=15)
+    record = record_of(lab, "520")
+    assert (record["queue_exit"], record["operator"], record["result"]) == ("answered", "1004", "upstream")
+    eventually(lambda: bool(operator(lab, "1004")["activity"] == "waiting"), "the operator to be free again")
+
+
+def test_a_caller_who_leaves_while_it_rings_stops_the_ringing(lab: Lab) -> None:
+    phone = signed_in(lab, "1004")
+    call = lab.phone(Make.BARESIP_PY, "1001").dial("520").established()
+    incoming = phone.incoming(timeout=8)
+    call.hang_up()
+    incoming.ended()
+    record = record_of(lab, "520")
+    assert (record["queue_exit"], record["operator"]) == ("abandon", None)
+    assert operator(lab, "1004")["missed_in_a_row"] == 0
+
+
+def test_an_operator_on_any_call_is_left_alone(lab: Lab) -> None:
+    phone = signed_in(lab, "1004")
+    other = lab.phone(Make.BARESIP_PY, "1002").dial("1004")
+    busy = phone.incoming(timeout=8)
+    eventually(lambda: bool(operator(lab, "1004")["on_call"]), "the call to be seen")
+    call = lab.phone(Make.BARESIP_DEBIAN, "1001").dial("520").established()
+    eventually(lambda: bool(queue(lab)["waiting"] == 1), "the caller to wait")
+    call.listen(2.0)
+    assert operator(lab, "1004")["activity"] == "waiting"
+    other.hang_up()
+    busy.ended()
+    incoming = phone.incoming(timeout=8)
+    converse(lab, call, incoming)
+    incoming.hang_up()
+    call.ended()
+
+
+def test_wallboards_hear_what_happens(lab: Lab) -> None:
+    heard: list[Any] = []
+    request = urllib.request.Request(lab.house.http + "/house/v1/queue-events", headers={"X-API-Key": ADMIN_KEY})
+    with urllib.request.urlopen(request, timeout=10) as stream:
+        phone = signed_in(lab, "1004")
+        call = lab.phone(Make.BARESIP_PY, "1001").dial("520").established()
+        phone.incoming(timeout=8).answer()
+        while "connected" not in heard:
+            line = stream.readline().decode()
+            if line.startswith("event: "):
+                heard.append(line.removeprefix("event: ").strip())
+        call.hang_up()
+    wanted = ["snapshot", "operator", "joined", "offered", "claimed", "connected"]
+    assert [one for one in dict.fromkeys(heard) if one in wanted] == wanted
+    assert ask(lab.house, "/house/v1/queues", key="nobody-knows-it")[0] == 401
+
+
+@pytest.mark.unwitnessed
+def test_fifty_calls_and_nobody_is_lost(new_lab: Callable[..., Lab]) -> None:
+    """Fifty callers, six at a time, and three operators; one phone is killed while it rings, one while they talk."""
+    lab = new_lab(**{"queues.support.wrap_up_s": 0, "queues.support.whisper": False, "calls.rtp_timeout_s": 2})
+    phones = {name: signed_in(lab, name) for name in ("1004", "1005", "1006")}
+    callers = [lab.phone(Make.BARESIP_PY, f"10{number:02}") for number in (1, 2, 3, 7, 8, 9)]
+    answers: dict[str, int] = dict.fromkeys(phones, 0)
+    talks, deaths, done = 0, ["while it rings", "while they talk"], 0
+    waiting: list[Call] = []
+    while done < 50:
+        while len(waiting) < len(callers) and done + len(waiting) < 50:
+            free = next(one for one in callers if not any(call.phone is one for call in waiting))
+            waiting.append(free.dial("520").established(timeout=20))
+        name = next_offered(lab, phones)
+        incoming = phones[name].incoming(timeout=3)
+        if deaths and done == 10 * (3 - len(deaths)) and len(phones) > 1:
+            death = deaths.pop(0)
+            if death == "while they talk":
+                incoming.answer()
+                eventually(lambda: bool(queue(lab)["talking"]), "the two to be connected", timeout=8)
+            phones.pop(name).kill()
+            ask(lab.house, f"/house/v1/operators/{name}", {"event": "logout"})
+            if death == "while they talk":
+                gone = ended_of(lab, waiting)
+                waiting.remove(gone)
+                done += 1
+            continue
+        incoming.answer()
+        call = talking_with(lab, waiting, name)
+        if done % 10 == 0:
+            talk(call, incoming)
+            talks += 1
+        call.hang_up()
+        incoming.ended()
+        waiting.remove(call)
+        answers[name] += 1
+        done += 1
+    eventually(lambda: queue(lab)["waiting"] == queue(lab)["talking"] == 0, "the queue to be empty")
+    today = queue(lab)["today"]
+    assert (today["entered"], today["handled"], today["abandoned"]) == (50, 50, 0)
+    assert sum(answers.values()) == 49, "one ended when a phone died"
+    assert talks >= 4
+
+
+def next_offered(lab: Lab, phones: dict[str, Phone]) -> str:
+    """The operator whose phone rings."""
+    found: list[str] = []
+
+    def rings() -> bool:
+        rows = lab.house.get("/house/v1/operators")["operators"]
+        found[:] = [one["name"] for one in rows if one["activity"] == "offering" and one["name"] in phones]
+        return bool(found)
+
+    eventually(rings, "somebody to be rung", timeout=15)
+    return found[0]
+
+
+def talking_with(lab: Lab, calls: list[Call], name: str) -> Call:
+    """The caller whom an operator talks to."""
+    found: list[str] = []
+
+    def talks() -> bool:
+        rows = queue(lab)["callers"]
+        found[:] = [one["number"] for one in rows if one["operator"] == name and one["place"] == "talking"]
+        return bool(found)
+
+    eventually(talks, f"{name} to be connected", timeout=8)
+    return next(call for call in calls if call.phone.line.extension == found[0])
+
+
+def ended_of(lab: Lab, calls: list[Call]) -> Call:
+    """The call that ended by itself."""
+    eventually(lambda: not all(call.is_up() for call in calls), "a call to end", timeout=15)
+    return next(call for call in calls if not call.is_up())
