@@ -98,7 +98,9 @@ def save(config: Config, configuration: Path, target: IO[bytes], wall: float) ->
     running daemon. Raises BackupError."""
     data = config.data_dir
     if not data.is_dir():
-        raise BackupError(f"there is no data directory {data}")
+        raise BackupError(
+            f"there is no data directory {data}: {configuration} says so; --config FILE names another house"
+        )
     database = _database_of(config)
     entries: list[Entry] = []
     try:

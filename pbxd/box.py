@@ -17,7 +17,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
-from pbxd.cli import CommandError, Commands, Exit, ask, configurations, daemon_options, find_socket
+from pbxd.cli import (
+    LAB_CONFIG,
+    LAB_SOCKET,
+    CommandError,
+    Commands,
+    Exit,
+    ask,
+    configurations,
+    daemon_options,
+    find_socket,
+)
 from pbxd.config import Config, load
 from pbxd.errors import HouseError
 
@@ -215,8 +225,9 @@ def _as_owner(path: Path) -> Iterator[None]:
 
 def _doctor(arguments: argparse.Namespace) -> None:
     doctor = importlib.import_module(DOCTOR)
-    path = configuration_of(arguments)
     socket_path = _socket_or_none(arguments)
+    lab = not arguments.config and socket_path == LAB_SOCKET and LAB_CONFIG.is_file()
+    path = LAB_CONFIG if lab else configuration_of(arguments)
     try_mail = importlib.import_module(DELIVERIES).try_mail
 
     def mail(config: Config, to: str | None) -> Any:

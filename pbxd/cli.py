@@ -26,6 +26,7 @@ from pbxd.config import Config, ConfigError, check_ports, load
 DEFAULT_CONFIG = Path("etc/pbxd.yaml")
 INSTALLED_CONFIG = Path("/etc/pbxd/pbxd.yaml")
 INSTALLED_CODE = Path("/opt/pbxd")
+LAB_CONFIG = Path("etc/lab.yaml")
 LAB_SOCKET = Path("var/lab/pbxd.sock")
 SOCKET_NAME = "pbxd.sock"
 PREFLIGHT = "pbxd.preflight"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from pbxd.cli import Column, CommandError, Commands, Exit, ask, daemon_options, table
+from pbxd.cli import Column, CommandError, Commands, Exit, ask, clock, daemon_options, table
 
 FLOWS = "/house/v1/flows"
 OVERRIDES = "/house/v1/schedules"
@@ -70,7 +70,7 @@ def _versions(arguments: argparse.Namespace) -> None:
         return
     columns = [
         Column("VERSION", lambda row: row["id"]),
-        Column("SINCE", lambda row: row["created_at"]),
+        Column("SINCE", lambda row: clock(row["created_at"])),
         Column("BY", lambda row: row["made_by"]),
         Column("", lambda row: "live" if row["live"] else ""),
     ]
@@ -105,7 +105,7 @@ def _hours(arguments: argparse.Namespace) -> None:
     columns = [
         Column("SCHEDULE", lambda row: row["schedule"]),
         Column("IS", lambda row: row["opening"]),
-        Column("UNTIL", lambda row: row["until"] or "taken back"),
+        Column("UNTIL", lambda row: clock(row["until"]) if row["until"] else "taken back"),
         Column("BY", lambda row: row["by"]),
     ]
     rows = answer["overrides"]

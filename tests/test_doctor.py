@@ -283,6 +283,21 @@ def test_without_a_daemon_it_looks_all_the_same(tmp_path: Path, capsys: pytest.C
     assert all(finding["cure"] for finding in findings if finding["level"] != "good")
 
 
+def test_beside_the_lab_it_looks_at_the_lab(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in ("etc", "var/lab"):
+        Path(folder).mkdir(parents=True)
+    Path("etc/lab.yaml").write_text("data_dir: var/lab\n", encoding="utf-8")
+    Path("etc/pbxd.yaml").write_text("data_dir: var/pbxd\n", encoding="utf-8")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as daemon:
+        daemon.bind("var/lab/pbxd.sock")
+        run("doctor", "--json")
+    findings = json.loads(capsys.readouterr().out)["findings"]
+    assert any(finding["check"] == "disk" and "var/lab" in finding["message"] for finding in findings)
+
+
 async def test_beside_a_daemon_its_ports_are_not_a_problem(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = quiet_house(tmp_path)
     app = App(load(path))

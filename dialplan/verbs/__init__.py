@@ -42,7 +42,7 @@ VERBS: Mapping[str, type[Verb]] = {
 
 UNBUILT: Mapping[str, str] = {
     "agent": "voice agents are not built yet",
-    "fax": "fax is not built yet",
+    "fax": "a flow takes no faxes; a number of its own does: extensions: {NUMBER: {fax: {mode: auto}}}",
     "schedule": "opening hours are the verb `hours`",
     "transfer": "transfers are not built yet; `dial` connects the caller and ends the flow when they have talked",
 }

@@ -445,7 +445,8 @@ class Call:
         self._stop_timers()
         record = self.record
         record.ended_at = self.wall(now)
-        record.result, record.sip_status, record.q850 = end.result, end.status, end.q850
+        answered = end.result is Result.SUCCESS and record.answered_at is not None  # then 200 was the answer
+        record.result, record.sip_status, record.q850 = end.result, 200 if answered else end.status, end.q850
         record.reason, record.ended_by = end.reason, end.by
         if self.stage is not None:
             self._close_stage(self.stage, now)
@@ -460,7 +461,7 @@ class Call:
         for leg in (self.caller, self.callee):
             if leg is not None:
                 leg.hangup(now, status=end.status, reason=causes.reason_q850(end.q850, words))
-        self._say(Change.ENDED, now, f" by the {end.by}: {end.reason} ({end.status}, Q.850 {end.q850})")
+        self._say(Change.ENDED, now, f" by the {end.by}: {end.reason} ({record.sip_status}, Q.850 {end.q850})")
 
     def _close_stage(self, stage: Stage, now: float) -> None:
         try:

@@ -197,7 +197,8 @@ class FaxAct:
         stage, outcome = self._stage, self.outcome
         if stage is None or outcome is None:
             return
-        reason = f"the fax is over: {outcome.result.value}, {outcome.reason.value}, {outcome.pages_confirmed} pages"
+        pages = "1 page" if outcome.pages_confirmed == 1 else f"{outcome.pages_confirmed} pages"
+        reason = f"the fax is over: {outcome.result.value}, {outcome.reason.value}, {pages}"
         stage.hangup(now, reason)
 
     def _tell(self, outcome: FaxOutcome) -> None:

@@ -230,8 +230,10 @@ class Tenants:
         for other in self._directory.accounts():
             if own is not None and other.id == own.id:
                 continue
-            if wish.slug in (other.slug, other.id) or wish.realm_meant == other.realm:
-                raise Conflict("an account of this short name or realm is there already")
+            if wish.slug in (other.slug, other.id):
+                raise Conflict(f"the short name {wish.slug} is that of another account")
+            if wish.realm_meant == other.realm:
+                raise Conflict(f"the realm {wish.realm_meant} is that of another account ({other.slug})")
             if taken := sorted(other.domains & set(wish.domains)):
                 raise Conflict(f"the domain {taken[0]} is that of another account")
 

@@ -390,7 +390,13 @@ async def test_an_account_goes_into_a_file_and_comes_back(office: Office) -> Non
     assert PASSWORD.encode() not in exported.body
     document = exported.json
     refused = await office.ask("POST", "/accounts/import", json=document)
-    assert refused.status == 409
+    assert (refused.status, refused.json["error"]["message"]) == (
+        409,
+        "the short name other is that of another account",
+    )
+    document["account"]["slug"] = "copy"
+    refused = await office.ask("POST", "/accounts/import", json=document)
+    assert refused.json["error"]["message"] == "the realm other.test is that of another account (other)"
     document["account"] |= {"slug": "copy", "realm": "copy.test", "domains": ["copy.test"]}
     document["numbers"][0]["number"] = "+12025550151"
     document["trunks"][0]["sources"] = ["192.0.2.77/32"]

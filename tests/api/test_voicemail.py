@@ -119,13 +119,19 @@ async def test_a_greeting_is_uploaded_heard_and_taken_back(client: Client, house
     assert house.files() == []
 
 
+async def test_a_greeting_may_be_larger_than_other_bodies(client: Client, house: House) -> None:
+    sound = wav.header(96_000, 2, 1_536_000) + bytes(1_536_000)
+    assert (await ask(client, "PUT", f"{BOX}/greetings/busy", data=io.BytesIO(sound))).status == 204
+    assert len(house.files()) == 1
+
+
 @pytest.mark.parametrize(
     ("path", "body", "status"),
     [
         ("greetings/busy", b"not a sound", 400),
         ("greetings/busy", b"", 400),
         ("greetings/rude", b"x", 400),
-        ("greetings/busy", bytes(1 << 21), 413),
+        ("greetings/busy", bytes((16 << 20) + 1), 413),
         ("greetings/busy", wav.header(RATE, 1, 96_000) + tone(6.0).tobytes(), 400),  # too long
     ],
 )

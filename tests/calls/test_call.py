@@ -427,7 +427,8 @@ async def test_the_api_hangs_up(house: House) -> None:
     assert house.switch.hangup(call_id, house.wire.now)
     house >> "BYE" >> alice
     house >> "BYE" >> bob
-    assert (house.record.result, house.record.ended_by) == (Result.SUCCESS, "house")
+    record = house.record
+    assert (record.result, record.sip_status, record.q850, record.ended_by) == (Result.SUCCESS, 200, 16, "house")
 
 
 async def test_digits_by_info_reach_the_other_side(house: House) -> None:

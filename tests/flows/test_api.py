@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from dataclasses import fields
 from pathlib import Path
@@ -147,7 +148,9 @@ async def test_the_command_line(
         assert "+title: Two" in capsys.readouterr().out
         assert await cli(socket, "flow", "rollback", "main", oldest) == Exit.DONE
         assert await cli(socket, "flow", "versions", "main") == Exit.DONE
-        assert capsys.readouterr().out.count("  live\n") == 1
+        versions = capsys.readouterr().out
+        assert versions.count("  live\n") == 1
+        assert re.search(r"  \d{4}-\d\d-\d\d \d\d:\d\d:\d\d  ", versions)
         (office.folder / "main.yaml").write_text("parts: [")
         assert await cli(socket, "flow", "reload") == Exit.REFUSED
         said = capsys.readouterr()

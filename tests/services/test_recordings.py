@@ -176,7 +176,8 @@ async def test_the_room_is_given_up_when_the_recording_is(desk: Desk) -> None:
     call_id = desk.call()
     desk.recordings.begin(call_id, QUIET)
     assert len(desk.house.facilities.media.rooms) == 1
-    desk.recordings.end(call_id)
+    told = desk.recordings.end(call_id)
+    assert (told.state, told.reason) == (RecordingState.FINISHING, "it was stopped")
     assert not desk.house.facilities.media.rooms  # the two are relayed again
     assert (await desk.ended()).reason == "it was stopped"
     desk.hang_up()

@@ -11,11 +11,12 @@ from pbxd.api.contract import Identity
 from pbxd.api.house.collaborators import House
 from pbxd.api.house.tenancy import account_of
 from pbxd.api.house.views import moment_or_none
-from pbxd.errors import Denied, Invalid, NotFound
+from pbxd.errors import Denied, Invalid, NotFound, TooLarge
 from pbxd.services.voicemail import Box, GreetingKind
 
 PREFIX = "/house/v1/voicemail"
 UPLOAD_S = 30.0
+GREETING_BYTES = 16 << 20  # a minute at 48 kHz in stereo, and room
 
 Identify = Callable[[web.Request], Identity]
 
@@ -52,7 +53,7 @@ def sound_routes(house: House, identify: Identify) -> list[web.RouteDef]:
     async def upload(request: web.Request) -> web.StreamResponse:
         box, kind = _wanted(house, request, allowed(request, "voicemail:write"))
         async with asyncio.timeout(UPLOAD_S):
-            content = await request.read()
+            content = await _whole(request)
         if not content:
             raise Invalid("the body is the greeting: an audio file")
         await house.voicemail.set_greeting(box.account_id, box.number, kind, content)
@@ -70,6 +71,16 @@ def sound_routes(house: House, identify: Identify) -> list[web.RouteDef]:
         web.put(greetings, upload),
         web.delete(greetings, remove),
     ]
+
+
+async def _whole(request: web.Request) -> bytes:
+    """The body. Raises TooLarge as soon as it is."""
+    content = bytearray()
+    async for piece in request.content.iter_any():
+        content += piece
+        if len(content) > GREETING_BYTES:
+            raise TooLarge(f"a greeting has {GREETING_BYTES >> 20} MiB at most")
+    return bytes(content)
 
 
 def _wanted(house: House, request: web.Request, account_id: str) -> tuple[Box, GreetingKind]:

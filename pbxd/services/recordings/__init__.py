@@ -198,7 +198,7 @@ class Recordings:
         take.stop(STOPPED)
         self._of_call.pop(call_id, None)
         self._release(take)
-        return take.recorded
+        return replace(self._now_as(take.recorded), state=RecordingState.FINISHING, reason=take.why)
 
     def pause(self, call_id: str) -> Recorded:
         """What is said from now on is nowhere, until `resume`. Raises NotFound, Conflict."""
