@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import pytest_asyncio
@@ -18,14 +18,18 @@ from pbxd.api.contract import Identity, Part
 from pbxd.api.house import HOUSE, House
 from pbxd.api.server import Server
 from pbxd.api.surface import Surface
+from pbxd.callcentre import members_of, rules_of
+from pbxd.calls.facilities import Facilities
 from pbxd.calls.record import CallRecord, Direction
 from pbxd.config import load
 from pbxd.directory.accounts import Directory
 from pbxd.directory.administration import Administration
-from pbxd.directory.model import Account, Destination, DestinationKind
+from pbxd.directory.model import Account, Aor, Destination, DestinationKind
 from pbxd.directory.resources import KINDS
 from pbxd.directory.tenants import Tenants
+from pbxd.events import Bus
 from pbxd.services.cdr import CallRecords
+from pbxd.services.queues import Queues
 from pbxd.services.voicemail import Voicemail
 from pbxd.sip.digest import ha1
 from pbxd.store import Store
@@ -107,6 +111,37 @@ class Phones:
 
 
 @dataclass
+class Quiet:
+    """What queues ask of a house in which nothing happens."""
+
+    directory: Directory
+    bus: Bus = field(default_factory=Bus)
+
+    @property
+    def stack(self) -> Quiet:
+        return self
+
+    @property
+    def registrar(self) -> Quiet:
+        return self
+
+    def schedule(self, at: float, what: object) -> Quiet:
+        return self
+
+    def cancel(self) -> None:
+        """Nothing was going to happen."""
+
+    def bindings(self, aor: Aor, now: float) -> list[object]:
+        return []
+
+    def clock(self) -> float:
+        return 0.0
+
+    def wall(self, now: float) -> float:
+        return WALL
+
+
+@dataclass
 class Office:
     client: Client
     directory: Directory
@@ -114,6 +149,7 @@ class Office:
     store: Store
     calls: NoCalls
     voicemail: Voicemail
+    queues: Queues
 
     async def ask(self, method: str, path: str, key: str = "lab-admin", **options: Any) -> Answer:
         return await self.client.ask(method, "/house/v1" + path, key=key, **options)
@@ -157,6 +193,7 @@ async def office(tmp_path: Path, store_url: str) -> AsyncIterator[Office]:
 
     await follow()
     administration.changed = follow
+    queues = Queues(cast(Facilities, Quiet(directory)), store, tuple, tuple)
     parts: dict[str, Any] = {field.name: None for field in fields(House)}
     house = House(
         **parts
@@ -170,13 +207,14 @@ async def office(tmp_path: Path, store_url: str) -> AsyncIterator[Office]:
             "trunks": lambda _account: [],
             "records": CallRecords(store, "node"),
             "voicemail": voicemail,
+            "queues": queues,
             "wall": lambda: WALL,
             "account_id": lab.id,
         },
     )
     surface = Surface(HOUSE, house, Access(keys.get).identify, home=lambda: lab.id)
     async with serving(Server([surface])) as (client, _):
-        yield Office(client, directory, administration, store, calls, voicemail)
+        yield Office(client, directory, administration, store, calls, voicemail, queues)
     await store.close()
 
 
@@ -426,6 +464,7 @@ async def test_a_document_comes_in_whole_or_not_at_all(office: Office) -> None:
 # ---- nobody crosses
 
 # What a key of another account may call: it is kept in its own. All other operations are the house's.
+BODIES: dict[str, dict[str, Any]] = {"mark_message": {"urgent": True}, "control_operator": {"event": "login"}}
 IN_ONE_ACCOUNT = [operation for operation in HOUSE.operations if operation.in_one_account]
 OF_THE_HOUSE = [operation for operation in HOUSE.operations if not operation.in_one_account and operation.scope]
 
@@ -443,11 +482,14 @@ async def test_no_operation_reaches_into_another_account(office: Office) -> None
     """Each is tried with the name of the other account, and without it on the ids of things that are there."""
     made = await office.furnish("lab-admin")
     lab, before = office.account("lab"), await _everything(office)
+    of_lab = {one.name: (rules_of(one), members_of(one)) for one in office.directory.queues(lab)}
+    office.queues.configure(lab.id, of_lab, 0.0)
     for operation in IN_ONE_ACCOUNT:
         word = operation.path.split("/")[2] if operation.path.startswith("/directory/") else ""
-        others = {"urgent": True} if operation.name == "mark_message" else {"pin": "1234"}
+        others = BODIES.get(operation.name, {"pin": "1234"})
         body: dict[str, Any] = {"json": WISHES.get(word, others)} if Part.BODY in operation.parts else {}
         things = {"id": made.get(word, "call_lab"), "number": "1001", "extension": "7", "aor": "2001", "account": "lab"}
+        things |= {"queue": "support", "user": made["users"]}
         path = re.sub(r"\{(\w+)\}", lambda found, things=things: things[found[1]], operation.path)  # type: ignore[misc]
         for named in (f"?account={lab.id}", "?account=lab"):
             answer = await office.ask(operation.method, path + named, "other-admin", **body)
