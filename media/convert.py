@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from enum import IntEnum
 from pathlib import Path
+from threading import get_ident
 
 PATIENCE_S = 90.0
 COMPRESS_POLL_S = 0.2
@@ -41,8 +42,11 @@ _WHY = {
 
 
 def convert(source: Path, target: Path, rate: int, max_seconds: float) -> None:
-    """Writes `source` as mono 16-bit WAV of `rate` Hz to `target`, whole or not at all. Raises BadAudio, OSError."""
-    part = target.with_name(target.name + ".part")
+    """Writes `source` as mono 16-bit WAV of `rate` Hz to `target`, whole or not at all; two threads may do so at once.
+
+    Raises BadAudio, OSError.
+    """
+    part = target.with_name(f"{target.name}.{get_ident()}.part")
     part.unlink(missing_ok=True)
     command = [sys.executable, "-m", "media.converter", str(source), str(part), str(rate), str(max_seconds)]
     try:

@@ -26,6 +26,7 @@ async def news(app: App, wanted: str) -> Note:
     after = 0
     async with asyncio.timeout(NEWS_S):
         while True:
+            await asyncio.sleep(0)
             await app.traces.news("by-hand", after, NEWS_S)
             recording = await app.traces.find("by-hand")
             assert recording is not None
