@@ -13,7 +13,7 @@ import pytest
 from tests.clients.block import leased_block
 from tests.clients.lab import Lab
 from tests.faults.ailing import AilingHouse
-from tests.faults.levers import Levers, build_interposer, small_disk
+from tests.faults.levers import Levers, build_interposer, settled, small_disk
 
 NewHouse = Callable[..., AilingHouse]
 
@@ -54,6 +54,7 @@ def new_house(tmp_path: Path) -> Iterator[NewHouse]:
                 settings["rtp.ports"] = f"{first}-{first + ports - 1}"
             house = AilingHouse(block, tmp_path / "house", settings)
             stack.enter_context(house)
+            settled(Path(settings.get("data_dir", house.data)) / "cache")
             return house
 
         yield make

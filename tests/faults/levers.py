@@ -8,6 +8,7 @@ import os
 import signal
 import struct
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -106,3 +107,17 @@ def stopped(thread: int) -> Iterator[None]:
         yield
     finally:
         _ptrace(PTRACE_DETACH, thread)
+
+
+def settled(folder: Path) -> None:
+    """Wait until prompts are no longer read ahead in `folder`: that takes room on the disk, and gives some back."""
+    before: set[Path] = set()
+    for _ in range(20):
+        time.sleep(1.5)
+        if (now := _files(folder)) and now == before:
+            return
+        before = now
+
+
+def _files(folder: Path) -> set[Path]:
+    return {path for path in folder.rglob("*") if path.is_file()}
