@@ -30,7 +30,7 @@ class Database(StrEnum):
 
 IN_REAL_TIME = frozenset({"stories", "faults", "box", "test_soak.py", "test_daemon.py", "test_systemd.py"})
 SECOND_TRIES = int(os.environ.get("SECOND_TRIES", "1"))  # 0 shows what is unsteady
-MOST_SECOND_TRIES = 6
+MOST_SECOND_TRIES = 12
 TURNS_TO_FINISH = 5  # of the event loop, for tasks that were cancelled and are on their way out
 
 

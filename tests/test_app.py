@@ -225,8 +225,8 @@ async def test_a_first_start_is_one(tmp_path: Path) -> None:
     assert first.keys.check(first.card.admin_key) is not None
     secrets = json.dumps([first.card.admin_key, *(password for _, password in first.card.phones)])
     await first.stop()
-    for path in (tmp_path / "data").iterdir():
-        content = path.read_bytes()
+    for path in (tmp_path / "data").rglob("*"):
+        content = path.read_bytes() if path.is_file() else b""
         assert not any(secret.encode() in content for secret in json.loads(secrets)), path
     again = App(_config(tmp_path, "first_start.phones=2001-2003"))
     await again.start()

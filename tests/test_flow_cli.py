@@ -316,4 +316,4 @@ def test_the_samples_as_they_are_delivered() -> None:
             [sys.executable, "-m", "pbxd", "flow", command], cwd=PROJECT, capture_output=True, text=True, check=False
         )
         assert (done.returncode, done.stderr) == (0, "")
-        assert "4 flows" in done.stdout or "22 tests, 0 failed" in done.stdout
+        assert "5 flows" in done.stdout or "28 tests, 0 failed" in done.stdout
