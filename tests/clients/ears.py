@@ -153,7 +153,8 @@ def understood(sound: Samples, recording: Samples, *, rate: int = RATE) -> float
     1 is all of it. A phone that loses or repeats packets, as real ones do on a busy machine, loses a piece for each."""
     size = round(PIECE_S * rate)
     starts = [at for at in range(0, len(sound) - size + 1, size) if level_dbfs(sound[at : at + size]) > -45]
-    begins = [at for at in (_begin(sound, start, size, recording) for start in starts[:: len(starts) // 16 + 1]) if at]
+    told = (_begin(sound, start, size, recording) for start in starts[:: len(starts) // 16 + 1])
+    begins = [at for at in told if at is not None]
     slack = round(SLACK_S * rate)
     begin = max(begins, key=lambda one: sum(abs(one - other) < slack for other in begins), default=None)
     if begin is None:

@@ -83,6 +83,7 @@ def test_a_sound_is_understood_where_its_parts_fit_together() -> None:
     sentence = np.concatenate([word, rest, word])  # a word comes twice
     gap = np.zeros(5000, np.int16)
     assert ears.understood(sentence, np.concatenate([gap, other, sentence, gap])) == 1.0
+    assert ears.understood(sentence, np.concatenate([sentence, gap])) == 1.0
     lost = np.concatenate([gap, word[:3000], word[3160:], rest, word])  # 20 ms of one chunk are missing
     assert 0.8 < ears.understood(sentence, lost) < 1.0
     assert ears.understood(sentence, np.concatenate([other, gap, rest[::-1]])) == 0.0
