@@ -116,9 +116,12 @@ class Tenants:
         self._directory = administration.directory
         self._wall = administration.wall
 
-    async def revisions(self) -> dict[str, tuple[int, bool]]:
-        """Of each account, by id: its revision, and whether it is declared. Raises StoreError."""
-        rows = await self._store.rows(select(accounts))
+    async def revisions(self, account_id: str | None = None) -> dict[str, tuple[int, bool]]:
+        """Of each account or of this one, by id: its revision, and whether it is declared. Raises StoreError."""
+        query = select(accounts.c.id, accounts.c.revision, accounts.c.declared)
+        if account_id is not None:
+            query = query.where(accounts.c.id == account_id)
+        rows = await self._store.rows(query)
         return {row.id: (row.revision, row.declared) for row in rows}
 
     async def create(self, wish: AccountWish, by: str) -> Account:
