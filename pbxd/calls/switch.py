@@ -86,7 +86,6 @@ class Switch:
         self.fallback: FindFallback = lambda _user, _record: None
         self.hours: Hours = no_hours
         self.gate = Gate(facilities, Limits(Rulebook(facilities.directory)), self.alive)
-        self.gate.listen()
         self.following = Following(facilities, acts, self._mailbox, self.gate.hold)
         self._methods: dict[str, Callable[[ServerTransaction, Request, float], None]] = {
             "INVITE": self._invite,
