@@ -69,7 +69,7 @@ class CallCentre:
     # ---- inside
 
     def _account(self, account_id: str) -> Account:
-        return self._directory.account(account_id) or self._directory.default_account
+        return self._directory.account_or_default(account_id)
 
     def _dialled(self, extension: Extension, record: CallRecord) -> Act:
         name = str(extension.options["queue"])

@@ -153,7 +153,7 @@ class Connection:
         if not self._attempts:
             self._end(Outcome(Came.UNREACHABLE, "there is nobody to ring"), now)
         for attempt in tuple(self._attempts):
-            attempt.start(self._stage.leg)
+            attempt.start(self._stage.leg, now)
 
     def stop(self, now: float) -> None:
         """The caller has gone, or the act does something else: nothing rings any more."""
@@ -272,9 +272,9 @@ class Attempt:
         self.leg: Leg | None = None
         self.party = ""
 
-    def start(self, caller: Leg) -> None:
+    def start(self, caller: Leg, now: float) -> None:
         self._dial = Dial(self._facilities, self, self.record, self._targets, caller.offered)
-        self._dial.start(self._facilities.clock)
+        self._dial.start(now)
 
     def stop(self, now: float, reason: str | None = None) -> None:
         """Nothing of it is left; nobody is told."""

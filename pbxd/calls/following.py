@@ -77,10 +77,7 @@ class Following:
         steps: int = 0,
     ) -> Act:
         """What the house does to bring a call where `found` leads; `mail` takes it where that fails."""
-
-        def last(status: int) -> Act:
-            return _made(mail, status) or Refusing(status, "nobody took the call")
-
+        last = last_of(mail)
         match found:
             case Reject(status=status, reason=reason):
                 return last(status) if mail is not None else Refusing(status, reason)
@@ -162,6 +159,12 @@ class Following:
 
 def _alone(targets: Sequence[Target], _now: float) -> list[Sequence[Target]]:
     return [targets]
+
+
+def last_of(fallback: Fallback | None) -> Callable[[int], Act]:
+    """What is done with a call that nobody took, from the status that says why: what `fallback` has for it, or its
+    end."""
+    return lambda status: _made(fallback, status) or Refusing(status, "nobody took the call")
 
 
 def _made(fallback: Fallback | None, status: int) -> Act | None:

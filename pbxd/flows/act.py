@@ -210,8 +210,7 @@ class FlowAct:
 
     @property
     def _account(self) -> Account:
-        directory = self._desk.facilities.directory
-        return directory.account(self.record.account_id) or directory.default_account
+        return self._desk.facilities.directory.account_or_default(self.record.account_id)
 
     @property
     def _answered(self) -> bool:
@@ -451,7 +450,7 @@ class FlowAct:
             came(_DONE if 200 <= status < 300 else _failed(f"the phone answered {status}"), later)
 
         body = command.text.encode()[:MAX_TEXT].decode("utf-8", "ignore").encode()
-        Page(facilities, body, "text/plain;charset=UTF-8", answered).send(targets, now)
+        Page(facilities, body, "text/plain;charset=UTF-8", answered).send(targets)
 
     # ---- what is written down, and the end
 

@@ -203,7 +203,7 @@ class QueueLine:
         ringing.attempt = Attempt(facilities, ringing, targets)
         self._ringing[lease.operator] = ringing
         facilities.tracer.note(record.id, Topic.DECISION, f"{self.queue} offers the call to {lease.operator}", now)
-        ringing.attempt.start(self._stage.leg)
+        ringing.attempt.start(self._stage.leg, now)
 
     def withdraw(self, lease: Lease, why: Why, now: float) -> None:
         """Rings no more."""
