@@ -34,6 +34,9 @@ OUTSIDE = "outside"
 OF_CALL = "/"  # between the id of a call and a part of it
 RETRY_S = 5
 RECONCILE_S = 60.0
+Hold = Callable[[CallRecord, str, ToUser | ToTrunk, Sequence[Target]], list[Target]]
+"""The places of a party that somebody's call reaches, on a line of their own. Raises Barred where none is left, or the
+call may not be."""
 
 
 class Barred(HouseError):
