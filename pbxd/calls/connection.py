@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol, runtime_checkable
 
-from media.script import Line, Pause
+from media.script import BREATH, Line
 from pbxd.calls import causes
 from pbxd.calls.dial import Dial, Refused, Target, best_of
 from pbxd.calls.facilities import Facilities
@@ -27,7 +27,6 @@ from pbxd.sip.timers import TimerHandle
 from pbxd.sip.transaction import ServerTransaction
 from pbxd.trace import score
 
-BREATH = Pause(0.3)
 ACCEPT = GatherRules(least=1, most=1, first_s=6.0, next_s=1.0, terminators="")
 ACCEPTED = "1"
 TRIES = 3

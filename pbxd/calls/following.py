@@ -8,7 +8,7 @@ from functools import partial
 from pbxd.calls.call import Fallback
 from pbxd.calls.dial import Target
 from pbxd.calls.facilities import Facilities
-from pbxd.calls.gate import Barred
+from pbxd.calls.gate import Barred, Hold
 from pbxd.calls.hunt import Hunt, Refusing, Round
 from pbxd.calls.peer import Arrival
 from pbxd.calls.record import CallRecord
@@ -22,7 +22,6 @@ BUSY = frozenset({486, 600})
 NO_ANSWER_S = 25  # before a call goes on that nobody takes, where its user says nothing else
 MOST_STEPS = 5  # of one call, from one who does not take it to the next
 
-Hold = Callable[[CallRecord, str, ToUser | ToTrunk, Sequence[Target]], list[Target]]
 MakeAct = Callable[[Extension, CallRecord], Act]
 FindFallback = Callable[[User, CallRecord], Fallback | None]
 

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from dialplan.command import Outcome
 from media.rooms import Clip
-from media.script import Line, Pause, Prompt, Signal
+from media.script import BREATH, Line, Prompt, Signal
 from media.tones import Tone
 from pbxd.calls import causes
 from pbxd.calls.connection import Attempt, Host, Terms
@@ -25,7 +25,6 @@ from pbxd.services.queues.model import Exit, Lease, Left, QueueRules, Why
 from pbxd.sip.session import EndCause
 from pbxd.trace import Topic
 
-BREATH = Pause(0.3)
 MINUTE_S = 60.0
 _WHY = {408: Why.NO_ANSWER, 487: Why.NO_ANSWER, 404: Why.UNREACHABLE, 410: Why.UNREACHABLE, 503: Why.UNREACHABLE}
 _FAREWELL = {
