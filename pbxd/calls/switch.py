@@ -212,9 +212,7 @@ class Switch:
             raise Unavailable(f"no phone of {number} is registered")
         now = self._clock()
         wall = self._facilities.wall(now)
-        record = CallRecord(
-            new_id("call", wall), account.id, found.direction, caller.number, caller.name, number, wall
-        )
+        record = CallRecord(new_id("call", wall), account.id, found.direction, caller.number, caller.name, number, wall)
         call = OutCall(self._facilities, record, reroute=lambda _uri: [], on_over=over)
         self.gate.enter(record, found.user.name if isinstance(found, ToUser) else None, None, found, HOUSE)
         self.calls[record.id] = call
