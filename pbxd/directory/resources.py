@@ -92,7 +92,6 @@ class RouteWish(Route):
     position: Annotated[int, Field(strict=True, ge=0, le=999)] = Field(description="the first that matches wins")
 
 
-Columns = Mapping[str, Any]
 Row = Mapping[str, Any]
 People = Mapping[str, str]
 """Names of users by their ids, or the other way round."""
