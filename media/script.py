@@ -64,6 +64,7 @@ class HouseMusic:
     """The house's own music, where there is no other."""
 
 
+BREATH = Pause(0.3)  # phones lose the first syllable while their sound opens, and the last when it closes at once
 Line = Prompt | Speech | Signal | Pause | AudioFile | Recorded | HouseMusic
 
 

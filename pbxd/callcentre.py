@@ -11,7 +11,7 @@ from pbxd.directory.accounts import Directory
 from pbxd.directory.model import Account, Extension, ExtensionKind, QueueSpec
 from pbxd.metrics import Metrics
 from pbxd.services.announcements import Announcement
-from pbxd.services.queues import QueueRules, Queues, SignIn, Strategy, Wishes
+from pbxd.services.queues import QueueRules, Queues, SignIn, Wishes
 from pbxd.services.queues.line import QueueLine
 from pbxd.services.queues.table import Activity, Place, Status
 from pbxd.store import Store
@@ -69,7 +69,7 @@ class CallCentre:
     # ---- inside
 
     def _account(self, account_id: str) -> Account:
-        return self._directory.account(account_id) or self._directory.default_account
+        return self._directory.account_or_default(account_id)
 
     def _dialled(self, extension: Extension, record: CallRecord) -> Act:
         name = str(extension.options["queue"])
@@ -93,7 +93,7 @@ def rules_of(spec: QueueSpec) -> QueueRules:
     return QueueRules(
         name=spec.name,
         title=spec.title,
-        strategy=Strategy(spec.strategy.value),
+        strategy=spec.strategy,
         ring_s=spec.agent_ring_timeout_s,
         max_wait_s=spec.max_wait_s,
         wrap_up_s=spec.wrap_up_s,

@@ -101,8 +101,6 @@ class Call:
     """One call. `caller` is the leg that began it; `reroute` finds targets for a redirected number (RFC 3261 §8.1.3.4),
     or none; `on_over` is told once."""
 
-    _clock: Callable[[], float]
-
     def __init__(
         self,
         facilities: Facilities,
@@ -172,18 +170,17 @@ class Call:
         if self.state is CallState.TALKING:
             self._say(Change.ANSWERED, now)
 
-    def ring(self, targets: Sequence[Target], clock: Callable[[], float], seconds: float | None = None) -> None:
+    def ring(self, targets: Sequence[Target], now: float, seconds: float | None = None) -> None:
         """Rings all targets at once, for so many seconds; None is the house's patience."""
         assert self.caller is not None  # noqa: S101 - `start` came first
         most = self._facilities.limits.ring_timeout_s
         if self.fallback is None:
-            self._later(most if seconds is None else min(seconds, most), CallEvent.NOBODY_ANSWERED, clock())
+            self._later(most if seconds is None else min(seconds, most), CallEvent.NOBODY_ANSWERED, now)
         else:
-            due = clock() + min(self.fallback.after_s, most)
+            due = now + min(self.fallback.after_s, most)
             self._timers.append(self._facilities.stack.schedule(due, self._waited))
-        self._clock = clock
         self._dial = Dial(self._facilities, self, self.record, targets, self.caller.offered)
-        self._dial.start(clock)
+        self._dial.start(now)
 
     def fall_back(self, status: int, now: float) -> bool:
         """Nobody answered, or will: the house itself does, if it has something to do. False: it has not."""
@@ -370,7 +367,7 @@ class Call:
             if targets and self.caller is not None:
                 self._redirects += 1
                 self._dial = Dial(self._facilities, self, self.record, targets, self.caller.offered)
-                self._dial.start(self._clock)
+                self._dial.start(now)
                 return
         if self.fall_back(refused.status, now):
             return

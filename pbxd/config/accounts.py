@@ -117,25 +117,37 @@ class TrunkRegister(Section):
     expires_s: Seconds = Field(default=3600, ge=60, description="the registration time asked for")
 
 
-class Trunk(Section):
+class TrunkOptions(Section):
+    """How calls get to a provider, and come from it."""
+
     proxy: Proxy | None = Field(default=None, description="where calls to it go")
     sources: tuple[NetworkField, ...] = Field(default=(), max_length=64, description="addresses its calls come from")
     from_user: Label | None = Field(default=None, description="only calls with this From user are its own")
-    register_: TrunkRegister | None = Field(default=None, alias="register", description="register out to the proxy")
     max_calls: Count | None = Field(default=None, description="calls at a time over this trunk; null is no limit")
     cid_number: Number | None = Field(default=None, description="the number its calls go out with; null: the caller's")
     transit: Switch = Field(default=False, description="whether calls that come from it may leave again by a route")
+
+    @property
+    def objection(self) -> str | None:
+        """Why it would be of no use."""
+        if self.proxy is None and not self.sources:
+            return "a trunk needs a proxy (to call out), sources (to be called), or both"
+        if self.from_user is not None and not self.sources:
+            return "from_user alone proves nothing: name the sources too"
+        return None
+
+
+class Trunk(TrunkOptions):
+    register_: TrunkRegister | None = Field(default=None, alias="register", description="register out to the proxy")
     codecs: OwnCodecs = Field(default=None, description="its own codecs in order of preference; null is the house's")
     srtp: OwnSrtp = Field(default=None, description="off, optional or required; null is the house's")
 
     @model_validator(mode="after")
     def _reachable(self) -> Self:
-        if self.proxy is None and not self.sources:
-            raise ValueError("a trunk needs a proxy (to call out), sources (to be called), or both")
+        if self.objection is not None:
+            raise ValueError(self.objection)
         if self.register_ is not None and self.proxy is None:
             raise ValueError("register needs a proxy to register to")
-        if self.from_user is not None and not self.sources:
-            raise ValueError("from_user alone proves nothing: name the sources too")
         return self
 
 

@@ -23,12 +23,14 @@ class RingStrategy(StrEnum):
 
 
 class QueueStrategy(StrEnum):
+    """Whom a caller is offered to, of those who are free and have the least penalty."""
+
     RING_ALL = "ring_all"
     LONGEST_IDLE = "longest_idle"
     ROUND_ROBIN = "round_robin"
     LEAST_CALLS = "least_calls"
     RANDOM = "random"
-    PRIORITY = "priority"
+    PRIORITY = "priority"  # always the first of the list who is free
 
 
 class MusicMode(StrEnum):

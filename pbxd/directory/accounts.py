@@ -113,6 +113,10 @@ class Directory:
     def account(self, account_id: str) -> Account | None:
         return self._snapshot.accounts.get(account_id)
 
+    def account_or_default(self, account_id: str) -> Account:
+        """The account of this id, or the default one."""
+        return self.account(account_id) or self.default_account
+
     def account_named(self, text: str) -> Account | None:
         """The account of this id or short name."""
         found = self._snapshot.accounts.get(text)

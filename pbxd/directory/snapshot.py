@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 from typing import Any, Self
 
 from pbxd.config.mailboxes import Mailbox
+from pbxd.config.section import compile_pattern
 from pbxd.directory.model import (
     Account,
     CallLimit,
@@ -33,12 +33,6 @@ from pbxd.directory.sources import TrustedSources
 Row = Mapping[str, Any]
 Rows = Mapping[str, Sequence[Row]]  # by table name
 _NOTHING = OwnSound()
-_DIGITS = {"X": "[0-9]", "Z": "[1-9]", "N": "[2-9]", ".": ".+"}
-
-
-def compile_pattern(pattern: str) -> re.Pattern[str]:
-    """A dial pattern as a regular expression for `fullmatch`: X 0-9, Z 1-9, N 2-9, `.` one or more of anything."""
-    return re.compile("".join(_DIGITS.get(sign) or re.escape(sign) for sign in pattern))
 
 
 @dataclass(slots=True)

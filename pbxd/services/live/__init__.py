@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from media.rooms import FOREVER, Clip, Play, Playback, Room
-from media.script import Line, Pause
+from media.script import BREATH, Line
 from media.sound import NARROW_HZ
 from pbxd.calls.call import Call, CallState
 from pbxd.calls.facilities import Facilities
@@ -34,7 +34,6 @@ log = logging.getLogger(__name__)
 
 MAX_PLAYS = 16  # at a time in one call
 MAX_LISTENERS = 8
-BREATH = Pause(0.3)  # phones lose the first syllable while their sound changes its way
 HANGUP_REASON = "the call that was listened to has ended"
 
 

@@ -9,21 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from pbxd.config.groups import QueueStrategy
 from pbxd.services.queues.table import Activity, Place, Status
 
 FIRST_ANNOUNCEMENT_S = 15.0
 ANNOUNCEMENTS_S = 30.0
-
-
-class Strategy(StrEnum):
-    """Whom a caller is offered to, of those who are free and have the least penalty."""
-
-    RING_ALL = "ring_all"
-    LONGEST_IDLE = "longest_idle"
-    ROUND_ROBIN = "round_robin"
-    LEAST_CALLS = "least_calls"
-    RANDOM = "random"
-    PRIORITY = "priority"  # always the first of the list who is free
+Strategy = QueueStrategy
 
 
 class Exit(StrEnum):

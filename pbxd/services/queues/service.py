@@ -79,6 +79,7 @@ class Branch:
     pumping: bool = False
     dirty: bool = False
     timer: TimerHandle | None = None
+    soon: bool = False  # a look at its operators is about to come
 
 
 class Queues:
@@ -434,9 +435,14 @@ class Queues:
             self._soon(branch)
 
     def _soon(self, branch: Branch) -> None:
+        """Once for all that happens in this turn."""
+        if branch.soon:
+            return
+        branch.soon = True
         self.facilities.stack.schedule(self.facilities.clock(), lambda now: self._look_at(branch, now))
 
     def _look_at(self, branch: Branch, now: float) -> None:
+        branch.soon = False
         self._look(branch, now)
         self._pump(branch, now)
 
