@@ -225,13 +225,11 @@ class Directory:
         """Whether `address` (an IP literal) is a trunk's source or proxy: a host that may trust us by our address."""
         if self._snapshot.sources.covers(address):
             return True
-        proxies = (trunk.proxy for trunk in self._snapshot.trunks.values() if trunk.proxy is not None)
-        return any(same_host(Uri.parse(proxy).host, address) for proxy in proxies)
+        return any(same_host(proxy, address) for proxy in self._snapshot.proxies)
 
     def is_proxy(self, host: str) -> bool:
         """Whether a trunk is called at this host, a name or an IP literal."""
-        proxies = (trunk.proxy for trunk in self._snapshot.trunks.values() if trunk.proxy is not None)
-        return any(Uri.parse(proxy).host == host for proxy in proxies)
+        return host in self._snapshot.proxies
 
     def provider_addresses(self) -> list[str]:
         """The addresses (IP literals) of the proxies that are given as such, and where trunks are registered."""

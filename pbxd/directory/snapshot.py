@@ -29,6 +29,7 @@ from pbxd.directory.model import (
 )
 from pbxd.directory.reading import limit_of, number_of, queue_of, ring_group_of, schedule_of, user_of
 from pbxd.directory.sources import TrustedSources
+from pbxd.sip.uri import Uri
 
 Row = Mapping[str, Any]
 Rows = Mapping[str, Sequence[Row]]  # by table name
@@ -48,6 +49,7 @@ class Snapshot:
     trunks: dict[tuple[str, str], Trunk] = field(default_factory=dict)
     routes: dict[str, tuple[OutboundRoute, ...]] = field(default_factory=dict)
     sources: TrustedSources = field(default_factory=lambda: TrustedSources(()))
+    proxies: frozenset[str] = frozenset()  # the hosts that trunks are called at
     direct: dict[str, Number] = field(default_factory=dict)  # of all accounts, by E.164
     ring_groups: dict[tuple[str, str], RingGroup] = field(default_factory=dict)
     queues: dict[tuple[str, str], QueueSpec] = field(default_factory=dict)
@@ -125,6 +127,7 @@ class Snapshot:
                 srtp=own.srtp,
             )
         self.sources = TrustedSources(self.trunks.values())
+        self.proxies = frozenset(Uri.parse(one.proxy).host for one in self.trunks.values() if one.proxy is not None)
         for account_id, routes in _grouped(rows["routes"], "account_id").items():
             self.routes[account_id] = tuple(
                 OutboundRoute(account_id, compile_pattern(row["pattern"]), row["trunk"], row["strip"], row["prepend"])

@@ -425,8 +425,9 @@ class Queues:
         branch = self._branches.get(event.record.account_id)
         if branch is None or event.change is Change.MOVED:
             return
-        logged_in = {one.name for one in branch.acd.roster if one.status is not Status.OFFLINE}
-        if any(leg.party in logged_in for leg in event.record.legs):
+        operators = branch.acd.roster.operators
+        parties = (operators.get(leg.party) for leg in event.record.legs)
+        if any(one is not None and one.status is not Status.OFFLINE for one in parties):
             self._soon(branch)
 
     def _phone_changed(self, aor: Aor) -> None:
