@@ -27,7 +27,9 @@ from pbxd.calls.admission import Admission
 from pbxd.calls.crypto import Protection
 from pbxd.calls.facilities import CallLimits, Facilities
 from pbxd.calls.following import MakeAct
+from pbxd.calls.peer import Arrival
 from pbxd.calls.policy import Policy
+from pbxd.calls.record import CallRecord
 from pbxd.calls.studio import Studio, clip_of
 from pbxd.calls.switch import Switch
 from pbxd.certificates import Identity, client_context, given, self_signed
@@ -39,7 +41,7 @@ from pbxd.dialplans import Dialplans
 from pbxd.directory.accounts import Directory
 from pbxd.directory.authentication import Authenticator
 from pbxd.directory.bans import Banned
-from pbxd.directory.model import ExtensionKind, Trunk
+from pbxd.directory.model import Extension, ExtensionKind, Trunk, User
 from pbxd.directory.registrar import Registrar
 from pbxd.directory.trunks import Surroundings, TrunkRegistrations
 from pbxd.entrance import Entrance
@@ -48,7 +50,7 @@ from pbxd.faxline import FaxLine
 from pbxd.listening import Listening
 from pbxd.services.announcements import Announcement, ReadBack, caller_announcement
 from pbxd.services.conferences import ConferenceRules, Conferences
-from pbxd.services.live import LiveSound
+from pbxd.services.live import ListenIn, LiveSound
 from pbxd.sip.connection import StreamSettings, TlsContexts
 from pbxd.sip.digest import NonceBook
 from pbxd.sip.flow import Destination, Flow
@@ -152,6 +154,7 @@ class Telephony:
         self.stack.core = self.fax_line.switch = self.switch
         self.live = LiveSound(self.facilities, self.switch.calls, self.switch.call_out, self.conferences.tunes)
         self.live.listen(bus)
+        self.acts[ExtensionKind.LISTEN] = self._listen_in
         self._apply(config)
 
     # ---- time
@@ -353,6 +356,16 @@ class Telephony:
                 record.caller, self.facilities.language
             ),
         }
+
+    def _listen_in(self, extension: Extension, record: CallRecord) -> ListenIn:
+        """What is dialled behind the code is whom to listen to."""
+        directory, code = self._directory, extension.number
+
+        def who(arrival: Arrival | None) -> User | None:
+            peer = arrival.peer if arrival is not None else None
+            return directory.user(peer.account, peer.device.user) if peer is not None and peer.device else None
+
+        return ListenIn(self.live, who, record.called.removeprefix(code) if record.called.startswith(code) else "")
 
     def _own_names(self) -> list[str]:
         return [socket.gethostname(), *(domain for account in self._directory.accounts() for domain in account.domains)]

@@ -45,6 +45,10 @@ class Extension(Section):
     flow: FlowName | None = Field(default=None, description="begins this call flow")
     queue: Name | None = Field(default=None, description="waits in this queue")
     operator: Switch = Field(default=False, description="logs operators of queues in and out, by their phones")
+    listen: Switch = Field(
+        default=False,
+        description="with a phone's number behind it, listens in on its call: for users who may (listen_in)",
+    )
 
     voicemail: Listening | None = Field(
         default=None, description="plays messages: of the caller's own mailbox, or of any, with its PIN"
@@ -56,12 +60,12 @@ class Extension(Section):
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
         words = (self.user, self.play, self.voicemail, self.mailbox, self.flow, self.queue, self.fax)
-        kinds = (self.echo, self.digits, self.caller, self.operator, *(word is not None for word in words))
+        kinds = (self.echo, self.digits, self.caller, self.operator, self.listen, *(word is not None for word in words))
         if sum(kinds) != 1:
             raise ValueError(
                 "an extension is one of echo: true, user: NUMBER, digits: true, play: PROMPT, caller: true, "
                 "voicemail: own or any, mailbox: NUMBER, flow: NAME, queue: NAME, operator: true, "
-                "fax: {mode: auto}"
+                "listen: true, fax: {mode: auto}"
             )
         return self
 

@@ -38,4 +38,5 @@ class Parts:
 def listener(mode: ListenMode, side: Role) -> Membership:
     """The part of who listens in; `side` hears the whisper."""
     speaks = TO_BOTH if mode is ListenMode.BARGE else TO_CALLER if side is Role.CALLER else TO_CALLEE
-    return Membership(speaks=speaks, hears=CALLER | CALLEE | TO_BOTH, muted=mode is ListenMode.MONITOR)
+    muted = mode is ListenMode.MONITOR
+    return Membership(speaks=speaks, hears=CALLER | CALLEE | TO_BOTH, muted=muted, keeps_digits=True)
