@@ -48,6 +48,7 @@ from pbxd.entrance import Entrance
 from pbxd.events import Bus
 from pbxd.faxline import FaxLine
 from pbxd.listening import Listening
+from pbxd.music import Music
 from pbxd.services.announcements import Announcement, ReadBack, caller_announcement
 from pbxd.services.conferences import ConferenceRules, Conferences
 from pbxd.services.live import ListenIn, LiveSound
@@ -139,8 +140,11 @@ class Telephony:
             wall=self.wall,
             tracer=self.trace,
         )
-        self.conferences = Conferences(self.facilities, lambda: self._config.sound.music or data.path / "music")
-        self.dialplans = Dialplans(config, store, directory, self.facilities, self.conferences, self.transports.flush)
+        self.music = Music(lambda: self._config, directory, data.path)
+        self.conferences = Conferences(self.facilities, self.music.tunes)
+        self.dialplans = Dialplans(
+            config, store, directory, self.facilities, self.conferences, self.transports.flush, self.music.tunes
+        )
         self.listening = Listening(self.trace, self.media, self.facilities.hearers.values)
         nonces = NonceBook(data.secret, config.sip.digest.nonce_lifetime_s)
         self.authenticator = Authenticator(directory, nonces, data.secret, _algorithms(config), bus, doorman)
@@ -152,9 +156,8 @@ class Telephony:
         self.dialplans.pass_gate(self.switch.gate)
         self.switch.hours = self.dialplans.flows.opening
         self.stack.core = self.fax_line.switch = self.switch
-        self.live = LiveSound(self.facilities, self.switch.calls, self.switch.call_out, self.conferences.tunes)
+        self.live = LiveSound(self.facilities, self.switch.calls, self.switch.call_out, self.music.tunes)
         self.live.listen(bus)
-        self.acts[ExtensionKind.LISTEN] = self._listen_in
         self._apply(config)
 
     # ---- time
@@ -260,7 +263,7 @@ class Telephony:
 
     def _read_ahead(self) -> None:
         extensions = self._directory.extensions(self._directory.default_account)
-        read_ahead(self.studio, [*played(extensions), *self.conferences.tunes()[:1]], self._config.sound.language)
+        read_ahead(self.studio, [*played(extensions), *self.music.tunes(fixed=True)], self._config.sound.language)
 
     def hangup(self, call_id: str) -> bool:
         """Ends one live call; False when there is none of that id."""
@@ -352,6 +355,7 @@ class Telephony:
                 str(extension.options["flow"]), record
             ),
             ExtensionKind.FAX: self.fax_line.act,
+            ExtensionKind.LISTEN: self._listen_in,
             ExtensionKind.CALLER: lambda _extension, record: caller_announcement(
                 record.caller, self.facilities.language
             ),

@@ -26,7 +26,7 @@ from pbxd.config.section import (
     Switch,
 )
 from pbxd.config.sound import OwnCodecs, OwnSrtp
-from pbxd.config.values import NetworkField, Number, Numbers
+from pbxd.config.values import NetworkField, Number, Numbers, PathField
 
 Scope = Annotated[str, Field(pattern=r"^(\*|[a-z][a-z0-9_.:-]{0,62}(:\*)?)$")]
 # What a key may be allowed; `*` is everything, `calls:*` all of calls. The contracts of the API say what each opens.
@@ -204,6 +204,9 @@ class FurtherAccount(AccountSections):
     realm: Name | None = Field(default=None, description="digest realm of its phones; null is its first domain")
     domains: tuple[Host, ...] = Field(
         default=(), max_length=100, description="host names that mean this account, the one phones log in with first"
+    )
+    music: PathField | None = Field(
+        default=None, description="folder with its music; null is accounts/NAME/music in data_dir, if there is one"
     )
 
 

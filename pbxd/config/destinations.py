@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from media.fax import FaxMode
 from pbxd.config.section import Name, Section, Switch
-from pbxd.config.values import Number, PathField
+from pbxd.config.values import MusicFolder, Number
 
 PromptName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}(/[a-z0-9][a-z0-9_-]{0,63}){0,3}$")]
 FlowName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
@@ -78,7 +78,9 @@ class Conference(Section):
     announce: Announce = Field(default=Announce.BEEP, description="none, beep, or name: asked for and played to all")
     muted: Switch = Field(default=False, description="members join muted; *1 changes it")
     record: Switch = Field(default=False, description="record it from the first member to the last")
-    music: PathField | None = Field(default=None, description="folder with music for its waiting members alone")
+    music: MusicFolder | None = Field(
+        default=None, description="a folder of its own: a path, or the name of one in the music of the account"
+    )
 
     @model_validator(mode="after")
     def _pins(self) -> Self:

@@ -273,6 +273,7 @@ class QueueSpec:
     leave_digit: str = ""
     whisper: bool = True
     accept: bool = False
+    music: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

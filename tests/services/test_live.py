@@ -32,7 +32,7 @@ class Office:
         self.house = house
         self.tunes: list[Line] = []
         switch = house.switch
-        self.live = LiveSound(house.facilities, switch.calls, switch.call_out, lambda: self.tunes)
+        self.live = LiveSound(house.facilities, switch.calls, switch.call_out, lambda _account_id: self.tunes)
         self.live.listen(house.bus)
         self.alice, self.bob, self.boss = (Handset(house.wire, name) for name in ("alice", "bob", "boss"))
         self.boss.codecs = "96 0\r\na=rtpmap:96 opus/48000/2"

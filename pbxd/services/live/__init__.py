@@ -87,14 +87,14 @@ class _Hand:
 
 
 class LiveSound:
-    """`calls` are those that are up; `call_out` rings who wants to listen; `music` is for who is held."""
+    """`calls` are those that are up; `call_out` rings who wants to listen; `music` is for who is held, by account."""
 
     def __init__(
         self,
         facilities: Facilities,
         calls: Mapping[str, Call],
         call_out: CallOut,
-        music: Callable[[], list[Line]],
+        music: Callable[[str], list[Line]],
     ) -> None:
         self._facilities = facilities
         self._calls = calls
@@ -356,7 +356,7 @@ class LiveSound:
         return clips
 
     def _play_music(self, call_id: str, hand: _Hand, role: Role) -> None:
-        tunes = self._music()
+        tunes = self._music(self._call(call_id).record.account_id)
         if not tunes:
             return
         hand.music[role] = None
