@@ -76,13 +76,18 @@ def serve(port: int, peer_port: int, phones: int, size: int) -> None:
         plan = MediaPlan(remote, Codec.PCMU, 0, 0, latch_from=frozenset({"127.0.0.1"}), dtmf_send=101, dtmf_receive=101)
         session.apply(plan)
         rooms[number // size].join(session)
+    report(wire)
+    wire.close()
+
+
+def report(wire: Wire) -> None:
+    """Tells what it cost from "begin" to "end" on the standard input."""
     print("ready", flush=True)
     sys.stdin.readline()
     before = (time.process_time(), wire.packets()[0])
     sys.stdin.readline()
     cpu, packets = time.process_time() - before[0], wire.packets()[0] - before[1]
     print(json.dumps({"packets": packets, "cpu": cpu, "late_us": _late_us(wire.lateness())}), flush=True)
-    wire.close()
 
 
 def _late_us(buckets: list[LatenessBucket]) -> int:
