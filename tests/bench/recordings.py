@@ -6,6 +6,7 @@ import json
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 from tests.bench.daemon import BenchError, Daemon
 from tests.bench.figures import Figure, Readings
@@ -43,7 +44,7 @@ def run(programs: Programs, place: Path) -> Readings:
         files = _finished(daemon)
     return {
         f"{CALLS} calls recorded: missing in ears": max(0, 2 * CALLS * (SECONDS * 50 - 1) - heard.received),
-        f"{CALLS} calls recorded: files not whole": CALLS - sum(one["state"] == "complete" for one in files),
+        f"{CALLS} calls recorded: files not whole": CALLS - sum(one["state"] == "done" for one in files),
         f"{CALLS} calls recorded: shortest file": min(one["seconds"] for one in files),
         f"{CALLS} calls recorded: pace off by p99": heard.p99_us / 1000,
         f"{CALLS} calls recorded: wire late p99, at most": late_ms,
@@ -64,7 +65,7 @@ def _talk(crowd: Path, daemon: Daemon, late: Lateness) -> tuple[Paced, float]:
     return Paced(**json.loads(output)), 100 * used / took
 
 
-def _finished(daemon: Daemon) -> list[dict[str, object]]:
+def _finished(daemon: Daemon) -> list[dict[str, Any]]:
     """All recordings, once they are finished. Raises BenchError."""
     deadline = time.monotonic() + FINISHED_S
     while time.monotonic() < deadline:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from media.plan import Codec, CodecSettings, MediaPlan
 from media.ports import PortPool
-from media.session import Media
+from media.session import Media, MediaSession
 from media.wire import Wire
 from tests.bench.daemon import BenchError, MediaPorts
 from tests.bench.figures import Figure, Readings
@@ -60,8 +60,14 @@ def serve(port: int, peer_port: int, phones: int) -> None:
         opus.apply(MediaPlan(far, Codec.OPUS, OPUS_TYPE, OPUS_TYPE, latch_from=loopback, codec_settings=settings))
         room.join(phone)
         room.join(opus)
-    report(wire)
+    report(wire, lambda: sum(map(_missed, (*heard_by, *between))))
     wire.close()
+
+
+def _missed(session: MediaSession) -> int:
+    """Packets that a leg was not sent, or that came too late for its ears."""
+    numbers = session.statistics().numbers
+    return max(0, numbers.lost) + (numbers.hearing.late if numbers.hearing is not None else 0)
 
 
 # ---- the measurement
@@ -72,7 +78,7 @@ def attempt(crowd: Path, calls: int) -> tuple[Used, Paced, float]:
     ports, case = MediaPorts.free(), Case(calls, 2, 2)
     arguments = map(str, (ports.rtp_first, ports.media_first, case.phones))
     used, heard = measure([sys.executable, "-m", "tests.bench.transcoding", *arguments], crowd, ports, case)
-    return used, heard, max(0, case.phones * (SECONDS * 50 - 1) - heard.received)
+    return used, heard, used.missed + max(0, case.phones * (SECONDS * 50 - 1) - heard.received)
 
 
 def run(programs: Programs, place: Path) -> Readings:

@@ -133,9 +133,9 @@ def test_the_wrong_key_is_silence_with_a_name_and_harms_no_other_call(lab: Lab) 
     assert raw.response(method="BYE").status == 200
     incoming.ended()
     records = [lab.record() for _ in range(2)]
-    call = next(one for one in records if one["called"] == "1002")
-    assert call["legs"][0]["quality"]["packets_received"] == 0
-    trace = lab.house.get(f"/house/v1/calls/{call['id']}/trace")
+    record = next(one for one in records if one["called"] == "1002")
+    assert record["legs"][0]["quality"]["packets_received"] == 0
+    trace = lab.house.get(f"/house/v1/calls/{record['id']}/trace")
     assert "sends what cannot be opened" in str(trace["entries"])
 
 
