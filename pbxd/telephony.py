@@ -308,6 +308,7 @@ class Telephony:
             ring_timeout_s=config.calls.ring_timeout_s,
             max_duration_s=config.calls.max_duration_s,
             follow_redirects=config.sip.redirects is Redirects.FOLLOW,
+            music_on_hold=config.sound.music_on_hold,
         )
         self.facilities.policy = Policy(
             codecs=codecs_named(config.codecs.allow),

@@ -185,14 +185,8 @@ class LiveSound:
     def hold(self, call_id: str, role: Role, held: bool) -> LiveView:
         """That side hears music and nobody hears it, or all is as before. Raises NotFound, Conflict."""
         hand = self._two_sided(call_id)
-        if held and role not in hand.parts.held:
-            hand.parts.held.add(role)
-            self._play_music(call_id, hand, role)
-        elif not held and role in hand.parts.held:
-            hand.parts.held.discard(role)
-            playback = hand.music.pop(role, None)
-            if playback is not None:
-                playback.stop()
+        (hand.parts.held.add if held else hand.parts.held.discard)(role)
+        self._follow_hold(call_id, hand, role)
         self._deal(hand)
         self._let_go(call_id)
         return self.view(call_id)
@@ -355,16 +349,39 @@ class LiveSound:
             raise NotFound(f"it cannot be played: {clips.why}")
         return clips
 
+    def _park(self, call_id: str, sides: frozenset[Role]) -> None:
+        """These are held by the phones at their other sides."""
+        if not sides and call_id not in self._hands:
+            return
+        try:
+            hand = self._hand(call_id)
+        except Conflict:  # not answered any more
+            return
+        hand.parts.parked = set(sides)
+        for role in hand.presence.parties:
+            self._follow_hold(call_id, hand, role)
+        self._deal(hand)
+        self._let_go(call_id)
+
+    def _follow_hold(self, call_id: str, hand: _Hand, role: Role) -> None:
+        """Music for who waits from now on, and none for who does no more."""
+        if hand.parts.waits(role) and role not in hand.music:
+            self._play_music(call_id, hand, role)
+        elif not hand.parts.waits(role):
+            playback = hand.music.pop(role, None)
+            if playback is not None:
+                playback.stop()
+
     def _play_music(self, call_id: str, hand: _Hand, role: Role) -> None:
+        hand.music[role] = None
         tunes = self._music(self._call(call_id).record.account_id)
         if not tunes:
             return
-        hand.music[role] = None
 
         def ready(clips: list[Clip] | Unreadable) -> None:
             if isinstance(clips, Unreadable):
                 log.warning("%s cannot be played: %s", clips.line, clips.why, extra={"call": call_id})
-            elif self._hands.get(call_id) is hand and role in hand.parts.held:
+            elif self._hands.get(call_id) is hand and role in hand.music and hand.music[role] is None:
                 leg = hand.presence.parties[role]
                 hand.music[role] = hand.presence.room.play(clips, leg.media, how=Play(repeats=FOREVER))
 
@@ -378,6 +395,11 @@ class LiveSound:
             self._let_go(call_id)
 
     def _call_changed(self, event: CallChanged) -> None:
+        call = self._calls.get(event.record.id)
+        if event.change is Change.HELD and call is not None and call.bridge is not None and call.bridge.music:
+            self._park(event.record.id, call.bridge.held)
+        elif event.change is Change.RESUMED:
+            self._park(event.record.id, frozenset())
         if event.change is not Change.ENDED:
             return
         self._forget_listener(event.record.id)
