@@ -46,7 +46,7 @@ def test_whom_a_phone_holds_hears_the_music_of_the_house(new_lab: Callable[..., 
     outgoing, incoming = converse(lab.phone(Make.BARESIP_PY, "1001"), lab.phone(Make.PJSUA2, "1002"))
     for holding, held in ((outgoing, incoming), (incoming, outgoing)):
         holding.hold()
-        held.hears(1900.0, max_gap_ms=500)  # the broken one is a moment of silence
+        held.hears(1900.0, dbfs=-18.1, max_gap_ms=500)  # the broken one is a moment of silence
         both_silent(holding)
         holding.resume()
         talk(outgoing, incoming)
