@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dialplan.command import Enqueue
-from media.script import Prompt
+from media.script import Line, Prompt
 from pbxd.calls.record import CallRecord
 from pbxd.calls.stage import Act
 from pbxd.config.groups import MusicMode
@@ -24,8 +24,12 @@ class CallCentre:
     def __init__(self, store: Store, telephony: Telephony) -> None:
         self._telephony = telephony
         self._directory: Directory = telephony.facilities.directory
-        calls, music = telephony.switch.calls, telephony.conferences.tunes
-        self.queues = Queues(telephony.facilities, store, calls.values, music)
+        calls, music = telephony.switch.calls, telephony.music
+
+        def tunes(account_id: str, own: str | None, same: bool) -> list[Line]:
+            return music.tunes(account_id, own, fixed=same)
+
+        self.queues = Queues(telephony.facilities, store, calls.values, tunes)
         telephony.acts[ExtensionKind.QUEUE] = self._dialled
         telephony.acts[ExtensionKind.OPERATOR] = self._sign_in
         telephony.dialplans.flows.desk.enqueue = self._waiting
@@ -109,6 +113,7 @@ def rules_of(spec: QueueSpec) -> QueueRules:
         accept=spec.accept,
         whisper=spec.whisper,
         same_music=spec.moh_mode is MusicMode.STREAM,
+        music=spec.music,
     )
 
 

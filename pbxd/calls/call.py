@@ -21,7 +21,7 @@ from pbxd.calls.facilities import Facilities
 from pbxd.calls.info import Pressed, pressed_in
 from pbxd.calls.leg import Leg, whose_doing
 from pbxd.calls.peer import Arrival
-from pbxd.calls.record import CallChanged, CallRecord, Change, Result
+from pbxd.calls.record import CallChanged, CallRecord, Change, Result, Role
 from pbxd.calls.stage import Act, Stage
 from pbxd.sip.message import Request
 from pbxd.sip.sdp import Direction
@@ -123,7 +123,7 @@ class Call:
         self.bridge: Bridge | None = None
         self.stage: Stage | None = None
         self.fallback: Fallback | None = None
-        self._held = False
+        self._held: frozenset[Role] = frozenset()
 
     def wall(self, now: float) -> float:
         """Seconds since the epoch, by the call's own clock."""
@@ -254,10 +254,12 @@ class Call:
 
     def unbridge(self, now: float) -> None:
         """The caller of a stage hears nobody but the house again."""
+        if self._held:
+            self._held = frozenset()
+            self._say(Change.RESUMED, now)
         if self._early is not None:
             self._early.close()
         self.callee = self.bridge = self._early = None
-        self._held = False
         if self.caller is not None and self.stage is not None and not self.stage.closed:
             self.caller.follow(Direction.SENDRECV, None, now)
             self.stage.lead_back()
@@ -305,7 +307,7 @@ class Call:
         if self._next(CallEvent.CHANGED) is None or self.bridge is None:
             return
         self.bridge.mirror(leg, now)
-        if self.bridge.held is not self._held:
+        if self.bridge.held != self._held:
             self._held = self.bridge.held
             self._say(Change.HELD if self._held else Change.RESUMED, now)
 
@@ -401,7 +403,8 @@ class Call:
         if self._early is None or self._early.callee is not leg:
             if self._early is not None:
                 self._early.close()
-            self._early = Bridge(self._facilities.media, self.caller, leg)
+            music = self._facilities.limits.music_on_hold
+            self._early = Bridge(self._facilities.media, self.caller, leg, music=music)
         return self._early
 
     def _ringing(self, now: float) -> bool:

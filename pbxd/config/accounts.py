@@ -3,6 +3,7 @@ of the file, every other one under `accounts`."""
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated, Self
 
 from pydantic import Field, SecretStr, model_validator
@@ -25,7 +26,7 @@ from pbxd.config.section import (
     Switch,
 )
 from pbxd.config.sound import OwnCodecs, OwnSrtp
-from pbxd.config.values import NetworkField, Number, Numbers
+from pbxd.config.values import NetworkField, Number, Numbers, PathField
 
 Scope = Annotated[str, Field(pattern=r"^(\*|[a-z][a-z0-9_.:-]{0,62}(:\*)?)$")]
 # What a key may be allowed; `*` is everything, `calls:*` all of calls. The contracts of the API say what each opens.
@@ -84,6 +85,15 @@ class Account(Section):
     )
 
 
+class ListenRight(StrEnum):
+    """The most that a user may do with calls of others, by phone; each holds those before it."""
+
+    NONE = "none"
+    MONITOR = "monitor"
+    WHISPER = "whisper"
+    BARGE = "barge"
+
+
 class UserOptions(Section):
     """How calls reach a user, and what the user's own calls show."""
 
@@ -100,6 +110,10 @@ class UserOptions(Section):
     max_simultaneous: Count | None = Field(default=None, description="calls at a time; null is no limit")
     operator: Switch = Field(default=False, description="takes calls of queues")
     mailbox: Number | None = Field(default=None, description="takes calls it does not; null is that of its number")
+    listen_in: ListenRight = Field(
+        default=ListenRight.NONE,
+        description="none, monitor, whisper or barge: what it may do by phone in calls of others",
+    )
 
 
 class Phone(UserOptions):
@@ -202,6 +216,9 @@ class FurtherAccount(AccountSections):
     realm: Name | None = Field(default=None, description="digest realm of its phones; null is its first domain")
     domains: tuple[Host, ...] = Field(
         default=(), max_length=100, description="host names that mean this account, the one phones log in with first"
+    )
+    music: PathField | None = Field(
+        default=None, description="folder with its music; null is accounts/NAME/music in data_dir, if there is one"
     )
 
 

@@ -151,6 +151,13 @@ class Directory:
     def extension(self, account: Account, number: str) -> Extension | None:
         return self._snapshot.extensions.get((account.id, number))
 
+    def coded(self, account: Account, dialled: str) -> Extension | None:
+        """The code that `dialled` begins with, and goes on: the longest."""
+        codes = self._snapshot.codes.get(account.id, ())
+        return max(
+            (one for one in codes if dialled.startswith(one.number)), key=lambda one: len(one.number), default=None
+        )
+
     def extensions(self, account: Account) -> list[Extension]:
         """Every number of the account."""
         return [one for (owner, _), one in self._snapshot.extensions.items() if owner == account.id]

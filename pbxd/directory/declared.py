@@ -211,6 +211,8 @@ def kind_of(extension: DeclaredExtension) -> ExtensionKind:
         return ExtensionKind.QUEUE
     if extension.operator:
         return ExtensionKind.OPERATOR
+    if extension.listen:
+        return ExtensionKind.LISTEN
     if extension.fax is not None:
         return ExtensionKind.FAX
     if extension.mailbox is not None:

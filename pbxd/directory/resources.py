@@ -156,8 +156,16 @@ def _extension_fields(row: Row, users: People) -> dict[str, Any]:
             return {"user": users.get(row["user_id"], "")}
         case ExtensionKind.VOICEMAIL_OWN | ExtensionKind.VOICEMAIL_ANY:
             return {"voicemail": kind.value.rpartition("_")[2]}
-        case ExtensionKind.ECHO | ExtensionKind.DIGITS | ExtensionKind.CALLER:
+        case (
+            ExtensionKind.ECHO
+            | ExtensionKind.DIGITS
+            | ExtensionKind.CALLER
+            | ExtensionKind.OPERATOR
+            | ExtensionKind.LISTEN
+        ):
             return {kind.value: True}
+        case ExtensionKind.FAX:
+            return {"fax": dict(json.loads(row["options"]))}
         case _:
             return dict(json.loads(row["options"]))
 

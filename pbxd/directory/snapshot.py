@@ -54,6 +54,7 @@ class Snapshot:
     ring_groups: dict[tuple[str, str], RingGroup] = field(default_factory=dict)
     queues: dict[tuple[str, str], QueueSpec] = field(default_factory=dict)
     schedules: dict[tuple[str, str], ScheduleSpec] = field(default_factory=dict)
+    codes: dict[str, list[Extension]] = field(default_factory=dict)
     limits: dict[str, tuple[CallLimit, ...]] = field(default_factory=dict)
     mailboxes: dict[tuple[str, str], Mailbox] = field(default_factory=dict)
 
@@ -105,6 +106,8 @@ class Snapshot:
             self.extensions[extension.account_id, extension.number] = extension
             if user is not None:
                 numbers.setdefault((extension.account_id, user), set()).add(extension.number)
+            if kind is ExtensionKind.LISTEN:
+                self.codes.setdefault(extension.account_id, []).append(extension)
         self.numbers_of = {user: frozenset(own) for user, own in numbers.items()}
 
     def _providers(self, rows: Rows, registers: Mapping[tuple[str, str], TrunkRegister], sound: DeclaredSound) -> None:

@@ -352,7 +352,7 @@ class FlowAct:
         waiting: tuple[Line, ...] | None
         match command.ringback:
             case Ringback.MUSIC:
-                waiting = tuple(self._desk.music()) or (Signal(Tone.RINGBACK),)
+                waiting = tuple(self._desk.music(self.record.account_id)) or (Signal(Tone.RINGBACK),)
             case Ringback.SILENCE:
                 waiting = ()
             case _:

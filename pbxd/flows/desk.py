@@ -62,7 +62,7 @@ class Desk:
     moment: Callable[[float], Moment]
     override: Callable[[str, str | None, float | None, str], str | None]
     hold: Hold = lambda _record, _caller, _found, targets: list(targets)
-    music: Callable[[], Sequence[Line]] = tuple
+    music: Callable[[str], Sequence[Line]] = lambda _account_id: ()
     voicemail: MakeVisitor | None = None
     enqueue: MakeWaiting | None = None
     mailboxes: Callable[[], Collection[str]] = tuple

@@ -50,7 +50,7 @@ class Desk(Protocol):
     @property
     def facilities(self) -> Facilities: ...
 
-    def music(self) -> Sequence[Line]: ...
+    def music(self, account_id: str, rules: QueueRules) -> Sequence[Line]: ...
 
     def enter(self, line: QueueLine, now: float) -> Exit | None:
         """The caller waits from now on; or may not."""
@@ -318,7 +318,7 @@ class QueueLine:
 
     def _play_music(self) -> None:
         """From where it would be by now: a caller who was told something has missed no more than that."""
-        lines = tuple(self._desk.music())
+        lines = tuple(self._desk.music(self.account.id, self._rules()))
         if not lines:
             self._wait_with((Signal(Tone.RINGBACK),), 0.0)
             return

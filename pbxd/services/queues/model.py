@@ -63,7 +63,8 @@ MISSES = frozenset({Why.NO_ANSWER, Why.DECLINED})
 @dataclass(frozen=True, slots=True)
 class QueueRules:
     """How one queue works. `max_callers` and `max_expected_wait_s` 0: no limit. `wait_when_empty`: callers wait also
-    while no operator is logged in. `same_music`: all who wait hear the same, not each from its beginning."""
+    while no operator is logged in. `same_music`: all who wait hear the same, not each from its beginning.
+    `music` is the folder of its own, if it has one."""
 
     name: str
     title: str = ""
@@ -83,6 +84,7 @@ class QueueRules:
     accept: bool = False
     whisper: bool = True
     same_music: bool = True
+    music: str | None = None
 
 
 @dataclass(slots=True)

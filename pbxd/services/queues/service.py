@@ -83,14 +83,15 @@ class Branch:
 
 
 class Queues:
-    """`calls` are those that are up, `music` is for who waits, `today` names the day (`2026-03-01`)."""
+    """`calls` are those that are up, `music` is for who waits (account, folder of the queue's own, whether all hear the
+    same), `today` names the day (`2026-03-01`)."""
 
     def __init__(
         self,
         facilities: Facilities,
         store: Store,
         calls: Callable[[], Iterable[LiveCall]],
-        music: Callable[[], Sequence[Line]],
+        music: Callable[[str, str | None, bool], Sequence[Line]],
         today: Callable[[], str] = lambda: time.strftime("%Y-%m-%d"),
     ) -> None:
         self._calls = calls
@@ -158,8 +159,8 @@ class Queues:
 
         return QueueLine(self, account, rules, record, wishes)
 
-    def music(self) -> Sequence[Line]:
-        return self._music()
+    def music(self, account_id: str, rules: QueueRules) -> Sequence[Line]:
+        return self._music(account_id, rules.music, rules.same_music)
 
     def enter(self, line: QueueLine, now: float) -> Exit | None:
         """Desk: the caller waits from now on, or is told that it may not by its `left`."""
