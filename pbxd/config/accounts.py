@@ -22,7 +22,9 @@ from pbxd.config.section import (
     Seconds,
     Secret,
     Section,
+    Slug,
     Switch,
+    Timezone,
 )
 from pbxd.config.sound import OwnCodecs, OwnSrtp
 from pbxd.config.values import NetworkField, Number, Numbers
@@ -71,8 +73,11 @@ SCOPES = (
 )
 
 
+_CLOCK = "whose clock its call flows and its nights follow, like Europe/Berlin; null is the house's"
+
+
 class Account(Section):
-    slug: Name = Field(default="house", description="short name of the default account", json_schema_extra=RESTART)
+    slug: Slug = Field(default="house", description="short name of the default account", json_schema_extra=RESTART)
     name: Label = Field(default="House", description="its name for people")
     realm: Name = Field(
         default="pbxd",
@@ -82,6 +87,7 @@ class Account(Section):
     domains: tuple[Host, ...] = Field(
         default=(), max_length=100, description="host names and addresses that mean this account"
     )
+    timezone: Timezone | None = Field(default=None, description=_CLOCK)
 
 
 class UserOptions(Section):
@@ -191,6 +197,7 @@ class FurtherAccount(AccountSections):
     domains: tuple[Host, ...] = Field(
         default=(), max_length=100, description="host names that mean this account, the one phones log in with first"
     )
+    timezone: Timezone | None = Field(default=None, description=_CLOCK)
 
 
-Accounts = Annotated[dict[Name, FurtherAccount], Field(max_length=1_000)]
+Accounts = Annotated[dict[Slug, FurtherAccount], Field(max_length=1_000)]
