@@ -189,9 +189,9 @@ class Tenants:
                 self._administration.sources_free(wish.slug, trunk)
             account_id = new_id(PREFIXES["accounts"], wall)
             times = {"revision": 1, "created_at": wall, "updated_at": wall}
-            row: dict[str, Any] = {"id": account_id, "slug": wish.slug, "name": wish.name or wish.slug, "realm": wish.realm_meant}
-            row |= {"timezone": wish.timezone}
-            writes: list[Write] = [(self._store.upsert(accounts), {**row, "declared": False, **times})]
+            row = {"id": account_id, "declared": False, "timezone": wish.timezone, **times}
+            row |= {"slug": wish.slug, "name": wish.name or wish.slug, "realm": wish.realm_meant}
+            writes: list[Write] = [(self._store.upsert(accounts), row)]
             writes += self._domains(account_id, wish)
             writes += self._contents(document, account_id, times)
             writes += [self._note(account_id, wish.slug, by, None, wish.model_dump(mode="json"))]

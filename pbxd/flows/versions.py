@@ -55,6 +55,7 @@ class Versions:
 
     async def text(self, account_id: str, version_id: str) -> str | None:
         """Raises StoreError."""
+        await self._store.drain()  # its row may still be in the queue
         mine = (flow_versions.c.id == version_id) & (flow_versions.c.account_id == account_id)
         rows = await self._store.rows(select(flow_versions.c.text).where(mine))
         return next((str(row.text) for row in rows), None)

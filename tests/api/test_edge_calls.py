@@ -18,7 +18,7 @@ from pbxd.services.remote import Ended
 from pbxd.sip.flow import Transport
 from pbxd.store.schema import edge_sessions
 from tests.api.node_house import ADMIN, FLOW, THEIRS, EdgeHouse, digest, edge_house
-from tests.test_app import calling_echo
+from tests.clients.hand import calling
 
 
 @pytest.fixture
@@ -530,7 +530,7 @@ async def test_traces_are_found_when_they_are_stored(house: EdgeHouse) -> None:
 
 
 async def test_calls_of_the_house_are_traced_with_sip_and_sound(house: EdgeHouse) -> None:
-    async with calling_echo(house.app.telephony.transports.bound[Transport.UDP][0]) as caller:
+    async with calling(house.app.telephony.transports.bound[Transport.UDP][0]) as caller:
         (call,) = house.app.telephony.switch.calls
         house.app.telephony.hangup(call)
         caller.agree(await caller.hear("BYE"))
