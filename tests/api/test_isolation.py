@@ -125,7 +125,7 @@ NOTHING = Things(NOBODY, NOBODY, NOBODY, NOBODY, NOBODY, NOBODY, {})
 
 def path_of(operation: Operation, things: Things, other: Mapping[str, str] | None = None) -> str:
     """Fails for a name in a path that is not known here."""
-    values = things.of(operation.path) | (other or {})
+    values = things.of(operation.path) | dict(other or {})
     return PREFIX + re.sub(r"\{(\w+)\}", lambda found: values[found[1]], operation.path)
 
 
