@@ -151,7 +151,7 @@ class Telephony:
         self.fax_line = FaxLine(self.now, data.path / "faxes" / "arriving", self.transports.flush)
         self.acts = self._acts()
         self.switch = Switch(self.facilities, self.authenticator, self.admission, self.acts)
-        self.vigil = Vigil(config, store, bus, self.hangup)
+        self.vigil = Vigil(config, store, bus, self.hangup, directory.zone)
         self.switch.gate.watchman = self.vigil.watch
         self.dialplans.pass_gate(self.switch.gate)
         self.switch.hours = self.dialplans.flows.opening

@@ -23,7 +23,9 @@ from pbxd.config.section import (
     Seconds,
     Secret,
     Section,
+    Slug,
     Switch,
+    Timezone,
 )
 from pbxd.config.sound import OwnCodecs, OwnSrtp
 from pbxd.config.values import NetworkField, Number, Numbers, PathField
@@ -72,8 +74,11 @@ SCOPES = (
 )
 
 
+_CLOCK = "whose clock its call flows and its nights follow, like Europe/Berlin; null is the house's"
+
+
 class Account(Section):
-    slug: Name = Field(default="house", description="short name of the default account", json_schema_extra=RESTART)
+    slug: Slug = Field(default="house", description="short name of the default account", json_schema_extra=RESTART)
     name: Label = Field(default="House", description="its name for people")
     realm: Name = Field(
         default="pbxd",
@@ -83,6 +88,7 @@ class Account(Section):
     domains: tuple[Host, ...] = Field(
         default=(), max_length=100, description="host names and addresses that mean this account"
     )
+    timezone: Timezone | None = Field(default=None, description=_CLOCK)
 
 
 class ListenRight(StrEnum):
@@ -220,6 +226,7 @@ class FurtherAccount(AccountSections):
     music: PathField | None = Field(
         default=None, description="folder with its music; null is accounts/NAME/music in data_dir, if there is one"
     )
+    timezone: Timezone | None = Field(default=None, description=_CLOCK)
 
 
-Accounts = Annotated[dict[Name, FurtherAccount], Field(max_length=1_000)]
+Accounts = Annotated[dict[Slug, FurtherAccount], Field(max_length=1_000)]

@@ -88,7 +88,7 @@ class Directory:
         ids = {row["slug"]: row["id"] for row in rows["accounts"]}
         default_id = ids[config.account.slug]
         told = registers(config, ids), sound(config, ids)
-        snapshot = await asyncio.to_thread(Snapshot.of, rows, *told, default_id)
+        snapshot = await asyncio.to_thread(Snapshot.of, rows, *told)
         self._config, self._default_id, self._snapshot = config, default_id, snapshot
         self._trust()
 
@@ -116,6 +116,11 @@ class Directory:
     def account_or_default(self, account_id: str) -> Account:
         """The account of this id, or the default one."""
         return self.account(account_id) or self.default_account
+
+    def zone(self, account_id: str) -> str | None:
+        """The timezone that an account has of its own."""
+        found = self._snapshot.accounts.get(account_id)
+        return found.timezone if found is not None else None
 
     def account_named(self, text: str) -> Account | None:
         """The account of this id or short name."""

@@ -74,6 +74,7 @@ class Declaration:
     name: str
     realm: str
     domains: tuple[str, ...]
+    timezone: str | None
     sections: AccountSections
 
     @property
@@ -84,10 +85,10 @@ class Declaration:
 def declarations(config: Config) -> list[Declaration]:
     """The default account first."""
     own = config.account
-    found = [Declaration(own.slug, own.name, own.realm, own.domains, config)]
+    found = [Declaration(own.slug, own.name, own.realm, own.domains, own.timezone, config)]
     for slug, said in config.accounts.items():
         realm = said.realm or next(iter(said.domains), slug)
-        found.append(Declaration(slug, said.name or slug, realm, said.domains, said))
+        found.append(Declaration(slug, said.name or slug, realm, said.domains, said.timezone, said))
     return found
 
 
@@ -138,7 +139,7 @@ def declare(config: Config, rows: Rows, store: Store, wall: float) -> tuple[dict
     slugs = {declaration.slug for declaration in declared}
     gone = [row for row in rows["accounts"] if row["declared"] and row["slug"] not in slugs]
     for row in gone:
-        empty = Declaration(row["slug"], row["name"], row["realm"], (), AccountSections())
+        empty = Declaration(row["slug"], row["name"], row["realm"], (), row["timezone"], AccountSections())
         _account(empty, rows, changes, declared=False)
     ids = {declaration.slug: _account(declaration, rows, changes) for declaration in declared}
     return ids, changes.writes
@@ -146,7 +147,8 @@ def declare(config: Config, rows: Rows, store: Store, wall: float) -> tuple[dict
 
 def _account(account: Declaration, rows: Rows, changes: Changes, *, declared: bool = True) -> str:
     row = [row for row in rows["accounts"] if row["slug"] == account.slug]
-    known: Wanted = {account.slug: {"name": account.name, "realm": account.realm, "declared": declared}}
+    said = {"name": account.name, "realm": account.realm, "timezone": account.timezone}
+    known: Wanted = {account.slug: {**said, "declared": declared}}
     account_id = changes.match("accounts", row, "slug", known, marked=False)[account.slug]
     own = {name: [row for row in rows[name] if row["account_id"] == account_id] for name in TABLES[1:]}
     domains: Wanted = {host: {"account_id": account_id} for host in account.domains}

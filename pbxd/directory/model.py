@@ -21,13 +21,15 @@ Network = IPv4Network | IPv6Network
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A tenant. `realm` is the digest realm of its devices, `domains` the hosts that mean it."""
+    """A tenant. `realm` is the digest realm of its devices, `domains` the hosts that mean it, `timezone` whose clock it
+    lives by; None is the house's."""
 
     id: str
     slug: str
     name: str
     realm: str
     domains: frozenset[str] = frozenset()
+    timezone: str | None = None
 
     @property
     def domain(self) -> str:

@@ -59,21 +59,19 @@ class Snapshot:
     mailboxes: dict[tuple[str, str], Mailbox] = field(default_factory=dict)
 
     @classmethod
-    def of(
-        cls, rows: Rows, registers: Mapping[tuple[str, str], TrunkRegister], sound: DeclaredSound, default_id: str
-    ) -> Self:
+    def of(cls, rows: Rows, registers: Mapping[tuple[str, str], TrunkRegister], sound: DeclaredSound) -> Self:
         """Build from the rows of the store. `registers` are the credentials of trunks, which the store never sees, and
-        `sound` what stands in the file alone; `default_id` is that of the default account."""
+        `sound` what stands in the file alone."""
         made = cls()
         domains = _grouped(rows["domains"], "account_id")
         for row in rows["accounts"]:
             hosts = frozenset(str(domain["host"]) for domain in domains.get(row["id"], ()))
-            account = Account(row["id"], row["slug"], row["name"], row["realm"], hosts)
+            account = Account(row["id"], row["slug"], row["name"], row["realm"], hosts, row["timezone"])
             made.accounts[account.id] = account
             made.hosts.update(dict.fromkeys(hosts, account))
         made._people(rows, sound)
         made._providers(rows, registers, sound)
-        made._furniture(rows, default_id)
+        made._furniture(rows)
         return made
 
     def _people(self, rows: Rows, sound: DeclaredSound) -> None:
@@ -137,7 +135,7 @@ class Snapshot:
                 for row in sorted(routes, key=lambda row: int(row["position"]))
             )
 
-    def _furniture(self, rows: Rows, default_id: str) -> None:
+    def _furniture(self, rows: Rows) -> None:
         for row in rows["numbers"]:
             self.direct[row["number"]] = number_of(row)
         for row in rows["ring_groups"]:
@@ -145,9 +143,7 @@ class Snapshot:
         for row in rows["queues"]:
             self.queues[row["account_id"], row["name"]] = queue_of(row)
         for row in rows["schedules"]:
-            account, name = self.accounts[row["account_id"]], row["name"]
-            label = name if account.id == default_id else f"{account.slug}/{name}"  # overrides are the house's
-            self.schedules[account.id, name] = schedule_of(row, label)
+            self.schedules[row["account_id"], row["name"]] = schedule_of(row)
         for row in rows["mailbox_rules"]:
             self.mailboxes[row["account_id"], row["number"]] = Mailbox.model_validate_json(row["options"])
         for account_id, limits in _grouped(rows["call_limits"], "account_id").items():

@@ -34,7 +34,7 @@ from pbxd.store.columns import (
     serial_column,
 )
 
-REVISION = "0016"  # the newest migration; a test proves it
+REVISION = "0018"  # the newest migration; a test proves it
 METADATA = tenancy.numbers.metadata  # with the tables of that module
 FAX_TABLES = (faxes.fax_jobs, faxes.received_faxes, faxes.fax_keys)
 
@@ -45,6 +45,7 @@ accounts = Table(
     Column("slug", Text, nullable=False, unique=True),
     Column("name", Text, nullable=False),
     Column("realm", Text, nullable=False),
+    Column("timezone", Text),  # null is the house's
     *changing_columns(),
 )
 
