@@ -30,6 +30,10 @@ def _name(value: str) -> str:
     return value
 
 
+def _name_or_none(value: str) -> str:
+    return _name(value) if value else value
+
+
 def _host(value: str) -> str:
     if not _HOST.fullmatch(value):
         raise ValueError("this is neither a host name nor an IP address")
@@ -73,6 +77,7 @@ def _mail_address(value: str) -> str:
 
 
 Name = Annotated[str, AfterValidator(_name)]
+NameOrNone = Annotated[str, AfterValidator(_name_or_none)]  # empty is none
 Host = Annotated[str, AfterValidator(_host)]
 ServerName = Annotated[str, AfterValidator(_server_name)]
 PublicUrl = Annotated[str, AfterValidator(_url)]

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from sqlalchemy import select
 
-from pbxd.config.section import Host, Label, Name
+from pbxd.config.section import Host, Label, Name, NameOrNone
 from pbxd.directory.administration import Administration, fields_of, problems_in
 from pbxd.directory.declared import PREFIXES
 from pbxd.directory.model import Account, login_domain
@@ -55,6 +55,9 @@ class AccountWish(BaseModel):
     name: Label = Field(default="", description="its name for people; empty is its short name")
     realm: Name | None = Field(default=None, description="digest realm of its phones; null is its first domain")
     domains: tuple[Host, ...] = Field(default=(), max_length=100, description="host names that mean it")
+    carrier: NameOrNone | None = Field(
+        default=None, description="its trunk that takes numbers no route fits; null: the house's; empty: none"
+    )
 
     @property
     def realm_meant(self) -> str:
@@ -134,7 +137,10 @@ class Tenants:
                 raise Invalid("the short name and the realm of an account stay what they are")
             self._free(wish, account)
             wall = self._wall()
-            after = {**row, "name": wish.name or wish.slug, "revision": row["revision"] + 1, "updated_at": wall}
+            if problems := await self._administration.carrier_problems(account, wish.carrier):
+                raise Invalid(problems[0])
+            said = {"name": wish.name or wish.slug, "carrier": wish.carrier}
+            after = {**row, **said, "revision": row["revision"] + 1, "updated_at": wall}
             old = await self._store.rows(select(domains).where(domains.c.account_id == account.id))
             writes: list[Write] = [(self._store.delete_by_id(domains), {"key": one.id}) for one in old]
             writes += self._domains(account.id, wish)
@@ -186,7 +192,8 @@ class Tenants:
             account_id = new_id(PREFIXES["accounts"], wall)
             times = {"revision": 1, "created_at": wall, "updated_at": wall}
             row = {"id": account_id, "slug": wish.slug, "name": wish.name or wish.slug, "realm": wish.realm_meant}
-            writes: list[Write] = [(self._store.upsert(accounts), {**row, "declared": False, **times})]
+            own = {"carrier": wish.carrier, "declared": False}
+            writes: list[Write] = [(self._store.upsert(accounts), {**row, **own, **times})]
             writes += self._domains(account_id, wish)
             writes += self._contents(document, account_id, times)
             writes += [self._note(account_id, wish.slug, by, None, wish.model_dump(mode="json"))]
@@ -208,7 +215,8 @@ class Tenants:
                 if word == "users":
                     ids[wish.name] = row["id"]
                 resources[word][row["id"]] = row
-        if problems := problems_in(resources, {user_id: name for name, user_id in ids.items()}):
+        names = {user_id: name for name, user_id in ids.items()}
+        if problems := problems_in(resources, names, document.account.carrier):
             raise Invalid("; ".join(problems[:10]))
         return [
             (self._store.upsert(METADATA.tables[KINDS[word].table]), row)
@@ -274,4 +282,10 @@ class Tenants:
 def _plain(account: Account) -> dict[str, Any]:
     first = login_domain(account.realm, account.domains)
     hosts = sorted(account.domains, key=lambda host: (host != first, host))
-    return {"slug": account.slug, "name": account.name, "realm": account.realm, "domains": hosts}
+    return {
+        "slug": account.slug,
+        "name": account.name,
+        "realm": account.realm,
+        "domains": hosts,
+        "carrier": account.carrier,
+    }

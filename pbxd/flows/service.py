@@ -25,6 +25,7 @@ from dialplan.tree import MAX_BYTES
 from media.library import SUFFIXES, PromptLibrary, phrases
 from pbxd.calls import causes
 from pbxd.calls.record import CallRecord, Result
+from pbxd.calls.routing import leaves
 from pbxd.calls.stage import Act, Stage
 from pbxd.config.dialplan import DEAF
 from pbxd.directory.accounts import Directory
@@ -181,7 +182,7 @@ class Flows:
                 | {one.number for one in extensions if one.kind is ExtensionKind.QUEUE}
             ),
             trunks=frozenset(trunk.name for trunk in directory.trunks(account)),
-            dialable=lambda number: directory.outbound(account, number) is not None,
+            dialable=lambda number: leaves(directory, account, number) is not None,
             deaf=DEAF,
         )
         return House(surroundings, Defaults(language=self._language()), self.desk.unserved)

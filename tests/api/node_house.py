@@ -38,6 +38,7 @@ trunks:
   peer: {{sources: [127.0.0.1], from_user: peer}}
 routes:
   - {{match: "+1.", trunk: carrier}}
+carrier: carrier
 keys:
   admin: {{secret: admin-key-1, scopes: ["*"]}}
   node: {{secret: node-key-11, scopes: [edge]}}

@@ -35,6 +35,9 @@ class AccountView(Revised):
     name: str
     realm: str
     domains: list[str]
+    carrier: str | None = Field(
+        description="the trunk that takes numbers no route fits; null: the house's; empty: none"
+    )
     default: bool = Field(description="whether it is the house's own account")
     declared: bool = Field(description="whether the configuration file declares it")
 
@@ -47,6 +50,7 @@ class AccountView(Revised):
             name=account.name,
             realm=account.realm,
             domains=sorted(account.domains),
+            carrier=account.carrier,
             default=account.id == house.directory.default_account.id,
             declared=declared,
             revision=revision,
@@ -85,7 +89,7 @@ async def make_account(house: House, body: AccountWish, identity: Identity) -> A
 async def replace_account(
     house: House, path: AccountPath, headers: Match, body: AccountWish, identity: Identity
 ) -> AccountView:
-    """Change the name and the domains of an account. Only who may do everything in the house may."""
+    """Change name, domains and default carrier of an account. Only who may do everything in the house may."""
     _operator(house, identity)
     account = account_of(house, identity, path.account)
     return await AccountView.of(house, await house.tenants.replace(account, body, identity.name, headers.revision))
