@@ -22,6 +22,14 @@ class RingStrategy(StrEnum):
     SEQUENTIAL = "sequential"
 
 
+class UserRing(StrEnum):
+    """Which phones of a user ring."""
+
+    SIMULTANEOUS = "simultaneous"
+    SEQUENTIAL = "sequential"
+    SPECIFIC = "specific"
+
+
 class QueueStrategy(StrEnum):
     RING_ALL = "ring_all"
     LONGEST_IDLE = "longest_idle"

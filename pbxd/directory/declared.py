@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import BaseModel
 from sqlalchemy import Table
 
-from pbxd.config.accounts import AccountSections, Phone, Trunk, UserOptions
+from pbxd.config.accounts import AccountSections, DeviceOptions, Phone, Trunk, UserOptions
 from pbxd.config.destinations import Extension as DeclaredExtension
 from pbxd.config.destinations import Listening
 from pbxd.config.schema import Config
@@ -146,7 +146,8 @@ def declare(config: Config, rows: Rows, store: Store, wall: float) -> tuple[dict
 
 def _account(account: Declaration, rows: Rows, changes: Changes, *, declared: bool = True) -> str:
     row = [row for row in rows["accounts"] if row["slug"] == account.slug]
-    known: Wanted = {account.slug: {"name": account.name, "realm": account.realm, "declared": declared}}
+    said = {"name": account.name, "realm": account.realm, "carrier": account.sections.carrier, "declared": declared}
+    known: Wanted = {account.slug: said}
     account_id = changes.match("accounts", row, "slug", known, marked=False)[account.slug]
     own = {name: [row for row in rows[name] if row["account_id"] == account_id] for name in TABLES[1:]}
     domains: Wanted = {host: {"account_id": account_id} for host in account.domains}
@@ -173,7 +174,8 @@ def _phones(account: Declaration, account_id: str, own: dict[str, list[Row]], ch
     extensions: dict[Any, dict[str, Any]] = {}
     for number, phone in phones.items():
         secrets = credentials(number, account.realm, account.domain, phone.password.get_secret_value())
-        devices[number] = {"account_id": account_id, "user_id": ids[number], "options": "{}", **secrets}
+        said = phone.model_dump(mode="json", include=set(DeviceOptions.model_fields), exclude_defaults=True)
+        devices[number] = {"account_id": account_id, "user_id": ids[number], "options": plain(said), **secrets}
         extensions[number] = _extension(account_id, ExtensionKind.USER, ids[number])
     changes.match("devices", own["devices"], "auth_username", devices)
     ids = {row["name"]: row["id"] for row in own["users"] if not row["declared"]} | ids
