@@ -5,13 +5,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from enum import StrEnum
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from pbxd.config.accounts import Route, UserOptions
+from pbxd.config.accounts import DeviceOptions, Route, UserOptions
 from pbxd.config.destinations import Conference, Extension
 from pbxd.config.groups import CallLimit, Queue, RingGroup
 from pbxd.config.mailboxes import Mailbox
@@ -24,13 +23,9 @@ from pbxd.directory.reading import plain
 
 SECRETS = frozenset({"password", "pin", "host_pin", "ha1_md5", "ha1_sha256", "ha1b_md5", "ha1b_sha256"})
 """Fields that nobody is shown."""
+CLOSED = "closed"
+"""Where the options of a trunk have the password of its registration (pbxd.directory.seal)."""
 _HIDDEN = SECRETS - {"pin", "host_pin"}
-
-
-class Transport(StrEnum):
-    UDP = "udp"
-    TCP = "tcp"
-    TLS = "tls"
 
 
 class UserWish(UserOptions):
@@ -38,15 +33,10 @@ class UserWish(UserOptions):
     display_name: Label = Field(default="", description="the caller name it shows; empty is its name")
 
 
-class DeviceWish(Section):
+class DeviceWish(DeviceOptions):
     auth_username: Number = Field(description="what the phone logs in as")
     user: Number = Field(description="whose it is")
     password: Secret | None = Field(default=None, description="never shown again; null keeps the one there is")
-    transport: Transport | None = Field(default=None, description="how it should register; null is as it likes")
-    ring_order: Annotated[int, Field(strict=True, ge=0, le=1000)] = Field(
-        default=0, description="where its user's phones ring one after the other: lower ones first"
-    )
-    ring_on_fork: Switch = Field(default=True, description="rings together with its user's other phones")
 
 
 class ExtensionWish(Extension):
@@ -84,7 +74,25 @@ class MailboxWish(Mailbox):
     )
 
 
+class RegisterSaid(Section):
+    """How a trunk registers at its proxy, without the password."""
+
+    username: Label = Field(min_length=1, description="auth username at the provider")
+    aor: Label | None = Field(default=None, description="user part registered; null is the username")
+    expires_s: Annotated[int, Field(strict=True, ge=60, le=31_536_000)] = Field(
+        default=3600, description="the registration time asked for"
+    )
+
+
+class RegisterWish(RegisterSaid):
+    password: Annotated[SecretStr, Field(min_length=1, max_length=256)] | None = Field(
+        default=None, exclude=True, description="never shown again; null keeps the one there is"
+    )
+
+
 class TrunkWish(Section):
+    model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
+
     name: Name = Field(description="what routes call it")
     proxy: Proxy | None = Field(default=None, description="where calls to it go")
     sources: Annotated[tuple[NetworkField, ...], Field(max_length=64)] = Field(
@@ -94,6 +102,7 @@ class TrunkWish(Section):
     max_calls: Count | None = Field(default=None, description="calls at a time over this trunk; null is no limit")
     cid_number: Number | None = Field(default=None, description="the number its calls go out with; null: the caller's")
     transit: Switch = Field(default=False, description="whether calls that come from it may leave again by a route")
+    register_: RegisterWish | None = Field(default=None, alias="register", description="register out to the proxy")
 
 
 class RouteWish(Route):
@@ -119,6 +128,7 @@ class Kind:
     fields: Callable[[Row, People], dict[str, Any]]
     belongs: Callable[[Row], bool] = lambda _row: True
     one: str = ""
+    seen: Mapping[str, Any] = field(default_factory=dict)  # types of fields that are not shown as they are wished for
 
 
 def _options(wish: BaseModel, *without: str) -> str:
@@ -146,7 +156,7 @@ def _user_fields(row: Row, _users: People) -> dict[str, Any]:
 
 
 def _device_columns(wish: DeviceWish, users: People) -> dict[str, Any]:
-    options = _options(wish, "auth_username", "user", "password")
+    options = plain(wish.model_dump(mode="json", include=set(DeviceOptions.model_fields), exclude_none=True))
     return {"user_id": users.get(wish.user, ""), "options": options}
 
 
@@ -154,7 +164,9 @@ _PLAIN_DEVICE = DeviceWish(auth_username="0", user="0").model_dump(mode="json", 
 
 
 def _device_fields(row: Row, users: People) -> dict[str, Any]:
-    return {**_PLAIN_DEVICE, **json.loads(row["options"]), "user": users.get(row["user_id"], "")}
+    stored = json.loads(row["options"])
+    said = {name: stored[name] for name in DeviceOptions.model_fields if name in stored}
+    return {**_PLAIN_DEVICE, **said, "user": users.get(row["user_id"], "")}
 
 
 def _extension_columns(wish: ExtensionWish, users: People) -> dict[str, Any]:
@@ -185,13 +197,18 @@ def _is_conference(row: Row) -> bool:
 
 def _trunk_columns(wish: TrunkWish, _users: People) -> dict[str, Any]:
     said = wish.model_dump(mode="json", include={"proxy", "from_user", "max_calls", "transit"})
-    options = {"cid_number": wish.cid_number} if wish.cid_number is not None else {}
+    options: dict[str, Any] = {"cid_number": wish.cid_number} if wish.cid_number is not None else {}
+    if wish.register_ is not None:
+        options["register"] = wish.register_.model_dump(mode="json")
     return {**said, "sources": plain([str(one) for one in wish.sources]), "options": plain(options)}
 
 
 def _trunk_fields(row: Row, _users: People) -> dict[str, Any]:
     said = {name: row[name] for name in ("proxy", "from_user", "max_calls", "transit")}
-    return {**said, "sources": json.loads(row["sources"]), **json.loads(row["options"])}
+    options = json.loads(row["options"])
+    if "register" in options:
+        options["register"] = {name: value for name, value in options["register"].items() if name != CLOSED}
+    return {**said, "sources": json.loads(row["sources"]), **options}
 
 
 def _route_columns(wish: RouteWish, _users: People) -> dict[str, Any]:
@@ -232,7 +249,16 @@ KINDS = {
         _simple("schedules", "schedules", ScheduleWish, "schedule"),
         _simple("ring_groups", "ring_groups", RingGroupWish, "ring group"),
         _simple("queues", "queues", QueueWish, "queue"),
-        Kind("trunks", "trunks", "name", TrunkWish, _trunk_columns, _trunk_fields, one="trunk"),
+        Kind(
+            "trunks",
+            "trunks",
+            "name",
+            TrunkWish,
+            _trunk_columns,
+            _trunk_fields,
+            one="trunk",
+            seen={"register_": RegisterSaid | None},
+        ),
         Kind("routes", "routes", "position", RouteWish, _route_columns, _route_fields, one="route"),
         _simple("numbers", "numbers", NumberWish, "number", "number"),
         _simple("call_limits", "call_limits", CallLimitWish, "call limit"),
