@@ -11,7 +11,6 @@ from pbxd.config.schema import Config
 from pbxd.directory.accounts import Directory
 from pbxd.directory.model import Account, Aor, DestinationKind, ExtensionKind
 from pbxd.directory.remote import RemoteDigests
-from pbxd.directory.reports import Reports
 from pbxd.events import Bus
 from pbxd.flows.sessions import Bounds, FlowSessions
 from pbxd.metrics import Metrics
@@ -20,6 +19,7 @@ from pbxd.services.monitor import Monitor
 from pbxd.services.queues import Queues
 from pbxd.services.reach import NodeContact, Reach
 from pbxd.services.remote import Patience, RemoteCalls
+from pbxd.services.remote.kept import Kept
 from pbxd.services.traces import Traces
 from pbxd.sip.flow import place
 from pbxd.store import Store
@@ -41,7 +41,8 @@ def edge_of(
 ) -> Edge:
     """The collaborators of the edge contract. `secret` is the house's own."""
     flows = telephony.dialplans.flows
-    calls = RemoteCalls(bus, telephony.trace, telephony.wall, Patience())
+    kept = Kept(store, config.node, telephony.switch.gate.limits, telephony.wall)
+    calls = RemoteCalls(bus, telephony.trace, telephony.wall, Patience(), kept)
 
     def wall() -> float:
         return telephony.wall(telephony.now())
@@ -50,6 +51,7 @@ def edge_of(
         directory=directory,
         digests=RemoteDigests(directory, secret, telephony.authenticator.algorithms, config.edge.nonce_s),
         calls=calls,
+        kept=kept,
         reach=Reach(lambda aor, now: bool(telephony.registrar.bindings(aor, now))),
         flows=FlowSessions(
             flows.desk, store, lambda: flows.book.library, telephony.trace, wall, telephony.now, Bounds()
@@ -63,7 +65,7 @@ def edge_of(
         ],
         gate=telephony.switch.gate,
         door=telephony.entrance,
-        reports=Reports(),
+        reports=telephony.entrance.reports,
         phones_at=lambda now: {binding.source[0] for binding in telephony.registrar.all(now)},
         node=config.node,
         records=records,
@@ -79,6 +81,19 @@ def edge_of(
     telephony.switch.gate.elsewhere = lambda: frozenset(call.record.id for call in calls.live())
     reload(edge, config)
     return edge
+
+
+async def take_up(edge: Edge) -> None:
+    """Calls that nodes had when the house was stopped go on. Raises StoreError."""
+    now = edge.now()
+    edge.calls.take_up(await edge.kept.load(now), now)
+    for call in edge.calls.live():
+        edge.records.resume(call.record)
+
+
+def settle(edge: Edge) -> None:
+    """What is not written down yet is."""
+    edge.calls.save(edge.now())
 
 
 def reload(edge: Edge, config: Config) -> None:
