@@ -390,12 +390,12 @@ async def test_a_queue_that_was_dialled_says_why_and_hangs_up(floor: Floor) -> N
     assert house.empty()
 
 
-async def test_who_was_logged_in_is_so_after_a_restart_and_figures_go_on(floor: Floor, tmp_path: Path) -> None:
+async def test_who_was_logged_in_is_so_after_a_restart_and_figures_go_on(floor: Floor, store_url: str) -> None:
     house, hand = floor.hand.house, floor.hand
     bob = floor.phone("bob", "1002")
     alice = hand.talk_to()
     house >> "INVITE" >> bob >> 200 >> house >> "ACK" >> bob
-    store = await Store.open(sqlite_url(tmp_path / "again.db"))
+    store = await Store.open(store_url)
     try:
         floor.queues.archive = Archive(store)
         floor.queues.save(house.wire.now)
