@@ -78,6 +78,7 @@ def edge_of(
         wall=wall,
         now=telephony.now,
     )
+    queues.elsewhere = calls.busy
     telephony.switch.gate.elsewhere = lambda: frozenset(call.record.id for call in calls.live())
     reload(edge, config)
     return edge

@@ -126,6 +126,19 @@ async def test_the_operator_answers_talks_and_leaves_and_the_flow_goes_on(floor:
     assert floor.state("1002") == (Status.AVAILABLE, Activity.WAITING)
 
 
+async def test_an_operator_in_a_call_at_a_node_is_offered_none(floor: Floor) -> None:
+    house, at_nodes = floor.hand.house, {"1002"}
+    floor.queues.elsewhere = lambda _account_id: at_nodes
+    bob = floor.phone("bob", "1002")
+    alice = floor.hand.talk_to()
+    house.wire.after(5)
+    assert floor.state("1002") == (Status.AVAILABLE, Activity.WAITING)
+    at_nodes.clear()
+    house >> "INVITE" >> bob >> 200 >> house >> "ACK" >> bob
+    assert floor.state("1002") == (Status.AVAILABLE, Activity.IN_CALL)
+    alice >> "BYE" >> house >> 200 >> alice
+
+
 async def test_the_phone_shows_queue_and_caller(floor: Floor) -> None:
     house, hand = floor.hand.house, floor.hand
     bob = floor.phone("bob", "1002")

@@ -127,7 +127,9 @@ def _call(record: CallRecord, tickets: list[Ticket] | tuple[()]) -> ActiveCallVi
         since=round(record.started_at),
         answered=record.answered_at is not None,
         counted=[
-            subject.scope.value if subject.scope is LimitScope.ACCOUNT else f"{subject.scope.value} {at_the_edge(subject.id)}"
+            subject.scope.value
+            if subject.scope is LimitScope.ACCOUNT
+            else f"{subject.scope.value} {at_the_edge(subject.id)}"
             for subject in subjects
         ],
     )

@@ -12,6 +12,7 @@ The node's call goes on when the house is started anew: what it takes to know it
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -116,6 +117,11 @@ class RemoteCalls:
         """The calls that a node of these accounts calls so, or the house does: up, or over just now."""
         found = [self._live.get((account, name)) or self._over.get((account, name)) for account in accounts]
         return [call for call in found if call is not None]
+
+    def busy(self, account_id: str) -> Counter[str]:
+        """Users who call or are called at nodes, each in how many calls."""
+        live = (call for call in self._live.values() if call.record.account_id == account_id)
+        return Counter(user for call in live for user in {call.record.legs[0].party, call.callee} - {""})
 
     def record(self, call_id: str) -> CallRecord | None:
         """The record of a call by its id in the house: up, or over just now."""
