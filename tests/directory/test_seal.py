@@ -15,7 +15,11 @@ def test_what_is_closed_opens_again_in_the_same_house() -> None:
     assert HOUSE.close("pässword", "trk_1") != closed  # nobody sees that two are the same
 
 
-@pytest.mark.parametrize("closed", ["", "?", "AAAA", HOUSE.close("x", "trk_2"), Seal.fresh().close("x", "trk_1")])
+@pytest.mark.parametrize(
+    "closed",
+    ["", "?", "AAAA", HOUSE.close("x", "trk_2"), Seal.fresh().close("x", "trk_1")],
+    ids=["nothing", "no base64", "short", "of something else", "of another house"],
+)
 def test_nothing_else_opens(closed: str) -> None:
     assert HOUSE.open(closed, "trk_1") is None
 
