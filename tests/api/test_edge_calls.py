@@ -100,31 +100,6 @@ async def test_what_is_outside_leaves_by_a_trunk(house: EdgeHouse) -> None:
     }
 
 
-async def test_what_no_route_fits_leaves_by_the_default_carrier_which_is_the_houses_for_all(house: EdgeHouse) -> None:
-    assert (await routed(house, "c1", "1001", "lab.example", "4930123456"))["number"] == "4930123456"
-    told = await routed(house, "c2", "1001", "other.example", "+4930123456")
-    assert {key: told[key] for key in ("action", "account_id", "trunk", "proxy", "number")} == {
-        "action": "outbound",
-        "account_id": house.account("other"),
-        "trunk": "carrier",
-        "proxy": "sip:192.0.2.9",
-        "number": "4930123456",
-    }
-
-    async def counted(account: str) -> dict[str, int]:
-        found = (await house.ask("GET", f"/cac?accountId={account}", key=ADMIN)).json["counters"]
-        return {f"{one['scope']} {one['id']}".replace(house.account(account), "own"): one["current"] for one in found}
-
-    assert (await counted("lab"))["trunk carrier"] == 2  # whoever's call it is
-    assert await counted("other") == {"account own": 1, "user 1001": 1}
-    for call, account in (("c1", "lab"), ("c2", "other")):
-        body = {"type": "dialog", "callId": call, "accountId": account, "state": "ended"}
-        await house.post("/presence/event", body, key=ADMIN)
-    assert (await counted("lab")).get("trunk carrier", 0) == 0
-    steps = (await house.ask("GET", "/calls/c2/trace", key=ADMIN)).body
-    assert b"no route fits: the default carrier carrier takes +4930123456" in steps
-
-
 async def test_the_rest_is_refused_with_a_status(house: EdgeHouse) -> None:
     assert (await routed(house, "c1", "1001", "lab.example", "777"))["code"] == 404
     assert (await routed(house, "c2", "14155551234", "lab.example", "1002"))["code"] == 403
