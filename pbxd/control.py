@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection
 from functools import partial
 
@@ -24,6 +25,8 @@ from pbxd.services.traces import Traces
 from pbxd.sip.flow import place
 from pbxd.store import Store
 from pbxd.telephony import Telephony
+
+SLICE = 16  # calls that are written down at once
 
 
 def edge_of(
@@ -94,7 +97,7 @@ async def take_up(edge: Edge) -> None:
 
 def settle(edge: Edge) -> None:
     """What is not written down yet is."""
-    edge.calls.save(edge.now())
+    edge.calls.save()
 
 
 def reload(edge: Edge, config: Config) -> None:
@@ -111,8 +114,15 @@ def beat(edge: Edge) -> None:
     """What is due every second."""
     now = edge.now()
     edge.calls.sweep(now)
+    _save(edge)
     edge.reach.sweep(now)
     edge.flows.sweep(edge.wall())
+
+
+def _save(edge: Edge) -> None:
+    """A few calls at a time: thousands may have changed, and somebody waits for an answer meanwhile."""
+    if edge.calls.save(SLICE):
+        asyncio.get_running_loop().call_soon(_save, edge)
 
 
 def measure(metrics: Metrics, edge: Edge) -> None:

@@ -3,6 +3,7 @@ either kind of store."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,9 @@ import pytest
 from sqlalchemy import insert, select, update
 
 from pbxd import control
-from pbxd.calls.record import Result
+from pbxd.calls.record import Direction, Result
 from pbxd.services.cdr import RecordFilter
-from pbxd.services.remote import Ended
+from pbxd.services.remote import Ended, Wanted
 from pbxd.store.schema import edge_calls
 from tests.api.node_house import EdgeHouse, edge_house
 
@@ -114,3 +115,17 @@ async def test_another_house_on_the_same_store_has_calls_of_its_own(tmp_path: Pa
     async with edge_house(tmp_path, store_url=store_url) as house:
         assert len(house.app.edge.calls) == 0
         assert len(await house.app.store.rows(select(edge_calls))) == 1
+
+
+async def test_many_calls_are_written_down_a_few_at_a_time(tmp_path: Path) -> None:
+    async with edge_house(tmp_path) as house:
+        edge, account = house.app.edge, house.account("lab")
+        for number in range(2 * control.SLICE + 1):
+            edge.calls.begin(Wanted(account, f"c{number}", Direction.INBOUND, "1", "2"), edge.now())
+        control.beat(edge)
+        assert edge.calls.save(0)  # there are more
+        async with asyncio.timeout(5):
+            while edge.calls.save(0):  # noqa: ASYNC110
+                await asyncio.sleep(0)
+        await house.app.store.drain()
+        assert len(await house.app.store.rows(select(edge_calls))) == 2 * control.SLICE + 1

@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import islice
 from typing import Any, Protocol
 
 from pbxd.calls.facilities import Tracer
@@ -81,7 +82,7 @@ class Patience:
 class Keeper(Protocol):
     """Where calls are written down; nobody waits for it."""
 
-    def save(self, call: RemoteCall, now: float) -> None:
+    def save(self, call: RemoteCall) -> None:
         """As it is now."""
 
     def forget(self, call_id: str) -> None:
@@ -241,19 +242,18 @@ class RemoteCalls:
         return True
 
     def sweep(self, now: float) -> None:
-        """End those nothing is heard of, and write down the others; called every second or so."""
+        """End those nothing is heard of; called every second or so."""
         for call in [call for call in self._live.values() if now - call.touched >= self._patience_with(call)]:
             self.end(call, now, how=Ended.SILENT)
         for key in [key for key, call in self._over.items() if now - call.touched >= REMEMBER_S]:
             self._forget(key)
-        self.save(now)
 
-    def save(self, now: float) -> None:
-        """Write down what has changed since the last time."""
-        unsaved, self._unsaved = self._unsaved, {}
-        for call in unsaved.values():
-            self._saved.add(call.record.id)
-            self._keeper.save(call, now)
+    def save(self, most: int | None = None) -> bool:
+        """Write down what has changed since the last time, of so many calls at most; whether there are more."""
+        for call_id in list(islice(self._unsaved, most)):
+            self._saved.add(call_id)
+            self._keeper.save(self._unsaved.pop(call_id))
+        return bool(self._unsaved)
 
     # ---- inside
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import select
@@ -35,7 +34,7 @@ class Kept:
         self._save = store.upsert(edge_calls)
         self._delete = store.delete_by_id(edge_calls)
 
-    def save(self, call: RemoteCall, now: float) -> None:
+    def save(self, call: RemoteCall) -> None:
         """Keeper: as it is now."""
         record = call.record
         data = {
@@ -47,7 +46,7 @@ class Kept:
             "direction": record.direction.value,
             "record": {name: getattr(record, name) for name in _RECORD},
             "leg": {name: getattr(record.legs[0], name) for name in _LEG},
-            "claims": [asdict(ticket.claims) for ticket in self._limits.held_by(record.account_id, record.id)],
+            "claims": [_plain(ticket.claims) for ticket in self._limits.held_by(record.account_id, record.id)],
         }
         row = {
             "id": record.id,
@@ -96,6 +95,20 @@ class Kept:
             reported=bool(data["reported"]),
         )
         return call, [_claims(said) for said in data["claims"]]
+
+
+def _plain(claims: Claims) -> dict[str, Any]:
+    return {
+        "call_id": claims.call_id,
+        "account_id": claims.account_id,
+        "direction": claims.direction.value,
+        "users": claims.users,
+        "numbers": claims.numbers,
+        "trunks": claims.trunks,
+        "lent": [{"account_id": one.account_id, "scope": one.scope.value, "id": one.id} for one in claims.lent],
+        "part": claims.part,
+        "remote": claims.remote,
+    }
 
 
 def _claims(said: Mapping[str, Any]) -> Claims:
