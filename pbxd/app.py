@@ -169,7 +169,7 @@ class App:
 
     def _edge_of(self, data: DataDirectory) -> Edge:
         """The edge, with the call centre whose operators it speaks for."""
-        self.call_centre = CallCentre(self.store, self.telephony)
+        self.call_centre = CallCentre(self.store, self.telephony, self.records)
         return control.edge_of(
             self.config,
             data.secret,
@@ -217,6 +217,7 @@ class App:
         if not await self._quiet(deadline_s, lambda: not self.telephony.switch.calls):
             log.warning("calls are hung up at the deadline", calls=len(self.telephony.switch.calls))
         self._serving = False
+        self.call_centre.stop()
         self.telephony.hangup_all("the daemon stops")
         await self._quiet(GOODBYE_S, lambda: self.telephony.quiet)
 

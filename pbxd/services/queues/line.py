@@ -42,6 +42,7 @@ OUTCOMES = {
     Exit.QUEUE_FULL: Outcome.QUEUE_FULL,
     Exit.EWT: Outcome.EWT,
     Exit.DIGIT: Outcome.DIGITS,
+    Exit.INTERRUPTED: Outcome.FAILED,
 }
 
 

@@ -199,6 +199,11 @@ class Acd:
             self._leave(caller, Exit.ANSWERED if caller.place is Place.TALKING else exit_, now)
             self._dispatch(now)
 
+    def interrupt(self, now: float) -> None:
+        """Every call is over, for the house has stopped. Nobody is offered anything by that."""
+        for caller in tuple(self.callers.values()):
+            self._leave(caller, Exit.INTERRUPTED, now)
+
     # ---- operators
 
     def control(self, operator: str, event: Control, now: float, queues: Membership | None = None) -> bool:

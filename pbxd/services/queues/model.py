@@ -36,6 +36,7 @@ class Exit(StrEnum):
     QUEUE_FULL = "queue_full"
     EWT = "ewt"  # would have to wait longer than is sensible
     DIGIT = "digit"
+    INTERRUPTED = "interrupted"  # the house stopped while they waited: nobody's doing but ours
 
 
 class Verdict(StrEnum):

@@ -6,6 +6,7 @@ hears what happened, and timers are set anew.
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections import Counter
@@ -60,7 +61,8 @@ from pbxd.store import Store
 log = get_logger(part="queues")
 
 LOOK_S = 1.0
-SAVE_S = 5.0
+SAVE_S = 0.25  # at the least between two times that a state is written down
+ROW_S = 0.002  # more for each operator and caller of it, so that a large one costs no more than a small one
 
 
 class LiveCall(Protocol):
@@ -78,7 +80,9 @@ class Branch:
     lines: dict[str, QueueLine] = field(default_factory=dict)  # by call
     pumping: bool = False
     dirty: bool = False
+    saved_at: float = -math.inf
     timer: TimerHandle | None = None
+    saving: TimerHandle | None = None
 
 
 class Queues:
@@ -96,7 +100,7 @@ class Queues:
         self._music = music
         self._today = today
         self._looking: TimerHandle | None = None
-        self._saved_at = 0.0
+        self._stopping = False
         self._branches: dict[str, Branch] = {}
         self.archive = Archive(store)
         self.facilities = facilities
@@ -108,19 +112,26 @@ class Queues:
 
     # ---- life
 
-    async def load(self, now: float, wall: float) -> None:
-        """Takes up what the last process knew: who is logged in, what was counted today. Its calls died with it, and
-        count as abandoned. Raises StoreError."""
+    async def load(self, now: float, wall: float) -> list[Left]:
+        """Takes up what the last process knew: who is logged in or rests, what was counted today. Its calls died with
+        it, when it last wrote something down; how they left. Raises StoreError."""
+        lefts: list[Left] = []
         for account_id, (state, saved_at) in (await self.archive.states()).items():
+            died = now - max(0.0, wall - saved_at)
             try:
-                acd = restored(state, self._lease_id, random.SystemRandom(), now - max(0.0, wall - saved_at))
+                acd = restored(state, self._lease_id, random.SystemRandom(), died)
             except ValueError as error:
                 log.warning("the queues begin anew", account=account_id, reason=str(error))
                 continue
-            for call in tuple(acd.callers):
-                acd.leave(call, now)
-            acd.events_to_send()
-            self._branches[account_id] = Branch(account_id, acd)
+            acd.interrupt(died)
+            lefts += [event for event in acd.events_to_send() if isinstance(event, Left)]
+            self._branches[account_id] = Branch(account_id, acd, dirty=True)
+        self.exits.update(left.exit.value for left in lefts)
+        return lefts
+
+    def stop(self) -> None:
+        """Calls are about to be hung up by the house: who waits has not given up."""
+        self._stopping = True
 
     def configure(self, account_id: str, queues: Mapping[str, tuple[QueueRules, Membership]], now: float) -> None:
         """Takes up the queues of an account; an account without any needs nothing."""
@@ -135,13 +146,8 @@ class Queues:
 
     def save(self, now: float) -> None:
         """Writes down what has changed."""
-        wall = self.facilities.wall(now)
-        self._saved_at = now
         for branch in self._branches.values():
-            if branch.dirty:
-                branch.dirty = False
-                self.archive.save(branch.account_id, plain(branch.acd, now), wall)
-                self.archive.save_day(branch.account_id, branch.acd.day)
+            self._save(branch, now)
 
     # ---- on calls
 
@@ -179,7 +185,8 @@ class Queues:
 
     def leave(self, line: QueueLine, exit_: Exit, now: float) -> None:
         branch = self._branch(line.account.id)
-        branch.acd.leave(line.record.id, now, exit_)
+        gone = self._stopping and exit_ is Exit.ABANDON
+        branch.acd.leave(line.record.id, now, Exit.INTERRUPTED if gone else exit_)
         self._pump(branch, now)
 
     def confirm(self, line: QueueLine, lease: Lease, now: float) -> bool:
@@ -348,6 +355,23 @@ class Queues:
             branch.timer = None
         if due is not None:
             branch.timer = self.facilities.stack.schedule(max(due, now), lambda later: self._due(branch, later))
+        self._save_soon(branch, now)
+
+    def _save_soon(self, branch: Branch, now: float) -> None:
+        """Who is told that they are logged in is so, whatever happens to the process."""
+        if branch.dirty and branch.saving is None:
+            rows = len(branch.acd.callers) + len(branch.acd.roster.operators)
+            due = max(now, branch.saved_at + SAVE_S + ROW_S * rows)
+            branch.saving = self.facilities.stack.schedule(due, lambda later: self._save(branch, later))
+
+    def _save(self, branch: Branch, now: float) -> None:
+        if branch.saving is not None:
+            branch.saving.cancel()
+            branch.saving = None
+        if branch.dirty:
+            branch.dirty, branch.saved_at = False, now
+            self.archive.save(branch.account_id, plain(branch.acd, now), self.facilities.wall(now))
+            self.archive.save_day(branch.account_id, branch.acd.day)
 
     def _due(self, branch: Branch, now: float) -> None:
         self._look(branch, now)
@@ -451,8 +475,6 @@ class Queues:
             self._look_at(branch, now)
             for line in tuple(branch.lines.values()):
                 line.look(now)
-        if now - self._saved_at >= SAVE_S:
-            self.save(now)
 
 
 _OFFER_ENDS = (Why.NO_ANSWER, Why.DECLINED, Why.UNREACHABLE, Why.ON_CALL, Why.TAKEN, Why.CALLER_LEFT, Why.NOT_AVAILABLE)
