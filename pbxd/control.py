@@ -76,9 +76,25 @@ def edge_of(
         wall=wall,
         now=telephony.now,
     )
+    queues.elsewhere = AtNodes(edge.reach, calls)
     telephony.switch.gate.elsewhere = lambda: frozenset(call.record.id for call in calls.live())
     reload(edge, config)
     return edge
+
+
+class AtNodes:
+    """Operators at nodes: whose phones are registered there, and who is in a call there."""
+
+    def __init__(self, reach: Reach, calls: RemoteCalls) -> None:
+        self._reach = reach
+        self._calls = calls
+
+    def reachable(self, aor: Aor, now: float) -> bool:
+        return bool(self._reach.contacts(aor, now))
+
+    def busy(self, account_id: str) -> set[str]:
+        mine = [call for call in self._calls.live() if call.record.account_id == account_id]
+        return {user for call in mine for user in (call.record.legs[0].party, call.callee) if user}
 
 
 def reload(edge: Edge, config: Config) -> None:

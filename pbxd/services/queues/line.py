@@ -134,6 +134,8 @@ class QueueLine:
         self.record = record
         self.exit: Exit | None = None
         self.digits = ""
+        self.remote = False
+        self.waited_s = 0.0
 
     @property
     def wishes(self) -> Wishes:

@@ -23,6 +23,7 @@ from pbxd.errors import Conflict, NotFound
 from pbxd.ids import new_id
 from pbxd.logs import get_logger
 from pbxd.services.queues.archive import Archive
+from pbxd.services.queues.elsewhere import Elsewhere, NoNodes
 from pbxd.services.queues.line import QueueLine, Wishes
 from pbxd.services.queues.machine import Acd
 from pbxd.services.queues.model import (
@@ -44,8 +45,10 @@ from pbxd.services.queues.model import (
     Withdrawn,
 )
 from pbxd.services.queues.plain import plain, restored
+from pbxd.services.queues.remote import RemoteLine
 from pbxd.services.queues.statistics import Day
 from pbxd.services.queues.table import Control, Status
+from pbxd.services.queues.waiter import Waiter
 from pbxd.services.queues.wallboard import (
     CallerView,
     OperatorView,
@@ -77,7 +80,7 @@ class Branch:
 
     account_id: str
     acd: Acd
-    lines: dict[str, QueueLine] = field(default_factory=dict)  # by call
+    lines: dict[str, Waiter] = field(default_factory=dict)  # by call
     pumping: bool = False
     dirty: bool = False
     saved_at: float = -math.inf
@@ -101,7 +104,9 @@ class Queues:
         self._today = today
         self._looking: TimerHandle | None = None
         self._stopping = False
+        self.elsewhere: Elsewhere = NoNodes()
         self._branches: dict[str, Branch] = {}
+        self._at_nodes: dict[str, RemoteLine] = {}  # by call
         self.archive = Archive(store)
         self.facilities = facilities
         self.exits: Counter[str] = Counter({one.value: 0 for one in Exit})
@@ -153,20 +158,35 @@ class Queues:
 
     def act(self, account: Account, queue: str, record: CallRecord, wishes: Wishes) -> QueueLine | None:
         """What the house does with a call to a queue; None: there is no such queue."""
-        branch = self._branches.get(account.id)
-        if branch is None or queue not in branch.acd.queues:
-            return None
-        acd, last = branch.acd, branch.acd.queues[queue].rules
+        rules = self._rules(account.id, queue)
+        return None if rules is None else QueueLine(self, account, rules, record, wishes)
 
-        def rules() -> QueueRules:
-            return acd.queues[queue].rules if queue in acd.queues else last
+    def at_node(
+        self, account: Account, queue: str, record: CallRecord, wishes: Wishes, waited_s: float
+    ) -> RemoteLine | None:
+        """A caller whose node asks how it stands; the first time it begins to wait. None: there is no such queue."""
+        now, line = self.facilities.clock(), self._at_nodes.get(record.id)
+        if line is None:
+            rules = self._rules(account.id, queue)
+            if rules is None:
+                return None
+            line = self._at_nodes[record.id] = RemoteLine(self, account, rules, record, wishes, waited_s)
+            line.asked(now)
+            self.enter(line, now)
+        line.asked(now)
+        self._pump(self._branch(account.id), now)
+        return line
 
-        return QueueLine(self, account, rules, record, wishes)
+    def left_at_node(self, call: str, exit_: Exit) -> None:
+        """A node says that its caller is out of the queue, or the call is over."""
+        line = self._at_nodes.pop(call, None)
+        if line is not None:
+            line.leave(exit_, self.facilities.clock())
 
     def music(self) -> Sequence[Line]:
         return self._music()
 
-    def enter(self, line: QueueLine, now: float) -> Exit | None:
+    def enter(self, line: Waiter, now: float) -> Exit | None:
         """Desk: the caller waits from now on, or is told that it may not by its `left`."""
         branch, record, wishes = self._branch(line.account.id), line.record, line.wishes
         branch.lines[record.id] = line
@@ -179,29 +199,31 @@ class Queues:
             name=record.caller_name,
             priority=wishes.priority,
             wait_when_empty=wishes.wait_when_empty,
+            remote=line.remote,
+            waited_s=line.waited_s,
         )
         self._pump(branch, now)
         return refusal
 
-    def leave(self, line: QueueLine, exit_: Exit, now: float) -> None:
+    def leave(self, line: Waiter, exit_: Exit, now: float) -> None:
         branch = self._branch(line.account.id)
         gone = self._stopping and exit_ is Exit.ABANDON
         branch.acd.leave(line.record.id, now, Exit.INTERRUPTED if gone else exit_)
         self._pump(branch, now)
 
-    def confirm(self, line: QueueLine, lease: Lease, now: float) -> bool:
+    def confirm(self, line: Waiter, lease: Lease, now: float) -> bool:
         branch = self._branch(line.account.id)
         won = branch.acd.confirm(lease.id, lease.epoch, now) is Verdict.WON
         self._pump(branch, now)
         return won
 
-    def connected(self, line: QueueLine, lease: Lease, now: float) -> bool:
+    def connected(self, line: Waiter, lease: Lease, now: float) -> bool:
         branch = self._branch(line.account.id)
         fits = branch.acd.connected(lease, now)
         self._pump(branch, now)
         return fits
 
-    def failed(self, line: QueueLine, lease: Lease, why: Why, now: float) -> None:
+    def failed(self, line: Waiter, lease: Lease, why: Why, now: float) -> None:
         branch = self._branch(line.account.id)
         branch.acd.failed(lease, why, now)
         self._pump(branch, now)
@@ -276,6 +298,12 @@ class Queues:
         ranked = sorted(acd.callers.values(), key=lambda one: one.rank)
         return [caller_view(acd, one, now) for one in ranked if queue in (None, one.queue)]
 
+    def caller(self, account_id: str, call: str) -> CallerView | None:
+        """One of them; None: that call is in no queue."""
+        acd, now = self._branch(account_id).acd, self.facilities.clock()
+        found = acd.callers.get(call)
+        return None if found is None else caller_view(acd, found, now)
+
     def operators(self, account_id: str) -> list[OperatorView]:
         """Everybody a queue names, and who serves one."""
         branch, now = self._branch(account_id), self.facilities.clock()
@@ -283,6 +311,7 @@ class Queues:
         for name in {name for queue in acd.queues.values() for name in queue.members}:
             acd.roster.get(name)
         self._look(branch, now, everybody=True)
+        self._pump_soon(branch, now)
         return [operator_view(acd, one, now) for one in sorted(acd.roster, key=lambda one: one.name)]
 
     def operator(self, account: Account, user: str) -> OperatorView:
@@ -290,6 +319,7 @@ class Queues:
         branch, now = self._branch(account.id), self.facilities.clock()
         name = self._user(account, user)
         self._look(branch, now, also=name)
+        self._pump_soon(branch, now)
         return operator_view(branch.acd, branch.acd.roster.get(name), now)
 
     def call_named(self, account_id: str, name: str) -> str | None:
@@ -305,7 +335,7 @@ class Queues:
         """Users who have a phone in any call."""
         records = (call.record for call in self._calls())
         legs = (leg for record in records if record.account_id == account_id for leg in record.legs)
-        return {leg.party for leg in legs if leg.ended_at is None}
+        return {leg.party for leg in legs if leg.ended_at is None} | set(self.elsewhere.busy(account_id))
 
     async def days(self, account_id: str, since: str, until: str) -> list[Day]:
         """Figures by day, today's as they are now. Raises StoreError."""
@@ -318,6 +348,14 @@ class Queues:
         return sum(of(branch.acd) for branch in self._branches.values())
 
     # ---- inside
+
+    def _rules(self, account_id: str, queue: str) -> Callable[[], QueueRules] | None:
+        """Those of a queue as they are each time, or were at last."""
+        branch = self._branches.get(account_id)
+        if branch is None or queue not in branch.acd.queues:
+            return None
+        acd, last = branch.acd, branch.acd.queues[queue].rules
+        return lambda: acd.queues[queue].rules if queue in acd.queues else last
 
     def _branch(self, account_id: str) -> Branch:
         found = self._branches.get(account_id)
@@ -356,6 +394,10 @@ class Queues:
         if due is not None:
             branch.timer = self.facilities.stack.schedule(max(due, now), lambda later: self._due(branch, later))
         self._save_soon(branch, now)
+
+    def _pump_soon(self, branch: Branch, now: float) -> None:
+        """Who only looks rings nobody by that, but what was seen has to be carried out."""
+        self.facilities.stack.schedule(now, lambda later: self._pump(branch, later))
 
     def _save_soon(self, branch: Branch, now: float) -> None:
         """Who is told that they are logged in is so, whatever happens to the process."""
@@ -437,15 +479,19 @@ class Queues:
                     lease = wanted[leg.party].lease
                     if leg.role is Role.CALLER or lease is None or lease.caller != record.id:
                         busy.add(leg.party)
-        registrar = self.facilities.registrar
-        branch.acd.see(
-            {name: Seen(bool(registrar.bindings(Aor(branch.account_id, name), now)), name in busy) for name in wanted},
-            now,
-        )
+        busy |= {name for name in self.elsewhere.busy(branch.account_id) if name in wanted}
+        branch.acd.see({name: self._seen(Aor(branch.account_id, name), name in busy, now) for name in wanted}, now)
+
+    def _seen(self, aor: Aor, on_call: bool, now: float) -> Seen:
+        here = bool(self.facilities.registrar.bindings(aor, now))
+        afar = not here and self.elsewhere.reachable(aor, now)
+        return Seen(here or afar, on_call, afar)
 
     def _call_changed(self, event: CallChanged) -> None:
         """Operators who begin or end a call are looked at at once, when the call is where the change says it is."""
         branch = self._branches.get(event.record.account_id)
+        if event.change is Change.ENDED:
+            self.left_at_node(event.record.id, Exit.ABANDON)
         if branch is None or event.change is Change.MOVED:
             return
         logged_in = {one.name for one in branch.acd.roster if one.status is not Status.OFFLINE}
@@ -490,7 +536,7 @@ def _call_of(event: Event) -> str:
             return ""
 
 
-def _instruct(line: QueueLine, event: Event, now: float) -> None:
+def _instruct(line: Waiter, event: Event, now: float) -> None:
     match event:
         case Offered(lease):
             line.offer(lease, now)

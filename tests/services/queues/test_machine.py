@@ -496,6 +496,33 @@ def test_the_state_travels_as_plain_data_and_goes_on() -> None:
     assert stand.acd.day.queue("support").entered == 3
 
 
+def test_a_phone_at_a_node_rings_for_callers_at_nodes_only() -> None:
+    stand = Stand("a")
+    stand.acd.see({"a": Seen(True, afar=True)}, stand.now)
+    stand.join("here")
+    assert stand.offers() == []
+    stand.join("there", remote=True)
+    assert stand.offers() == [("a", "there")]
+    stand.acd.leave("there", stand.now)
+    stand.acd.see({"a": Seen(True)}, stand.now)
+    assert stand.offers() == [("a", "here")]
+    stand.acd.see({"a": Seen(True, afar=True)}, stand.now)
+    assert [one.why for one in stand.told(Withdrawn)][-1] is Why.UNREACHABLE, "its phone here has gone"
+
+
+def test_who_comes_back_takes_the_place_that_it_had() -> None:
+    stand = Stand(max_wait_s=60)
+    stand.join("new")
+    stand.join("back", remote=True, waited_s=50)
+    assert [stand.acd.position(stand.acd.callers[one]) for one in ("back", "new")] == [1, 2]
+    stand.after(10)
+    assert [(one.caller, one.exit) for one in stand.told(Left)] == [("back", Exit.TIMEOUT)]
+    stand.join("at node", remote=True)
+    stand.acd.interrupt(stand.now)
+    figures = stand.acd.day.queue("support")
+    assert (figures.entered, figures.exits[Exit.INTERRUPTED]) == (2, 1), "who is at a node comes back again"
+
+
 def test_a_house_that_stops_interrupts_who_waits_and_offers_nothing_more() -> None:
     stand = Stand("a", "b", "c")
     for caller in ("talks", "is claimed", "rings", "waits"):

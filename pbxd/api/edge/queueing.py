@@ -1,0 +1,100 @@
+"""Callers of nodes in the house's queues: how they stand, whom their node is to ring, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from pbxd.api.edge.agents import queue_named
+from pbxd.api.edge.collaborators import Edge
+from pbxd.directory.model import Account, Aor
+from pbxd.errors import Invalid, NotFound
+from pbxd.flows.sessions import Answer, Session
+from pbxd.services.queues import Exit, RemoteLine, Wishes
+from pbxd.services.queues.line import OUTCOMES
+from pbxd.services.queues.model import Lease
+from pbxd.services.remote import RemoteCall
+
+ENQUEUE = "enqueue"
+WAITING = "waiting"
+POLL_S = 1.0
+SINCE = "waits_since"
+_EXITS = {exit_.value: exit_ for exit_ in Exit} | {"answered": Exit.ABANDON, "interrupted": Exit.ABANDON}
+
+
+async def stands(edge: Edge, session: Session, call: RemoteCall, seq: int | None, data: Mapping[str, Any]) -> Answer:
+    """The answer to `waiting`: `enqueue` with how the caller stands, or the next command when it has left the queue.
+    Raises Invalid where the caller is in none, Conflict for a command that is not out."""
+    answer, said = session.answer, (WAITING, data)
+    if seq is not None and seq != answer.seq:
+        return await edge.flows.step(session, call.record, WAITING, data, seq)
+    account = edge.directory.account(session.account_id)
+    if answer.command != ENQUEUE or account is None:
+        raise Invalid(f"outcome: {WAITING} is of {ENQUEUE}, and that command is not out")
+    line = _line(edge, account, session, call)
+    if line is None:
+        why = {"reason": "there is no such queue"}
+        return await edge.flows.step(session, call.record, "failed", why, answer.seq, heard=said)
+    if line.exit is not None:
+        edge.queues.left_at_node(call.record.id, line.exit)
+        why = {"reason": f"left the queue {line.queue}: {line.exit.value}"}
+        return await edge.flows.step(session, call.record, OUTCOMES[line.exit].value, why, answer.seq, heard=said)
+    edge.flows.touch(session)
+    args = {**session.answer.args, "standing": _standing(edge, account, line)}
+    return Answer(ENQUEUE, args, answer.seq, done=False)
+
+
+def leaves(edge: Edge, call: RemoteCall, outcome: str) -> None:
+    """The node says how its caller left. Who talked to an operator was answered, whatever is said."""
+    word, colon, _ = outcome.partition(":")
+    exit_ = Exit.DIGIT if colon and word in ("digit", "digits") else _EXITS.get(outcome, Exit.ABANDON)
+    edge.queues.left_at_node(call.record.id, exit_)
+
+
+def _line(edge: Edge, account: Account, session: Session, call: RemoteCall) -> RemoteLine | None:
+    """Its place in the queue. It begins to wait when its node first asks; since when is kept with the session, so that
+    a restart of the house costs it nothing."""
+    args, wall = session.answer.args, edge.wall()
+    try:
+        queue = queue_named(edge, account, str(args["queue"]))
+    except NotFound:
+        return None
+    wishes = Wishes(int(args.get("priority", 0)), bool(args.get("wait_when_empty")), args.get("leave_digit"))
+    since = args.get(SINCE)
+    line = edge.queues.at_node(account, queue, call.record, wishes, 0.0 if since is None else max(0.0, wall - since))
+    if line is not None and since is None:
+        edge.flows.keep(session, **{SINCE: wall})
+    return line
+
+
+def _standing(edge: Edge, account: Account, line: RemoteLine) -> dict[str, Any]:
+    seen = edge.queues.caller(account.id, line.record.id)
+    rules = line.rules()
+    return {
+        "state": seen.place.value if seen is not None else "",
+        "queue": line.queue,
+        "title": rules.title or rules.name,
+        "position": seen.position if seen is not None else None,
+        "expected_s": seen.expected_s if seen is not None else None,
+        "waited_s": round(seen.waited_s, 1) if seen is not None else 0.0,
+        "agent": line.talks_to,
+        "announce": asdict(line.announcement) if line.announcement is not None else None,
+        "whisper": rules.whisper,
+        "accept": rules.accept,
+        "offers": [_offer(edge, account, lease) for lease in line.offers.values()],
+        "ask_again_s": POLL_S,
+    }
+
+
+def _offer(edge: Edge, account: Account, lease: Lease) -> dict[str, Any]:
+    """Whom to ring, where, for how long, and what to say to `/agent/confirm` when they answer."""
+    now, aor = edge.now(), Aor(account.id, lease.operator)
+    here = [one.contact for one in edge.housed(account, now) if one.aor == aor]
+    return {
+        "agent": lease.operator,
+        "lease_id": lease.id,
+        "epoch": lease.epoch,
+        "ring_s": round(max(0.0, lease.until - now), 1),
+        "contacts": [*(one.contact for one in edge.reach.contacts(aor, now)), *here],
+    }
