@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from media import wav
-from media.tones import ToneShape
 from tests.clients import ears
 from tests.clients.callers import Caller, Callers, pitch_of
 from tests.clients.house import Json
@@ -20,7 +18,8 @@ from tests.clients.line import Kind
 from tests.clients.phone import Call, Phone
 from tests.clients.phones import Make
 from tests.clients.until import until
-from tests.stories.test_queues import MUSIC_HZ, ask, operator, queue
+from tests.stories.call_centre import MUSIC_HZ, music
+from tests.stories.test_queues import ask, operator, queue
 
 CALLERS = 50
 PEER = "127.0.0.11"
@@ -86,12 +85,9 @@ class Rush:
 
 @pytest.fixture
 def lab(new_lab: Callable[..., Lab], tmp_path: Path) -> Lab:
-    folder = tmp_path / "tunes"
-    folder.mkdir()
-    wav.write(folder / "tune.wav", ToneShape((int(MUSIC_HZ),), -15, (2.0, 0.0)).sound(8000))
     return new_lab(
         **{
-            "sound.music": str(folder),
+            "sound.music": music(tmp_path),
             "queues.support": {
                 "title": "Support",
                 "members": list(OPERATORS),
