@@ -247,3 +247,25 @@ async def test_a_restart_costs_nobody_at_a_node_their_place(tmp_path: Path) -> N
         assert (await waits(house, "second"))["position"] == 2
         today = house.app.call_centre.queues.queue(house.account("lab"), "support").today
         assert (today.entered, today.exits["interrupted"]) == (2, 0)
+
+
+@pytest.mark.parametrize("end", ["answered", "over"])
+async def test_a_conversation_at_a_node_goes_on_through_a_restart(tmp_path: Path, end: str) -> None:
+    async with edge_house(tmp_path, flow(), QUEUES) as house:
+        await there(house)
+        await begun(house)
+        (offer,) = (await waits(house))["offers"]
+        await house.ask("GET", f"/agent/confirm/lab/{offer['lease_id']}/{offer['epoch']}")
+    async with edge_house(tmp_path, flow(), QUEUES) as house:
+        await there(house, event="available")
+        assert (await agent(house))["state"] == "in_call", "nobody else is offered to them"
+        stands = await waits(house)
+        assert (stands["state"], stands["agent"], stands["offers"]) == ("talking", "1002", [])
+        if end == "answered":
+            assert said_by(await step(house, "answered")) == "Goodbye."
+            assert (await agent(house))["state"] == "wrap_up"
+        told = await record(house)
+        assert (told.queue, told.queue_exit, told.operator) == ("support", "answered", "1002")
+        assert (await agent(house))["state"] == "wrap_up"
+        today = house.app.call_centre.queues.queue(house.account("lab"), "support").today
+        assert (today.entered, today.handled, today.exits["interrupted"]) == (1, 1, 0)

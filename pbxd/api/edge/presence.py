@@ -295,7 +295,8 @@ def _moved(edge: Edge, call: RemoteCall, stage: Stage, body: PresenceWish, now: 
         case Stage.ENDED:
             status = body.code or _STATUS.get((body.event or "").lower())
             by = _BY.get(body.by.lower())
-            edge.queues.left_at_node(call.record.id, Exit.ABANDON)
+            for session in edge.flows.find([call.record.account_id], call.name):
+                edge.queues.left_at_node(call.record, Exit.ABANDON, session.record)
             edge.flows.forget([call.record.account_id], call.name)
             return edge.calls.end(call, now, status=status, reason=body.reason, by=by)
 

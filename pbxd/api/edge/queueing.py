@@ -11,9 +11,10 @@ from pbxd.api.edge.collaborators import Edge
 from pbxd.directory.model import Account, Aor
 from pbxd.errors import Invalid, NotFound
 from pbxd.flows.sessions import Answer, Session
-from pbxd.services.queues import Exit, RemoteLine, Wishes
+from pbxd.services.queues import CallerView, Exit, RemoteLine, Wishes
 from pbxd.services.queues.line import OUTCOMES
 from pbxd.services.queues.model import Lease
+from pbxd.services.queues.table import Place
 from pbxd.services.remote import RemoteCall
 
 ENQUEUE = "enqueue"
@@ -32,24 +33,32 @@ async def stands(edge: Edge, session: Session, call: RemoteCall, seq: int | None
     account = edge.directory.account(session.account_id)
     if answer.command != ENQUEUE or account is None:
         raise Invalid(f"outcome: {WAITING} is of {ENQUEUE}, and that command is not out")
+    talks = edge.queues.caller(account.id, session.record)
+    if talks is not None and talks.place is Place.TALKING:
+        return _stands(edge, session, _standing(talks))
     line = _line(edge, account, session, call)
     if line is None:
         why = {"reason": "there is no such queue"}
         return await edge.flows.step(session, call.record, "failed", why, answer.seq, heard=said)
     if line.exit is not None:
-        edge.queues.left_at_node(call.record.id, line.exit)
+        edge.queues.left_at_node(call.record, line.exit)
         why = {"reason": f"left the queue {line.queue}: {line.exit.value}"}
         return await edge.flows.step(session, call.record, OUTCOMES[line.exit].value, why, answer.seq, heard=said)
-    edge.flows.touch(session)
-    args = {**session.answer.args, "standing": _standing(edge, account, line)}
-    return Answer(ENQUEUE, args, answer.seq, done=False)
+    seen = edge.queues.caller(account.id, call.record.id)
+    return _stands(edge, session, _standing(seen) | _work(edge, account, line))
 
 
-def leaves(edge: Edge, call: RemoteCall, outcome: str) -> None:
+def leaves(edge: Edge, session: Session, call: RemoteCall, outcome: str) -> None:
     """The node says how its caller left. Who talked to an operator was answered, whatever is said."""
     word, colon, _ = outcome.partition(":")
     exit_ = Exit.DIGIT if colon and word in ("digit", "digits") else _EXITS.get(outcome, Exit.ABANDON)
-    edge.queues.left_at_node(call.record.id, exit_)
+    edge.queues.left_at_node(call.record, exit_, session.record)
+
+
+def _stands(edge: Edge, session: Session, standing: dict[str, Any]) -> Answer:
+    answer = session.answer
+    edge.flows.touch(session)
+    return Answer(ENQUEUE, {**answer.args, "standing": standing}, answer.seq, done=False)
 
 
 def _line(edge: Edge, account: Account, session: Session, call: RemoteCall) -> RemoteLine | None:
@@ -68,22 +77,30 @@ def _line(edge: Edge, account: Account, session: Session, call: RemoteCall) -> R
     return line
 
 
-def _standing(edge: Edge, account: Account, line: RemoteLine) -> dict[str, Any]:
-    seen = edge.queues.caller(account.id, line.record.id)
+def _standing(seen: CallerView | None) -> dict[str, Any]:
+    if seen is None:  # it has left just now: the next answer says how
+        return {"state": Place.LEFT.value, "offers": [], "ask_again_s": 0.0}
+    return {
+        "state": seen.place.value,
+        "queue": seen.queue,
+        "position": seen.position,
+        "expected_s": seen.expected_s,
+        "waited_s": round(seen.waited_s, 1),
+        "agent": seen.operator,
+        "offers": [],
+        "ask_again_s": POLL_S,
+    }
+
+
+def _work(edge: Edge, account: Account, line: RemoteLine) -> dict[str, Any]:
+    """What the node is to do: say, and ring."""
     rules = line.rules()
     return {
-        "state": seen.place.value if seen is not None else "",
-        "queue": line.queue,
         "title": rules.title or rules.name,
-        "position": seen.position if seen is not None else None,
-        "expected_s": seen.expected_s if seen is not None else None,
-        "waited_s": round(seen.waited_s, 1) if seen is not None else 0.0,
-        "agent": line.talks_to,
         "announce": asdict(line.announcement) if line.announcement is not None else None,
         "whisper": rules.whisper,
         "accept": rules.accept,
         "offers": [_offer(edge, account, lease) for lease in line.offers.values()],
-        "ask_again_s": POLL_S,
     }
 
 

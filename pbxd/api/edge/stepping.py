@@ -83,7 +83,7 @@ async def step_flow(edge: Edge, body: FlowWish, identity: Identity) -> CommandVi
     if body.outcome == WAITING:
         return _said(await stands(edge, session, call, body.seq, body.data))
     if session.answer.command == ENQUEUE and body.seq in (None, session.answer.seq):
-        leaves(edge, call, body.outcome)
+        leaves(edge, session, call, body.outcome)
     if session.answer.args.get("answer") and body.outcome not in _UNANSWERED:
         edge.calls.answered(call, edge.now())  # else there were nobody to whom that came to pass
     return _said(await edge.flows.step(session, call.record, body.outcome, body.data, body.seq))

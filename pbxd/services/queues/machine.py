@@ -203,9 +203,11 @@ class Acd:
             self._dispatch(now)
 
     def interrupt(self, now: float) -> None:
-        """Every call is over, for the house has stopped. Nobody is offered anything by that. Who waits at a node is
-        there still, comes back, and is counted then."""
+        """Every call of the house is over, for it has stopped. Nobody is offered anything by that. Who talks at a node
+        goes on; who waits there comes back, and is counted then."""
         for caller in tuple(self.callers.values()):
+            if caller.remote and caller.place is Place.TALKING:
+                continue
             back = caller.remote and caller.waits
             self._leave(caller, Exit.INTERRUPTED, now)
             if back:

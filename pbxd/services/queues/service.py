@@ -65,6 +65,7 @@ log = get_logger(part="queues")
 
 LOOK_S = 1.0
 SAVE_S = 0.25  # at the least between two times that a state is written down
+LONGEST_S = 14_400.0  # that a conversation at a node may last beyond a restart, when nothing is said of it
 ROW_S = 0.002  # more for each operator and caller of it, so that a large one costs no more than a small one
 
 
@@ -177,11 +178,20 @@ class Queues:
         self._pump(self._branch(account.id), now)
         return line
 
-    def left_at_node(self, call: str, exit_: Exit) -> None:
-        """A node says that its caller is out of the queue, or the call is over."""
-        line = self._at_nodes.pop(call, None)
+    def left_at_node(self, record: CallRecord, exit_: Exit, known_as: str = "") -> None:
+        """A node says that its caller is out of the queue, or the call is over. `known_as` is the id of the call before
+        the house was restarted."""
+        now, line = self.facilities.clock(), self._at_nodes.pop(record.id, None)
+        branch = self._branches.get(record.account_id)
         if line is not None:
-            line.leave(exit_, self.facilities.clock())
+            line.leave(exit_, now)
+        elif branch is not None:
+            talked = branch.acd.callers.get(known_as or record.id)
+            if talked is not None and talked.remote:
+                record.queue, record.queue_exit, record.operator = talked.queue, Exit.ANSWERED.value, talked.operator
+                record.queue_wait_s = round(talked.waited_s or 0.0, 3)
+                branch.acd.leave(talked.id, now)
+                self._pump(branch, now)
 
     def music(self) -> Sequence[Line]:
         return self._music()
@@ -491,7 +501,7 @@ class Queues:
         """Operators who begin or end a call are looked at at once, when the call is where the change says it is."""
         branch = self._branches.get(event.record.account_id)
         if event.change is Change.ENDED:
-            self.left_at_node(event.record.id, Exit.ABANDON)
+            self.left_at_node(event.record, Exit.ABANDON)
         if branch is None or event.change is Change.MOVED:
             return
         logged_in = {one.name for one in branch.acd.roster if one.status is not Status.OFFLINE}
@@ -521,6 +531,14 @@ class Queues:
             self._look_at(branch, now)
             for line in tuple(branch.lines.values()):
                 line.look(now)
+            self._let_go(branch, now)
+
+    def _let_go(self, branch: Branch, now: float) -> None:
+        """Of who talked at a node before a restart, and whose node says nothing of it."""
+        for caller in tuple(branch.acd.callers.values()):
+            if caller.id not in branch.lines and now - caller.joined_at >= LONGEST_S:
+                branch.acd.leave(caller.id, now)
+                self._pump(branch, now)
 
 
 _OFFER_ENDS = (Why.NO_ANSWER, Why.DECLINED, Why.UNREACHABLE, Why.ON_CALL, Why.TAKEN, Why.CALLER_LEFT, Why.NOT_AVAILABLE)
