@@ -127,6 +127,23 @@ async def test_the_node_rings_who_is_offered_and_the_lease_decides(house: EdgeHo
     assert (today.entered, today.handled) == (1, 1)
 
 
+@pytest.mark.parametrize(("why", "missed"), [("declined", 1), ("unreachable", 0)])
+async def test_a_phone_that_refuses_is_followed_by_the_next(house: EdgeHouse, why: str, missed: int) -> None:
+    await there(house, "1002")
+    first = await begun(house)
+    (offer,) = (await waits(house))["offers"]
+    await there(house, "1001")
+    refusal = {"lease_id": offer["lease_id"], "epoch": offer["epoch"], "why": why}
+    stale = await step(house, "waiting", **refusal | {"epoch": offer["epoch"] - 1})
+    assert [one["agent"] for one in stale["args"]["standing"]["offers"]] == ["1002"]
+    said = await step(house, "waiting", first["seq"], **refusal)
+    assert [one["agent"] for one in said["args"]["standing"]["offers"]] == ["1001"]
+    assert (await agent(house, "1002"))["state"] == "waiting"
+    queues = house.app.call_centre.queues
+    (seen,) = [one for one in queues.operators(house.account("lab")) if one.name == "1002"]
+    assert seen.missed_in_a_row == missed
+
+
 async def test_of_all_who_claim_the_first_gets_the_caller(house: EdgeHouse) -> None:
     await begun(house)
     await waits(house)

@@ -13,7 +13,7 @@ from pbxd.errors import Invalid, NotFound
 from pbxd.flows.sessions import Answer, Session
 from pbxd.services.queues import CallerView, Exit, RemoteLine, Wishes
 from pbxd.services.queues.line import OUTCOMES
-from pbxd.services.queues.model import Lease
+from pbxd.services.queues.model import Lease, Why
 from pbxd.services.queues.table import Place
 from pbxd.services.remote import RemoteCall
 
@@ -44,6 +44,7 @@ async def stands(edge: Edge, session: Session, call: RemoteCall, seq: int | None
         edge.queues.left_at_node(call.record, line.exit)
         why = {"reason": f"left the queue {line.queue}: {line.exit.value}"}
         return await edge.flows.step(session, call.record, OUTCOMES[line.exit].value, why, answer.seq, heard=said)
+    _refused(edge, line, data)
     seen = edge.queues.caller(account.id, call.record.id)
     return _stands(edge, session, _standing(seen) | _work(edge, account, line))
 
@@ -53,6 +54,15 @@ def leaves(edge: Edge, session: Session, call: RemoteCall, outcome: str) -> None
     word, colon, _ = outcome.partition(":")
     exit_ = Exit.DIGIT if colon and word in ("digit", "digits") else _EXITS.get(outcome, Exit.ABANDON)
     edge.queues.left_at_node(call.record, exit_, session.record)
+
+
+def _refused(edge: Edge, line: RemoteLine, data: Mapping[str, Any]) -> None:
+    """A phone that the node rang was busy, declined, or is not there: the next one is offered the caller at once."""
+    offer = (data.get("lease_id"), data.get("epoch"))
+    for lease in tuple(line.offers.values()):
+        if (lease.id, lease.epoch) == offer:
+            why = Why.UNREACHABLE if data.get("why") == Why.UNREACHABLE else Why.DECLINED
+            edge.queues.failed(line, lease, why, edge.now())
 
 
 def _stands(edge: Edge, session: Session, standing: dict[str, Any]) -> Answer:

@@ -72,7 +72,8 @@ async def step_flow(edge: Edge, body: FlowWish, identity: Identity) -> CommandVi
 
     A caller of `enqueue` waits in the house's queue from the first `waiting` on. Said again every second or two, its
     answer is `enqueue` with `standing`: the position, what is to be announced, and the operators to ring, each with
-    the lease that `/agent/confirm` wants when they answer. When the time is out the answer is the next command.
+    the lease that `/agent/confirm` wants when they answer. Where one does not, `data` may say so with that `lease_id`,
+    its `epoch` and `why`, declined or unreachable. When the time is out the answer is the next command.
     """
     if body.outcome is None:
         return _said(await _begin(edge, body, identity))
