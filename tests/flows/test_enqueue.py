@@ -463,7 +463,7 @@ async def test_what_a_killed_house_had_written_down_goes_on(floor: Floor, tmp_pa
         floor.queues.archive = Archive(store)
         floor.queues.control(account, "1001", Control.LOGIN)
         floor.queues.control(account, "1001", Control.PAUSE)
-        house.wire.after(0.5)  # written by itself
+        house.wire.after(0.6)  # written by itself
         await store.drain()
         again = Queues(house.facilities, store, list, tuple, lambda: "2026-03-01")
         now = house.wire.now + 3600

@@ -64,7 +64,7 @@ from pbxd.store import Store
 log = get_logger(part="queues")
 
 LOOK_S = 1.0
-SAVE_S = 0.25  # at the least between two times that a state is written down
+SAVE_S = 0.5  # at the least between two times that a state is written down
 LONGEST_S = 14_400.0  # that a conversation at a node may last beyond a restart, when nothing is said of it
 ROW_S = 0.002  # more for each operator and caller of it, so that a large one costs no more than a small one
 
