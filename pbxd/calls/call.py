@@ -19,7 +19,7 @@ from pbxd.calls.bridge import RELAYED_REQUESTS, Bridge
 from pbxd.calls.dial import Dial, Refused, Target, redirect_contacts
 from pbxd.calls.facilities import Facilities
 from pbxd.calls.info import Pressed, pressed_in
-from pbxd.calls.leg import Leg, whose_doing
+from pbxd.calls.leg import Leg
 from pbxd.calls.peer import Arrival
 from pbxd.calls.record import CallChanged, CallRecord, Change, Result
 from pbxd.calls.stage import Act, Stage
@@ -348,7 +348,7 @@ class Call:
     def leg_ended(self, leg: Leg, ending: Ending, now: float) -> None:
         event = CallEvent.CALLER_LEFT if leg is self.caller else CallEvent.CALLEE_LEFT
         who = leg.record.role.value
-        reason = f"the {who} {whose_doing(ending)}"
+        reason = f"the {who} {causes.whose_doing(ending)}"
         company = self.stage.company if self.stage is not None else None
         if company is not None and leg is self.callee and self.state is CallState.TALKING:
             self.unbridge(now)
@@ -379,7 +379,7 @@ class Call:
             self._end(CallEvent.REFUSED, end, now)
             return
         ending = refused.ending
-        reason = f"the callee {whose_doing(ending)}" if ending else "the callee could not be reached"
+        reason = f"the callee {causes.whose_doing(ending)}" if ending else "the callee could not be reached"
         q850 = causes.q850_in(ending.reason_header if ending else None) or causes.q850_of(refused.status)
         status = causes.passed_on(refused.status)
         self._end(CallEvent.REFUSED, End(Result.UPSTREAM, status, q850, reason, "callee"), now)
@@ -404,7 +404,7 @@ class Call:
         if self._early is None or self._early.callee is not leg:
             if self._early is not None:
                 self._early.close()
-            self._early = Bridge(self._facilities.media, self.caller, leg)
+            self._early = Bridge(self._facilities, self.caller, leg)
         return self._early
 
     def _ringing(self, now: float) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
+from media.fax import FaxMode
 from media.session import OutOfFiles, OutOfPorts
 from pbxd.calls import causes
 from pbxd.calls.admission import Admission, Refusal
@@ -38,6 +39,8 @@ from pbxd.calls.routing import (
     ToTrunk,
     ToUser,
     described,
+    fax_mode,
+    is_fax,
     no_hours,
     number_called,
     route,
@@ -182,9 +185,18 @@ class Switch:
         self._begin(call, targets, act, now)
         return call
 
-    def send_out(self, account_id: str, number: str, act: Act, caller: Caller, over: Callable[[Call], None]) -> Call:
-        """The house calls a number of an account, a phone's or one that leaves by a trunk, in G.711; `act` begins when
-        it is answered, and `over` hears the end. Raises NotFound, Unavailable, Overloaded, Barred."""
+    def send_out(
+        self,
+        account_id: str,
+        number: str,
+        act: Act,
+        caller: Caller,
+        over: Callable[[Call], None],
+        fax: FaxMode = FaxMode.AUTO,
+    ) -> Call:
+        """The house calls a number of an account, a phone's or one that leaves by a trunk, in G.711, or in T.38 where
+        `fax` or the trunk begins with that; `act` begins when it is answered, and `over` hears the end. Raises
+        NotFound, Unavailable, Overloaded, Barred."""
         now, directory = self._clock(), self._facilities.directory
         account = directory.account(account_id) or directory.default_account
         found = route(directory, account, number, source=None)
@@ -209,7 +221,9 @@ class Switch:
 
         call = OutCall(self._facilities, record, reroute=lambda _uri: [], on_over=ended)
         self.gate.enter(record, found.user.name if isinstance(found, ToUser) else None, None, found, HOUSE)
-        self._begin(call, [replace(target, codecs=LAWS) for target in targets], act, now)
+        image = [fax.images and FaxMode.T38 in (fax, target.fax) for target in targets]
+        targets = [replace(target, codecs=LAWS, image=one) for target, one in zip(targets, image, strict=True)]
+        self._begin(call, targets, act, now)
         return call
 
     def _own_record(self, account_id: str, direction: Direction, caller: Caller, number: str, now: float) -> CallRecord:
@@ -367,7 +381,7 @@ class Switch:
         )
         try:
             self._enter(record, peer, found, transaction)
-            leg = self._caller_leg(call, peer, transaction, now)
+            leg = self._caller_leg(call, peer, found, transaction, now)
         except (Overloaded, Barred) as error:
             self._trace(record, peer, request, found, now)
             q850 = error.q850 if isinstance(error, Barred) else causes.CONGESTION
@@ -428,9 +442,12 @@ class Switch:
             clock=Timeline(wall, now),
         )
 
-    def _caller_leg(self, call: Call, peer: Peer, transaction: ServerTransaction, now: float) -> Leg | None:
+    def _caller_leg(
+        self, call: Call, peer: Peer, found: Route, transaction: ServerTransaction, now: float
+    ) -> Leg | None:
         flow, wall = transaction.flow, call.wall(now)
-        policy = self._facilities.policy_for(peer.codecs, peer.srtp)
+        fax = fax_mode(self._facilities.directory, peer.account, call.record.called, found, source=peer.trunk)
+        policy = self._facilities.policy_for(peer.codecs, peer.srtp, fax)
         record = LegRecord(
             id=new_id("leg", wall),
             role=Role.CALLER,
@@ -451,7 +468,7 @@ class Switch:
     def _connect(self, call: Call, leg: Leg, found: Route, peer: Peer, request: Request, now: float) -> None:
         if isinstance(found, Reject):
             call.refuse(End(Result.CLIENT, found.status, causes.q850_of(found.status), found.reason, "house"), now)
-        elif not leg.read_offer(images=isinstance(found, ToHouse) and found.extension.kind is ExtensionKind.FAX):
+        elif not leg.read_offer(images=is_fax(found), passes=isinstance(found, ToTrunk)):
             call.refuse(End(Result.CLIENT, 488, causes.q850_of(488), leg.refusal, "house"), now)
         elif isinstance(found, ToEcho):
             call.echo(now)

@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import BaseModel
 from sqlalchemy import Table
 
+from media.fax import FaxMode
 from pbxd.config.accounts import AccountSections, Phone, Trunk, UserOptions
 from pbxd.config.destinations import Extension as DeclaredExtension
 from pbxd.config.destinations import Listening
@@ -290,7 +291,8 @@ def _furniture(
 
 
 def _own_sound(said: Phone | Trunk) -> OwnSound:
-    return OwnSound(codecs_named(said.codecs), srtp_mode(said.srtp))
+    fax = said.fax if isinstance(said, Trunk) else FaxMode.AUTO
+    return OwnSound(codecs_named(said.codecs), srtp_mode(said.srtp), fax)
 
 
 def sound(config: Config, ids: Mapping[str, str]) -> DeclaredSound:

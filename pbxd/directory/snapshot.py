@@ -129,6 +129,7 @@ class Snapshot:
                 declared=row["declared"],
                 codecs=own.codecs,
                 srtp=own.srtp,
+                fax=own.fax,
             )
         self.sources = TrustedSources(self.trunks.values())
         for account_id, routes in _grouped(rows["routes"], "account_id").items():
