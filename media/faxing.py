@@ -213,13 +213,15 @@ class Gateway:
         return self.gateway
 
     def stepped(self) -> bool:
-        """What the step brought is passed on. It goes on until its legs have let go of it."""
+        """What the step brought is passed on."""
         self._sound.put(self.gateway.said, ())
         self._packets.put(b"", self.gateway.datagrams)
-        if not (self._sound.port.closed or self._packets.port.closed):
-            return True
-        self.gateway.close()
-        return False
+        return True
+
+    @property
+    def over(self) -> bool:
+        """Whether one of its legs has let go of it."""
+        return self._sound.port.closed or self._packets.port.closed
 
     def give_up(self, _now: float) -> None:
         """It broke."""
@@ -323,10 +325,16 @@ class FaxEngine:
         self._end_the_ended()
 
     def _end_the_ended(self) -> None:
-        """Those that were ended by an order, and have no step any more to tell it."""
-        for line in [line for line in self._lines if isinstance(line, Fax) and line.session.outcome is not None]:
-            self._lines.remove(line)
-            line.stepped()
+        """Those that were ended by an order, or by their legs, and have no step any more to tell it."""
+        for line in tuple(self._lines):
+            if isinstance(line, Gateway):
+                if line.over:
+                    self._lines.remove(line)
+                    self.underruns += line.underruns
+                    line.gateway.close()
+            elif line.session.outcome is not None:
+                self._lines.remove(line)
+                line.stepped()
 
     def _run(self) -> None:
         with contextlib.suppress(OSError):  # refused: then it runs as everybody does
