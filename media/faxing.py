@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 AHEAD: Final = 10  # frames that are said ahead of time: so late this thread may be
 PAGE_AHEAD: Final = 40  # and so many more while a page goes out: then nobody answers, and a modem may run ahead
-HASTE: Final = 2  # of these in a turn
+HASTE: Final = 4  # of these in a turn
 TURN_S: Final = 0.01
 STEP_S: Final = FRAME_MS / 1000
 NICE: Final = -10  # below the packet mover, before all else: a frame that comes late is a line of a page
