@@ -135,9 +135,11 @@ def number_called(numbers: Numbers, account: Account, called: str, *, default: A
     return found if found is not None and (account.id in (found.account_id, default.id)) else None
 
 
-def is_fax(found: Route) -> bool:
-    """Whether the house itself receives a fax there."""
-    return isinstance(found, ToHouse) and found.extension.kind is ExtensionKind.FAX
+def takes_images(found: Route) -> bool:
+    """Whether the house itself receives faxes there, and in T.38."""
+    if not isinstance(found, ToHouse) or found.extension.kind is not ExtensionKind.FAX:
+        return False
+    return FaxMode(str(found.extension.options.get("mode", FaxMode.AUTO.value))).images
 
 
 def fax_mode(numbers: Numbers, account: Account, called: str, found: Route, *, source: Trunk | None) -> FaxMode:

@@ -40,10 +40,10 @@ from pbxd.calls.routing import (
     ToUser,
     described,
     fax_mode,
-    is_fax,
     no_hours,
     number_called,
     route,
+    takes_images,
 )
 from pbxd.calls.rulebook import Rulebook
 from pbxd.calls.stage import Act
@@ -468,7 +468,7 @@ class Switch:
     def _connect(self, call: Call, leg: Leg, found: Route, peer: Peer, request: Request, now: float) -> None:
         if isinstance(found, Reject):
             call.refuse(End(Result.CLIENT, found.status, causes.q850_of(found.status), found.reason, "house"), now)
-        elif not leg.read_offer(images=is_fax(found), passes=isinstance(found, ToTrunk)):
+        elif not leg.read_offer(images=takes_images(found), passes=isinstance(found, ToTrunk)):
             call.refuse(End(Result.CLIENT, 488, causes.q850_of(488), leg.refusal, "house"), now)
         elif isinstance(found, ToEcho):
             call.echo(now)
