@@ -18,6 +18,7 @@ from pbxd.calls.stage import Stage
 from pbxd.config import Config, load
 from pbxd.directory.model import Extension, ExtensionKind
 from pbxd.faxline import FaxLine
+from pbxd.faxroom import OwnLine
 from pbxd.sip.flow import Transport
 from tests.clients.block import Block
 from tests.media import documents
@@ -49,6 +50,7 @@ class Houses:
         self.sender, self.receiver = sender, receiver
         self.came: list[FaxReceived] = []
         self.came_back: list[FaxReceived] = []
+        self.paged: list[int] = []
         sender.telephony.fax_line.received = self.came_back.append
         line = receiver.telephony.fax_line
         line.received = self.came.append
@@ -57,7 +59,8 @@ class Houses:
     async def send(self, number: str, document: Path, mode: FaxMode) -> FaxOutcome:
         options = FaxOptions(ident="+12025550100", header="pbxd", mode=mode)
         async with asyncio.timeout(PATIENCE_S):
-            return await self.sender.telephony.fax_line.send(number, document, options)
+            line = OwnLine(self.sender.telephony.fax_line, "")
+            return await line.send(number, document, options, self.paged.append)
 
 
 @pytest.fixture
@@ -165,6 +168,7 @@ async def test_a_page_in_every_mode(tmp_path: Path, houses: Houses) -> None:
             transport,
         ), (number, mode, outcome)
     assert (len(houses.came), len(houses.came_back)) == (len(WAYS), len(PASSED_ON))
+    assert houses.paged == [1] * len(ways)
     arrived = sorted((fax.called, fax.outcome.transport) for fax in houses.came_back)
     assert arrived == [("950", T38), ("951", AUDIO), ("952", T38)]
     engine = houses.receiver.telephony.fax_line.engine

@@ -262,6 +262,8 @@ class Call:
         self.callee = self.bridge = self._early = None
         self._held = False
         if self.caller is not None and self.stage is not None and not self.stage.closed:
+            if self.caller.negotiation.t38 is not None:
+                self.caller.ask_anew(now)  # the fax went with who has left
             self.caller.follow(Direction.SENDRECV, None, now)
             self.stage.lead_back()
 

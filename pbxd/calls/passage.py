@@ -178,8 +178,10 @@ class Passage:
             self._relay = self._engine.add_relay(*ports)
             self._look_later(now)
             return
-        sound, packets = ports if self._legs[0].negotiation.t38 is None else reversed(ports)
-        terms = next(leg.negotiation.t38 for leg in self._legs if leg.negotiation.t38 is not None)
+        sounding, imaging = self._legs if self._legs[0].negotiation.t38 is None else reversed(self._legs)
+        sound, packets = ports if sounding is self._legs[0] else reversed(ports)
+        sounding.negotiation.policy = sounding.negotiation.policy.for_fax()  # whatever it offers meanwhile
+        terms = imaging.negotiation.t38
         self._stop_looking()
         self._engine.add_gateway(FaxGateway(FaxOptions(), now, terms), sound, packets)
 

@@ -60,6 +60,7 @@ numbers:
   "+12025550125": {forward: "8555"}
   "+12025550126": {extension: "950", fax_mode: g711}
   "+12025550127": {user: "1002", fax_mode: passthrough}
+  "+12025550128": {extension: "950", fax_mode: t38}
 ring_groups:
   all: {members: ["1001", "1002"], ring_timeout_s: 7}
   turns: {members: ["1001", "1002"], strategy: sequential, ring_timeout_s: 7, no_answer: {extension: "600"}}

@@ -439,3 +439,16 @@ async def test_a_number_says_how_faxes_to_it_come_in(house: House, faxes: Faxes)
     assert not asked(house)
     assert faxes.over() is FaxTransport.AUDIO
     over(house, alice, faxes)
+
+
+@pytest.mark.parametrize("status", [200, 488])
+async def test_a_number_of_t38_asks_at_once_and_a_no_changes_nothing(house: House, faxes: Faxes, status: int) -> None:
+    alice = up(house, "+12025550128")
+    answer_image(alice)
+    house.wire.after(0.05)
+    house >> "INVITE" >> alice >> status >> house >> "ACK" >> alice
+    assert lines(asked(house)[0]) == IMAGE_ONLY
+    assert faxes.over() is (FaxTransport.T38 if status == 200 else FaxTransport.AUDIO)
+    house.wire.after(10)
+    assert len(asked(house)) == 1
+    over(house, alice, faxes)

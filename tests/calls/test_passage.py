@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from media.fax import FaxReason, FaxResult
+from media.keys import SrtpMode
 from media.plan import Codec
 from pbxd.calls.policy import FIXED
 from pbxd.calls.record import Result
@@ -367,4 +368,56 @@ async def test_t38_alone_to_a_trunk_that_nobody_touches(house: House, ends: FaxE
     alice >> "INVITE" >> house >> 100 >> alice
     house >> 488 >> alice >> "ACK" >> house
     assert nothing_left(house.wire, alice)
+    assert house.empty()
+
+
+# ---- beside the call
+
+
+async def test_where_srtp_is_a_must_there_is_no_t38(house: House, ends: FaxEnds) -> None:
+    alice, bob = up(house)
+    leg, _ = ends.legs
+    policy = leg.negotiation.policy
+    leg.negotiation.policy = replace(policy, protection=replace(policy.protection, mode=SrtpMode.REQUIRED))
+    says_image(alice)
+    alice >> "INVITE" >> house >> 488 >> alice >> "ACK" >> house
+    assert ends.way() == SOUND
+    over(house, alice, bob)
+
+
+async def test_an_offer_of_both_is_taken_as_sound(house: House, ends: FaxEnds) -> None:
+    alice, bob = up(house)
+    alice.line, alice.codecs = "audio 4000 RTP/AVP 0\r\nm=image 4002 udptl", "t38"
+    alice >> "INVITE" >> house >> 200 >> alice >> "ACK" >> house
+    assert lines(heard(house, alice)[-1]) == [("audio", 1), ("image", 0)]
+    assert ends.way() == SOUND
+    over(house, alice, bob)
+
+
+async def test_sound_of_another_codec_is_not_taken_while_a_modem_talks(house: House, ends: FaxEnds) -> None:
+    house.facilities.policy = replace(
+        house.facilities.policy, converts=True, codecs=(Codec.G722, Codec.PCMU, Codec.PCMA)
+    )
+    alice, bob = up(house)
+    says_image(alice)
+    alice >> "INVITE" >> house >> "INVITE" >> bob >> 488 >> house >> "ACK" >> bob
+    house >> 200 >> alice >> "ACK" >> house
+    bob.line, bob.codecs = "audio 4000 RTP/AVP", "9 8"
+    bob >> "INVITE" >> house >> 200 >> bob >> "ACK" >> house
+    assert ends.way() == MIXED
+    (line,) = SessionDescription.parse(heard(house, bob)[-1].body).media
+    assert [form.name for form in line.formats if form.name != "TELEPHONE-EVENT"] == ["PCMA"]
+    over(house, alice, bob)
+
+
+async def test_a_house_without_modems_stays_in_sound(house: House) -> None:
+    alice, bob = up(house)
+    says_image(alice)
+    alice >> "INVITE" >> house >> 488 >> alice >> "ACK" >> house
+    over_in_sound(house, alice, bob)
+
+
+def over_in_sound(house: House, one: Handset, other: Handset) -> None:
+    one >> "BYE" >> house >> 200 >> one
+    house >> "BYE" >> other >> 200 >> house
     assert house.empty()
