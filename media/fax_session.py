@@ -150,7 +150,6 @@ class FaxSession:
         self._phase = FaxPhase.CALL
         self._transcript: list[FaxEvent] = []
         self._ident = ""
-        self._said_last = False  # the last frame was ours
         self._last = Statistics(0, False, 0, 0, 0, None, None, 0, 0, 0, 0)
         self._sender = UdptlSender()
         self._frames: list[bytes] = []
@@ -205,9 +204,10 @@ class FaxSession:
 
     @property
     def transmits(self) -> bool:
-        """Whether a page goes out over sound, and nothing that comes meanwhile matters: what asks for an answer has not
-        been said yet."""
-        return self.sends and not self._said_last and self.talk.phase is FaxPhase.PAGE and self.outcome is None
+        """Whether its modem talks, and nothing that comes meanwhile matters: T.30 goes one way at a time, but for the
+        tones before it."""
+        quiet = self.talk.phase is FaxPhase.CALL or self.said in (b"", _SILENCE)
+        return self.outcome is None and not quiet
 
     def hang_up(self, now: float, reason: FaxReason = FaxReason.HUNG_UP) -> None:
         """The call has ended, or is ended, for this reason. Nothing happens to a fax that has an outcome."""
@@ -272,7 +272,6 @@ class FaxSession:
     def _note_frame(self, event: ModemEvent, now: float) -> None:
         at = now - self._began
         heard = self.talk.take(event.data, incoming=not event.outward)
-        self._said_last = event.outward
         text = frame_name(event.data)
         self._tell(FaxEvent(FaxEventKind.FRAME, at, text=text, outward=event.outward))
         if text in {"CSI", "TSI"} and not event.outward:

@@ -23,7 +23,7 @@ from media.wire import FaxPort
 log = logging.getLogger(__name__)
 
 AHEAD: Final = 10  # frames that are said ahead of time: so late this thread may be
-PAGE_AHEAD: Final = 40  # and so many more while a page goes out: then nobody answers, and a modem may run ahead
+TALK_AHEAD: Final = 40  # and so many more while a modem talks: then nobody answers, and it may run ahead
 HASTE: Final = 4  # of these in a turn
 TURN_S: Final = 0.01
 STEP_S: Final = FRAME_MS / 1000
@@ -64,7 +64,7 @@ class _Line:
             while self.early and self.frames:
                 self.alive = self.frames.popleft() is not None
                 self.early -= 1
-            more = min(HASTE, PAGE_AHEAD - self.early) if haste else 0
+            more = min(HASTE, TALK_AHEAD - self.early) if haste else 0
             return min(STEPS_MAX, len(self.frames) + more)
         return min(STEPS_MAX, int((now - self.last) / STEP_S))
 
