@@ -15,13 +15,24 @@ PAGES_MAX = 2000  # of one document
 
 
 class FaxMode(StrEnum):
-    """How pages are to travel. AUTO begins in audio and goes over to T.38 when it hears a fax; PASSTHROUGH is G711 that
-    also refuses the far end's T.38."""
+    """How pages are to travel, the most permissive first. AUTO begins in audio and goes over to T.38 when it hears a
+    fax; T38 begins with it; G711 is audio on this side, whatever the other side of a call does; PASSTHROUGH is a call
+    that nobody touches: audio from end to end."""
 
     AUTO = "auto"
     T38 = "t38"
     G711 = "g711"
     PASSTHROUGH = "passthrough"
+
+    @property
+    def images(self) -> bool:
+        """Whether T.38 may be agreed."""
+        return self in (FaxMode.AUTO, FaxMode.T38)
+
+
+def strictest(*modes: FaxMode) -> FaxMode:
+    """What counts where several have a say, a number and a trunk: who forbids wins, AUTO gives way to all."""
+    return max(modes, key=list(FaxMode).index, default=FaxMode.AUTO)
 
 
 class FaxTransport(Enum):

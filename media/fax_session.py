@@ -202,6 +202,13 @@ class FaxSession:
             FaxPhase.NEGOTIATION,
         }
 
+    @property
+    def transmits(self) -> bool:
+        """Whether its modem talks, and nothing that comes meanwhile matters: T.30 goes one way at a time, but for the
+        tones before it."""
+        quiet = self.talk.phase is FaxPhase.CALL or self.said in (b"", _SILENCE)
+        return self.outcome is None and not quiet
+
     def hang_up(self, now: float, reason: FaxReason = FaxReason.HUNG_UP) -> None:
         """The call has ended, or is ended, for this reason. Nothing happens to a fax that has an outcome."""
         self._stop(reason, now, "")

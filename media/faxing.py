@@ -23,6 +23,8 @@ from media.wire import FaxPort
 log = logging.getLogger(__name__)
 
 AHEAD: Final = 10  # frames that are said ahead of time: so late this thread may be
+TALK_AHEAD: Final = 40  # and so many more while a modem talks: then nobody answers, and it may run ahead
+HASTE: Final = 4  # of these in a turn
 TURN_S: Final = 0.01
 STEP_S: Final = FRAME_MS / 1000
 NICE: Final = -10  # below the packet mover, before all else: a frame that comes late is a line of a page
@@ -37,26 +39,33 @@ Tell = Callable[[Sequence[FaxEvent], FaxOutcome | None], None]
 class _Line:
     """A port of wire, and what has to be brought to a session from it. A frame that wire missed has been silence at the
     far end: it is left out when it comes, so that what is said keeps its place and no delay piles up; and for one that
-    was heard and lost there is silence to say."""
+    was heard and lost there is silence to say. What is heard for a step that was taken `early` is over when it comes:
+    `alive` is whether the last of it was sound at all."""
 
-    __slots__ = ("_lost", "_missed", "_owed", "frames", "last", "port", "transport")
+    __slots__ = ("_lost", "_missed", "_owed", "alive", "early", "frames", "last", "port", "transport")
 
     def __init__(self, port: FaxPort, transport: FaxTransport, now: float) -> None:
         self.port = port
         self.transport = transport
         self.frames: deque[bytes | None] = deque()
         self.last = now
+        self.early = 0
+        self.alive = False
         self._missed = self._lost = self._owed = 0
         if transport is FaxTransport.AUDIO:
             for _ in range(AHEAD):
                 port.say(_SILENCE)
 
-    def steps(self, now: float) -> int:
-        """How many are due: the sound tells the time, or the clock does."""
+    def steps(self, now: float, *, haste: bool = False) -> int:
+        """How many are due: the sound tells the time, or the clock does. In `haste` some more."""
         if self.transport is FaxTransport.AUDIO:
             self.frames.extend(self.port.hear())
             self._keep_place()
-            return min(STEPS_MAX, len(self.frames))
+            while self.early and self.frames:
+                self.alive = self.frames.popleft() is not None
+                self.early -= 1
+            more = min(HASTE, TALK_AHEAD - self.early) if haste else 0
+            return min(STEPS_MAX, len(self.frames) + more)
         return min(STEPS_MAX, int((now - self.last) / STEP_S))
 
     def _keep_place(self) -> None:
@@ -128,7 +137,7 @@ class Fax:
 
     def due(self, now: float) -> int:
         """How many steps."""
-        return self.line.steps(now)
+        return self.line.steps(now, haste=self.session.transmits)
 
     def feed(self, now: float) -> Stepped:
         """What came for one step."""
@@ -136,6 +145,9 @@ class Fax:
         if line.transport is FaxTransport.AUDIO:
             if line.frames:
                 self._hear(line.frames.popleft())
+            else:
+                line.early += 1
+                self.session.hear(_SILENCE if line.alive else None)
         else:
             for datagram in line.port.take():
                 self.session.receive(datagram, now)
@@ -143,6 +155,7 @@ class Fax:
         return self.session
 
     def _hear(self, frame: bytes | None) -> None:
+        self.line.alive = frame is not None
         self.session.hear(frame)
         if self._ear is None or self._heard is None or frame is None:
             return
@@ -200,17 +213,37 @@ class Gateway:
         return self.gateway
 
     def stepped(self) -> bool:
-        """What the step brought is passed on. It goes on until its legs have let go of it."""
+        """What the step brought is passed on."""
         self._sound.put(self.gateway.said, ())
         self._packets.put(b"", self.gateway.datagrams)
-        if not (self._sound.port.closed or self._packets.port.closed):
-            return True
-        self.gateway.close()
-        return False
+        return True
+
+    @property
+    def over(self) -> bool:
+        """Whether one of its legs has let go of it."""
+        return self._sound.port.closed or self._packets.port.closed
 
     def give_up(self, _now: float) -> None:
         """It broke."""
         self.gateway.close()
+
+
+class Relay:
+    """A fax that goes through in T.38 on both sides: datagrams as they are. `heard_at` is when the last one came."""
+
+    __slots__ = ("_one", "_other", "heard_at")
+
+    def __init__(self, one: FaxPort, other: FaxPort, now: float) -> None:
+        self._one, self._other = one, other
+        self.heard_at = now
+
+    def turn(self, now: float) -> bool:
+        """Passes on what has come. It goes on until one of its legs has let go of it."""
+        for source, to in ((self._one, self._other), (self._other, self._one)):
+            for datagram in source.take():
+                self.heard_at = now
+                to.send(datagram)
+        return not (self._one.closed or self._other.closed)
 
 
 class FaxEngine:
@@ -219,11 +252,13 @@ class FaxEngine:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._lines: list[Fax | Gateway] = []
+        self._relays: list[Relay] = []
         self._orders: deque[Callable[[float], None]] = deque()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self.turns_late = 0  # turns that began more than what is said ahead after their time
         self.steps = 0
+        self.gateways = self.relays = 0  # begun
         self.underruns = 0  # frames that were not there when they were to be said, of faxes that have ended
 
     def start(self) -> None:
@@ -239,7 +274,7 @@ class FaxEngine:
             self._thread = None
 
     def __len__(self) -> int:
-        return len(self._lines)
+        return len(self._lines) + len(self._relays)
 
     def order(self, what: Callable[[float], None]) -> None:
         """Has it done on the thread, before the next step."""
@@ -255,7 +290,15 @@ class FaxEngine:
     def add_gateway(self, gateway: FaxGateway, sound: FaxPort, packets: FaxPort) -> None:
         """Takes a gateway; it leaves when one of its legs does."""
         line = Gateway(gateway, sound, packets, self._clock())
+        self.gateways += 1
         self.order(lambda _: self._lines.append(line))
+
+    def add_relay(self, one: FaxPort, other: FaxPort) -> Relay:
+        """Passes the datagrams of two legs on to each other, until one leaves."""
+        relay = Relay(one, other, self._clock())
+        self.relays += 1
+        self.order(lambda _: self._relays.append(relay))
+        return relay
 
     def turn(self, now: float) -> None:
         """All that is due: orders, then steps, one of each session at a time."""
@@ -265,6 +308,7 @@ class FaxEngine:
                 order(now)
             except Exception:  # its fax ends by its timers; the others go on
                 log.exception("an order to a fax failed")
+        self._relays = [relay for relay in self._relays if relay.turn(now)]
         due = {line: line.due(now) for line in self._lines}
         while batch := [line for line, steps in due.items() if steps > 0]:
             broken = step([line.feed(now) for line in batch], now)
@@ -281,10 +325,16 @@ class FaxEngine:
         self._end_the_ended()
 
     def _end_the_ended(self) -> None:
-        """Those that were ended by an order, and have no step any more to tell it."""
-        for line in [line for line in self._lines if isinstance(line, Fax) and line.session.outcome is not None]:
-            self._lines.remove(line)
-            line.stepped()
+        """Those that were ended by an order, or by their legs, and have no step any more to tell it."""
+        for line in tuple(self._lines):
+            if isinstance(line, Gateway):
+                if line.over:
+                    self._lines.remove(line)
+                    self.underruns += line.underruns
+                    line.gateway.close()
+            elif line.session.outcome is not None:
+                self._lines.remove(line)
+                line.stepped()
 
     def _run(self) -> None:
         with contextlib.suppress(OSError):  # refused: then it runs as everybody does

@@ -133,7 +133,7 @@ class FaxLine:
 
         task = FaxTask(Side.SENDS, tiff, options, self.limits)
         act = FaxAct(self.engine, task, self._hand_over, over, progress)
-        call = self._dial(number, act, options.ident, account_id, over)
+        call = self._dial(number, act, options, account_id, over)
         if isinstance(call, FaxOutcome):
             return call
         try:
@@ -147,17 +147,17 @@ class FaxLine:
         return outcome
 
     def _dial(
-        self, number: str, act: FaxAct, ident: str, account_id: str, over: Callable[[FaxOutcome], None]
+        self, number: str, act: FaxAct, options: FaxOptions, account_id: str, over: Callable[[FaxOutcome], None]
     ) -> Call | FaxOutcome:
         def ended(call: Call) -> None:
             if call.record.answered_at is None:
                 over(undialled(call))
 
-        caller = Caller(ident.replace(" ", ""), self.header)
+        caller = Caller(options.ident.replace(" ", ""), self.header)
         if self.switch is None:
             return FaxOutcome(FaxResult.FAILED, FaxReason.NO_ROUTE, detail="the house is not up yet")
         try:
-            return self.switch.send_out(account_id, number, act, caller, ended)
+            return self.switch.send_out(account_id, number, act, caller, ended, options.mode)
         except NotFound as error:
             return FaxOutcome(FaxResult.FAILED, FaxReason.NO_ROUTE, detail=error.message)
         except HouseError as error:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from media.fax import FaxOptions, FaxOutcome
+from media.fax import FaxEvent, FaxEventKind, FaxOptions, FaxOutcome
 from pbxd.api.access import Access
 from pbxd.api.fax import FAX, FaxAccess, FaxHouse, readiness
 from pbxd.api.health import FaxReadiness
@@ -21,7 +21,7 @@ from pbxd.faxline import FaxLine
 from pbxd.metrics import Metrics
 from pbxd.outbox import Outbox
 from pbxd.services.audit import AuditLog, masked
-from pbxd.services.faxes import FaxArrived, Faxes, FaxJobChanged
+from pbxd.services.faxes import FaxArrived, Faxes, FaxJobChanged, Paged
 from pbxd.store import DataDirectory, Store
 
 FOLDER = "faxes"
@@ -36,8 +36,13 @@ class OwnLine:
         self._line = line
         self._account_id = account_id
 
-    async def send(self, number: str, tiff: Path, options: FaxOptions) -> FaxOutcome:
-        return await self._line.send(number, tiff, options, account_id=self._account_id)
+    async def send(self, number: str, tiff: Path, options: FaxOptions, paged: Paged) -> FaxOutcome:
+        def happened(events: Sequence[FaxEvent]) -> None:
+            for event in events:
+                if event.kind is FaxEventKind.PAGE_CONFIRMED:
+                    paged(event.page)
+
+        return await self._line.send(number, tiff, options, account_id=self._account_id, progress=happened)
 
 
 class Faxroom:

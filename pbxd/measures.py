@@ -96,6 +96,12 @@ def measure_faxes(metrics: Metrics, line: FaxLine) -> None:
     metrics.gauge("faxes", "Faxes that are under way over SIP", lambda: len(engine))
     metrics.counters("faxes_ended", "Faxes over SIP that have ended", ["way", "result"], lambda: line.ended)
     metrics.counters("fax_pages", "Pages that were confirmed", ["way"], lambda: line.pages)
+    metrics.counters(
+        "faxes_passed",
+        "Faxes that went through between two others",
+        ["by"],
+        lambda: {("gateway",): engine.gateways, ("t38",): engine.relays},
+    )
     metrics.counter("fax_turns_late", "How often the modems were stepped too late", lambda: engine.turns_late)
 
 

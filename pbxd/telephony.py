@@ -142,6 +142,7 @@ class Telephony:
         nonces = NonceBook(data.secret, config.sip.digest.nonce_lifetime_s)
         self.authenticator = Authenticator(directory, nonces, data.secret, _algorithms(config), bus, doorman)
         self.fax_line = FaxLine(self.now, data.path / "faxes" / "arriving", self.transports.flush)
+        self.facilities.faxes = self.fax_line.engine
         self.acts = self._acts()
         self.switch = Switch(self.facilities, self.authenticator, self.admission, self.acts)
         self.vigil = Vigil(config, store, bus, self.hangup, directory.zone)

@@ -18,6 +18,7 @@ from pbxd.calls.stage import Stage
 from pbxd.config import Config, load
 from pbxd.directory.model import Extension, ExtensionKind
 from pbxd.faxline import FaxLine
+from pbxd.faxroom import OwnLine
 from pbxd.sip.flow import Transport
 from tests.clients.block import Block
 from tests.media import documents
@@ -31,11 +32,11 @@ EXTENSIONS = """extensions:
 """
 
 
-def config(folder: Path, ports: str, rest: str) -> Config:
+def config(folder: Path, ports: str, rest: str, port: int = 0) -> Config:
     folder.mkdir()
     file = folder / "pbxd.yaml"
     file.write_text(
-        f"data_dir: {folder}/data\nsip: {{udp: ['127.0.0.1:0'], tcp: [], tls: []}}\n"
+        f"data_dir: {folder}/data\nsip: {{udp: ['127.0.0.1:{port}'], tcp: [], tls: []}}\n"
         f"http: {{listen: '127.0.0.1:0'}}\nrtp: {{ports: {ports}}}\n{rest}",
         encoding="utf-8",
     )
@@ -43,11 +44,14 @@ def config(folder: Path, ports: str, rest: str) -> Config:
 
 
 class Houses:
-    """One that sends, one that receives."""
+    """One that sends, one that receives, or passes on to a number of the first."""
 
     def __init__(self, sender: App, receiver: App) -> None:
         self.sender, self.receiver = sender, receiver
         self.came: list[FaxReceived] = []
+        self.came_back: list[FaxReceived] = []
+        self.paged: list[int] = []
+        sender.telephony.fax_line.received = self.came_back.append
         line = receiver.telephony.fax_line
         line.received = self.came.append
         receiver.telephony.acts[ExtensionKind.DIGITS] = partial(Reception, line)
@@ -55,20 +59,26 @@ class Houses:
     async def send(self, number: str, document: Path, mode: FaxMode) -> FaxOutcome:
         options = FaxOptions(ident="+12025550100", header="pbxd", mode=mode)
         async with asyncio.timeout(PATIENCE_S):
-            return await self.sender.telephony.fax_line.send(number, document, options)
+            line = OwnLine(self.sender.telephony.fax_line, "")
+            return await line.send(number, document, options, self.paged.append)
 
 
 @pytest.fixture
 async def houses(tmp_path: Path, block: Block) -> AsyncIterator[Houses]:
     first, last = (int(port) for port in block.rtp_ports.split("-"))
     middle = (first + last) // 2 // 2 * 2
-    receiving = f"{EXTENSIONS}trunks: {{peer: {{sources: [127.0.0.1]}}}}\n"
+    near = block.port(0)
+    back = f"back: {{proxy: 'sip:127.0.0.1:{near}'}}"
+    receiving = (
+        f"{EXTENSIONS}trunks: {{peer: {{sources: [127.0.0.1], transit: true}}, {back}}}\n"
+        "routes: [{match: 995X, trunk: back, strip: 1}]\n"
+    )
     receiver = App(config(tmp_path / "receiver", f"{first}-{middle - 1}", receiving))
     await receiver.start()
     host, port = receiver.telephony.transports.bound[Transport.UDP][0]
-    routes = "routes: [{match: 95X, trunk: far}, {match: 60X, trunk: far}]"
-    sending = f"trunks: {{far: {{proxy: 'sip:{host}:{port}'}}}}\n{routes}\n"
-    sender = App(config(tmp_path / "sender", f"{middle}-{last}", sending))
+    routes = "routes: [{match: 95X, trunk: far}, {match: 60X, trunk: far}, {match: 995X, trunk: far}]"
+    sending = f"{EXTENSIONS}trunks: {{far: {{proxy: 'sip:{host}:{port}', sources: [127.0.0.1]}}}}\n{routes}\n"
+    sender = App(config(tmp_path / "sender", f"{middle}-{last}", sending, near))
     await sender.start()
     yield Houses(sender, receiver)
     await sender.stop()
@@ -138,21 +148,32 @@ WAYS = [
     ("951", FaxMode.PASSTHROUGH, AUDIO),
     ("601", FaxMode.AUTO, T38),  # a number that voice and fax share
 ]
+PASSED_ON = [  # through the other house, to a number of this one
+    ("9950", FaxMode.T38, T38),
+    ("9951", FaxMode.T38, T38),  # T.38 to G.711
+    ("9952", FaxMode.G711, AUDIO),  # and the other way round
+]
 
 
 async def test_a_page_in_every_mode(tmp_path: Path, houses: Houses) -> None:
     sent = documents.pages(1)
     document = documents.write(tmp_path / "sent.tif", sent)
-    outcomes = await asyncio.gather(*(houses.send(number, document, mode) for number, mode, _ in WAYS))
-    for (number, mode, transport), outcome in zip(WAYS, outcomes, strict=True):
+    ways = (*WAYS, *PASSED_ON)
+    outcomes = await asyncio.gather(*(houses.send(number, document, mode) for number, mode, _ in ways))
+    for (number, mode, transport), outcome in zip(ways, outcomes, strict=True):
         assert (outcome.result, outcome.reason, outcome.pages_confirmed, outcome.transport) == (
             FaxResult.SUCCESS,
             FaxReason.OK,
             1,
             transport,
         ), (number, mode, outcome)
-    assert len(houses.came) == len(WAYS)
-    for fax in houses.came:
+    assert (len(houses.came), len(houses.came_back)) == (len(WAYS), len(PASSED_ON))
+    assert houses.paged == [1] * len(ways)
+    arrived = sorted((fax.called, fax.outcome.transport) for fax in houses.came_back)
+    assert arrived == [("950", T38), ("951", AUDIO), ("952", T38)]
+    engine = houses.receiver.telephony.fax_line.engine
+    assert (engine.relays, engine.gateways) == (1, 2)
+    for fax in (*houses.came, *houses.came_back):
         assert (fax.outcome.result, fax.outcome.pages_confirmed) == (FaxResult.SUCCESS, 1)
         assert fax.outcome.remote_ident == "+12025550100"
         assert fax.tiff is not None

@@ -6,8 +6,10 @@
 #include "g711.h"
 #include "mode.h"
 
-enum { STRAYS = 3, CATCH_UP = 25 /* frames */ };
+enum { STRAYS = 3 };
 static const uint64_t TICK = 20000000, T38_TICK = 10000000; /* ns */
+static const uint64_t HURRY = 2000000;   /* between frames that are late: meanwhile what waits in the socket is read */
+static const uint64_t LATE_MAX = 800000000; /* more of a line than that is not kept */
 static const uint64_t FAX_FEED = 1ull << 62; /* no leg's, no room's */
 
 /* ---- life */
@@ -52,7 +54,8 @@ void core_fax(struct core *core, uint32_t index, enum mode mode, struct fax_port
     core->faxes[index] = port;
     port->anchored = false;
     memset(port->there, 0, sizeof port->there);
-    port->due = now + (mode == MODE_T38 ? T38_TICK : TICK);
+    port->tick = now + TICK;
+    port->due = mode == MODE_T38 ? now + T38_TICK : port->tick;
     core_schedule(core, index);
 }
 
@@ -184,13 +187,12 @@ void fax_step(struct core *core, uint32_t index, uint64_t now) {
         port->due = now + T38_TICK;
         return;
     }
-    for (int frames = 0; port->due <= now && frames < CATCH_UP; frames++) {
-        hear_frame(core, &core->legs[index], port);
-        say_frame(core, index, port, port->due);
-        port->due += TICK;
-    }
-    if (port->due <= now) /* so much time is lost that the fax is, too */
-        port->due = now + TICK;
+    hear_frame(core, &core->legs[index], port);
+    say_frame(core, index, port, port->tick);
+    port->tick += TICK;
+    if (port->tick + LATE_MAX <= now) /* so much time is lost that the fax is, too */
+        port->tick = now + TICK;
+    port->due = port->tick > now ? port->tick : now + HURRY;
 }
 
 const struct mode_operations modem_mode = {"modem", modem_hear};

@@ -34,6 +34,7 @@ struct fax_port {
     struct byte_ring in, out;    /* datagrams */
     /* the wire thread's own */
     uint64_t due;                /* ns; 0: never */
+    uint64_t tick;               /* when the next frame belongs */
     uint32_t ssrc, next;         /* timestamp of the next frame to be heard */
     uint32_t timestamp;          /* of the next frame to be said */
     uint32_t strays;             /* packets in a row that are not of this line */

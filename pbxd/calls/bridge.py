@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from media.plan import MediaPlan, relayable
 from media.rooms import Room
-from media.session import Media
 from pbxd.calls.causes import passed_on
+from pbxd.calls.facilities import Facilities
 from pbxd.calls.info import Pressed
 from pbxd.calls.leg import Leg
+from pbxd.calls.passage import Passage, Way
 from pbxd.calls.record import Role
 from pbxd.sip.message import Request, Response
 from pbxd.sip.sdp import Direction
@@ -25,9 +26,12 @@ class Bridge:
     """Joins `caller` and `callee`. What one side wants to hear and say bounds what the other is offered; with `music`
     who is held is not told, for it is to hear something else."""
 
-    def __init__(self, media: Media, caller: Leg, callee: Leg, *, music: bool = False) -> None:
+    def __init__(self, facilities: Facilities, caller: Leg, callee: Leg, *, music: bool = False) -> None:
         self.music = music
-        self._media = media
+        self._media = facilities.media
+        engine = facilities.faxes
+        self._passage = None if engine is None else Passage(facilities, engine, caller, callee)
+        self._scattered = False  # a fax has led them out of their room
         self._room: Room | None = None
         self._mixed = 0
         self.caller = caller
@@ -35,6 +39,9 @@ class Bridge:
 
     def connect(self) -> None:
         """From now on each hears the other; again, after a change of their plans, changes what has to be changed."""
+        if self._passage is not None and self._passage.connect():
+            self._scattered = True
+            return
         if self._mixed or not _alike(self.caller.plan, self.callee.plan):
             self._meet()
         else:
@@ -55,6 +62,8 @@ class Bridge:
 
     def close(self) -> None:
         """The call is over, or has another bridge."""
+        if self._passage is not None:
+            self._passage.close()
         self._close_room()
 
     def press(self, leg: Leg, pressed: Pressed) -> bool:
@@ -77,12 +86,19 @@ class Bridge:
         self._meet().digit(to.media, pressed.digit, pressed.duration_ms)
 
     def _meet(self) -> Room:
+        """Their room, and both in it, but for a fax: then it stays empty."""
+        apart, self._scattered = self._room is None or self._scattered, self._faxes
         if self._room is None:
             self._room = self._media.open_room(passes_digits=True)
+        if apart and not self._faxes:
             with self._media.wire.held():
                 self._room.join(self.caller.media)
                 self._room.join(self.callee.media)
         return self._room
+
+    @property
+    def _faxes(self) -> bool:
+        return self._passage is not None and self._passage.way is not Way.SOUND
 
     def _close_room(self) -> None:
         room, self._room = self._room, None
@@ -107,6 +123,8 @@ class Bridge:
         """Lets the other side know what `leg` now wants: a hold reaches the phone that is held, and another codec is
         offered to it."""
         self.connect()
+        if self._faxes:
+            return
         direction = leg.remote_direction
         if self.music and not direction.receives:
             direction = Direction.SENDRECV

@@ -19,7 +19,7 @@ from pbxd.calls.bridge import RELAYED_REQUESTS, Bridge
 from pbxd.calls.dial import Dial, Refused, Target, redirect_contacts
 from pbxd.calls.facilities import Facilities
 from pbxd.calls.info import Pressed, pressed_in
-from pbxd.calls.leg import Leg, whose_doing
+from pbxd.calls.leg import Leg
 from pbxd.calls.peer import Arrival
 from pbxd.calls.record import CallChanged, CallRecord, Change, Result, Role
 from pbxd.calls.stage import Act, Stage
@@ -261,6 +261,8 @@ class Call:
             self._early.close()
         self.callee = self.bridge = self._early = None
         if self.caller is not None and self.stage is not None and not self.stage.closed:
+            if self.caller.negotiation.t38 is not None:
+                self.caller.ask_anew(now)  # the fax went with who has left
             self.caller.follow(Direction.SENDRECV, None, now)
             self.stage.lead_back()
 
@@ -347,7 +349,7 @@ class Call:
     def leg_ended(self, leg: Leg, ending: Ending, now: float) -> None:
         event = CallEvent.CALLER_LEFT if leg is self.caller else CallEvent.CALLEE_LEFT
         who = leg.record.role.value
-        reason = f"the {who} {whose_doing(ending)}"
+        reason = f"the {who} {causes.whose_doing(ending)}"
         company = self.stage.company if self.stage is not None else None
         if company is not None and leg is self.callee and self.state is CallState.TALKING:
             self.unbridge(now)
@@ -378,7 +380,7 @@ class Call:
             self._end(CallEvent.REFUSED, end, now)
             return
         ending = refused.ending
-        reason = f"the callee {whose_doing(ending)}" if ending else "the callee could not be reached"
+        reason = f"the callee {causes.whose_doing(ending)}" if ending else "the callee could not be reached"
         q850 = causes.q850_in(ending.reason_header if ending else None) or causes.q850_of(refused.status)
         status = causes.passed_on(refused.status)
         self._end(CallEvent.REFUSED, End(Result.UPSTREAM, status, q850, reason, "callee"), now)
@@ -404,7 +406,7 @@ class Call:
             if self._early is not None:
                 self._early.close()
             music = self._facilities.limits.music_on_hold
-            self._early = Bridge(self._facilities.media, self.caller, leg, music=music)
+            self._early = Bridge(self._facilities, self.caller, leg, music=music)
         return self._early
 
     def _ringing(self, now: float) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from pbxd.sip.session import EndCause, Ending
+
 NORMAL_CLEARING = 16
 NO_ANSWER = 19
 RECOVERY_ON_TIMER = 102
@@ -77,3 +79,22 @@ def reason_q850(cause: int, text: str = "") -> str:
 
 
 COMPLETED_ELSEWHERE = 'SIP;cause=200;text="Call completed elsewhere"'
+
+
+def whose_doing(ending: Ending) -> str:
+    """An ending in words, for the record."""
+    return _WORDS[ending.cause]
+
+
+_WORDS = {
+    EndCause.REMOTE_BYE: "hung up",
+    EndCause.REMOTE_CANCEL: "gave up before the answer",
+    EndCause.REJECTED: "refused",
+    EndCause.TIMEOUT: "did not answer our messages",
+    EndCause.TRANSPORT: "could not be reached",
+    EndCause.SESSION_EXPIRED: "did not refresh the session",
+    EndCause.NO_ACK: "never acknowledged the answer",
+    EndCause.LOCAL_HANGUP: "was hung up by the house",
+    EndCause.LOCAL_REJECT: "was refused by the house",
+    EndCause.PROTOCOL: "broke the protocol",
+}

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
 
+from media.fax import FaxMode
+from media.fax_session import T38Terms
 from media.keys import SrtpMode
 from media.plan import Codec
 from media.session import OutOfFiles, OutOfPorts
 from pbxd.calls.admission import Refusal
-from pbxd.calls.causes import COMPLETED_ELSEWHERE
+from pbxd.calls.causes import COMPLETED_ELSEWHERE, whose_doing
 from pbxd.calls.facilities import Facilities
 from pbxd.calls.info import Pressed
-from pbxd.calls.leg import Headers, Leg, LegOwner, all_secure, whose_doing
+from pbxd.calls.leg import Headers, Leg, LegOwner, all_secure
 from pbxd.calls.line import Line
 from pbxd.calls.policy import OfferedAudio
 from pbxd.calls.record import CallRecord, LegRecord, Role
@@ -37,8 +39,9 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True)
 class Target:
     """One place to ring: the URI to ask for, who it is in the record, and its next hops if they are known already.
-    `codecs` and `srtp` are those of its own policy, empty and None for the house's; `line` is held while it rings and
-    talks, None where the call itself holds all."""
+    `codecs`, `srtp` and `fax` are those of its own policy, empty and None for the house's; an `image` is offered T.38
+    first, and sound when it refuses that. `line` is held while it rings and talks, None where the call itself holds
+    all."""
 
     party: str
     uri: Uri
@@ -50,6 +53,8 @@ class Target:
     resolve: Uri | None = None
     codecs: tuple[Codec, ...] = ()
     srtp: SrtpMode | None = None
+    fax: FaxMode = FaxMode.AUTO
+    image: bool = False
     line: Line | None = None
 
     def give_up(self, now: float) -> None:
@@ -91,6 +96,7 @@ class Dial:
         self._offered = offered
         self._targets = targets
         self._legs: list[Leg] = []
+        self._images: dict[Leg, tuple[Target, Sequence[Destination]]] = {}  # those that were offered T.38 alone
         self._resolving = 0
         self._refusals: list[Refused] = []
         self._over = False
@@ -134,7 +140,15 @@ class Dial:
             target.give_up(now)
             self._refuse(Refused(503, None), now)
             return
-        policy = self._facilities.policy_for(target.codecs, target.srtp).like(self._offered)
+        self._call(replace(target, image=target.image or self._beyond is not None), destinations, now)
+
+    @property
+    def _beyond(self) -> T38Terms | None:
+        """What a caller who offers T.38 alone says of it."""
+        return self._offered.image if self._offered is not None else None
+
+    def _call(self, target: Target, destinations: Sequence[Destination], now: float) -> None:
+        policy = self._facilities.policy_for(target.codecs, target.srtp, target.fax).like(self._offered)
         if not policy.codecs:
             log.info("no codec in common with %s", target.party, extra={"call": self._record.id})
             target.give_up(now)
@@ -145,16 +159,8 @@ class Dial:
             target.give_up(now)
             self._refuse(Refused(488, None), now)
             return
-        wall = self._owner.wall(now)
-        first = destinations[0]
-        record = LegRecord(
-            id=new_id("leg", wall),
-            role=Role.CALLEE,
-            party=target.party,
-            sip_call_id="",
-            remote=place(first.transport, first.host, first.port),
-            started_at=wall,
-        )
+        record = self._leg_record(target, destinations[0], now)
+        image = target.image and policy.images
         try:
             leg = Leg.outgoing(
                 self._facilities,
@@ -168,6 +174,8 @@ class Dial:
                 policy=policy,
                 settings=target.settings,
                 now=now,
+                image=image,
+                beyond=self._beyond,
             )
         except OutOfPorts as error:
             refusal = Refusal.FILES_FULL if isinstance(error, OutOfFiles) else Refusal.PORTS_FULL
@@ -177,10 +185,23 @@ class Dial:
             return
         leg.line = target.line
         self._legs.append(leg)
+        if image:
+            self._images[leg] = replace(target, image=False), destinations
         self._record.legs.append(record)
         tracer = self._facilities.tracer
         tracer.joined(self._record.id, record.sip_call_id)
         tracer.note(self._record.id, Topic.DECISION, f"rings {target.party} at {record.remote}", now)
+
+    def _leg_record(self, target: Target, first: Destination, now: float) -> LegRecord:
+        wall = self._owner.wall(now)
+        return LegRecord(
+            id=new_id("leg", wall),
+            role=Role.CALLEE,
+            party=target.party,
+            sip_call_id="",
+            remote=place(first.transport, first.host, first.port),
+            started_at=wall,
+        )
 
     # ---- LegOwner
 
@@ -219,7 +240,11 @@ class Dial:
             status = leg.record.sip_status or _STATUS_OF_CAUSE.get(ending.cause, 480)
             text = f"{leg.record.party} at {leg.record.remote} {whose_doing(ending)} ({status})"
             self._facilities.tracer.note(self._record.id, Topic.DECISION, text, now)
-            self._refuse(Refused(status, ending), now)
+            again = self._images.pop(leg, None)
+            if again is not None and status in _NO_IMAGES:
+                self._call(*again, now)
+            else:
+                self._refuse(Refused(status, ending), now)
 
     def _refuse(self, refused: Refused, now: float) -> None:
         self._refusals.append(refused)
@@ -231,6 +256,7 @@ class Dial:
         self._owner.dial_failed(best_of(self._refusals), now)
 
 
+_NO_IMAGES = frozenset({415, 488, 606})  # to an offer of T.38 alone: sound may do
 _STATUS_OF_CAUSE = {EndCause.TIMEOUT: 408, EndCause.TRANSPORT: 503, EndCause.PROTOCOL: 502, EndCause.NO_ACK: 408}
 
 

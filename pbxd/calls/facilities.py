@@ -8,6 +8,8 @@ from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from media.fax import FaxMode
+from media.faxing import FaxEngine
 from media.keys import SrtpMode
 from media.plan import Codec
 from media.session import Media, MediaSession
@@ -158,6 +160,7 @@ class Facilities:
     tracer: Tracer = field(default_factory=Untraced)
     watchers: Watchers = field(default_factory=Watchers)
     refused: dict[Refusal, int] = field(default_factory=lambda: dict.fromkeys(Refusal, 0))
+    faxes: FaxEngine | None = None  # for those that go through; without it calls stay in sound
 
     def refuse(self, refusal: Refusal, source: str) -> None:
         """Counts and says that a call, or one leg of it, cannot be had."""
@@ -173,9 +176,12 @@ class Facilities:
             return Uri.sip(user, host, port)
         return Uri.sip(user, host, port, transport=peer.transport.value.lower())
 
-    def policy_for(self, codecs: tuple[Codec, ...], srtp: SrtpMode | None = None) -> Policy:
-        """The policy for a phone or trunk with codecs and SRTP of its own; the house's where it has none."""
-        policy = replace(self.policy, codecs=codecs) if codecs else self.policy
+    def policy_for(
+        self, codecs: tuple[Codec, ...], srtp: SrtpMode | None = None, fax: FaxMode = FaxMode.AUTO
+    ) -> Policy:
+        """The policy for a phone or trunk with codecs and SRTP of its own, the house's where it has none, and for faxes
+        on its calls."""
+        policy = (replace(self.policy, codecs=codecs) if codecs else self.policy).faxing(fax)
         return policy if srtp is None else replace(policy, protection=replace(policy.protection, mode=srtp))
 
     def warn_of_bare_keys(self, party: str) -> None:

@@ -1,7 +1,8 @@
 """A fax on a leg: it begins in sound, goes over to T.38 where both want to, and the call ends with it.
 
 Who answers a fax asks for T.38 as soon as it hears the caller's CNG, or after a while without; who calls leaves the
-asking to the far side for a moment after its CED. A refusal changes nothing: the fax goes on in G.711. Once a page has
+asking to the far side for a moment after its CED; where T.38 is a must, or the trunk says so, the call begins with it,
+and it is asked for at once. A refusal changes nothing: the fax goes on in G.711, unless T.38 is a must. Once a page has
 begun, whatever carries it stays.
 """
 
@@ -81,11 +82,16 @@ class FaxAct:
         stage.answer(now)
         if stage.closed:
             return
+        if self._insists and not self.takes_images():
+            self._tell(FaxOutcome(FaxResult.FAILED, FaxReason.NEGOTIATION_FAILED, detail="T.38 is not allowed here"))
+            stage.later(0.0, self._hang_up)
+            return
         self.agreed(now)
-        mode = self._task.options.mode
-        if mode is FaxMode.T38:
+        if not self.takes_images():
+            return
+        if self._insists or stage.leg.negotiation.policy.fax is FaxMode.T38:
             stage.later(0.0, self._ask)
-        elif mode is FaxMode.AUTO and self._task.side is Side.RECEIVES:
+        elif self._task.side is Side.RECEIVES:
             stage.later(ASK_UNHEARD_S, self._ask)
 
     def digit(self, digit: str, now: float) -> None:
@@ -107,7 +113,8 @@ class FaxAct:
         return self._fax is None or self._fax.switchable
 
     def takes_images(self) -> bool:
-        return self._task.options.mode in {FaxMode.AUTO, FaxMode.T38}
+        allowed = self._stage is None or self._stage.leg.negotiation.policy.images
+        return allowed and self._task.options.mode.images
 
     def agreed(self, now: float) -> None:
         stage = self._stage
@@ -144,7 +151,7 @@ class FaxAct:
         self._fax = self._engine.add(session, port, self._told, self._heard)
 
     def image_refused(self, status: int, now: float) -> None:
-        if self._task.options.mode is FaxMode.T38 and self._fax is not None:
+        if self._insists and self._fax is not None:
             self._fax.hang_up(FaxReason.NEGOTIATION_FAILED)
 
     # ---- for who wants it no more
@@ -155,6 +162,11 @@ class FaxAct:
             self._fax.hang_up(FaxReason.CANCELLED)
 
     # ---- inside
+
+    @property
+    def _insists(self) -> bool:
+        """Whether a no to T.38 ends the fax."""
+        return self._task.options.mode is FaxMode.T38
 
     def _ask(self, now: float) -> None:
         """Asks for T.38, once, when the call is up."""
@@ -173,7 +185,7 @@ class FaxAct:
 
     def _heard_tone(self, tone: Tone) -> None:
         stage = self._stage
-        if stage is None or stage.closed or self._task.options.mode is not FaxMode.AUTO:
+        if stage is None or stage.closed or not self.takes_images():
             return
         if tone is Tone.CNG and self._task.side is Side.RECEIVES:
             stage.later(0.0, self._ask)

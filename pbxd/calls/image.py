@@ -5,6 +5,7 @@ Attributes are read whatever their case; a switch counts as set without a value 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final, Protocol
 
 from media.fax_session import T38Terms
@@ -38,6 +39,13 @@ class FaxUser(Protocol):
         """The far side does not go over to T.38; what was agreed before goes on."""
 
 
+class Between(Protocol):
+    """What a leg has to do with the other side of its call before it may answer."""
+
+    def holds(self, offer: SessionDescription, now: float) -> bool:
+        """Whether this offer waits; `Leg.take` follows, or a refusal."""
+
+
 def usable(line: MediaLine) -> bool:
     """Whether this is a T.38 stream over UDPTL that can be served."""
     formats = {str(entry.pt).lower() for entry in line.formats}
@@ -66,16 +74,32 @@ def terms_of(line: MediaLine) -> T38Terms:
     return T38Terms(settings, UdptlTerms(correction, depth=REDUNDANCY, max_datagram=datagram))
 
 
-def image_line(port: int, agreed: T38Terms | None = None) -> MediaLine:
-    """Our line: an offer, or the answer to one that meant `agreed`."""
-    settings = agreed.settings if agreed is not None else T38Settings(version=VERSION)
-    correction = agreed.udptl.correction if agreed is not None else ErrorCorrection.REDUNDANCY
+def alone(session: SessionDescription) -> bool:
+    """Whether T.38 is all that it wants: it has no other active stream."""
+    active = [line for line in session.media if line.port > 0]
+    return bool(active) and all(map(usable, active))
+
+
+def common(one: T38Terms, other: T38Terms | None) -> T38Terms:
+    """What `one` says, within what `other` can do: for datagrams that go on to it as they are."""
+    if other is None:
+        return one
+    fills = one.settings.fill_bit_removal and other.settings.fill_bit_removal
+    version = min(one.settings.version, other.settings.version)
+    return replace(one, settings=replace(one.settings, version=version, fill_bit_removal=fills))
+
+
+def image_line(port: int, agreed: T38Terms | None = None, beyond: T38Terms | None = None) -> MediaLine:
+    """Our line: an offer, or the answer to one that meant `agreed`. Who is `beyond` gets the datagrams as they are."""
+    datagram = (beyond.udptl.max_datagram if beyond is not None else 0) or MAX_DATAGRAM
+    terms = agreed or T38Terms(T38Settings(version=VERSION))
+    settings, correction = terms.settings, terms.udptl.correction
     attributes: list[tuple[str, str | None]] = [
         ("T38FaxVersion", str(settings.version)),
         ("T38MaxBitRate", str(MAX_BIT_RATE)),
         ("T38FaxRateManagement", "localTCF" if settings.local_tcf else "transferredTCF"),
         ("T38FaxMaxBuffer", str(MAX_BUFFER)),
-        ("T38FaxMaxDatagram", str(MAX_DATAGRAM)),
+        ("T38FaxMaxDatagram", str(datagram)),
         ("T38FaxUdpEC", correction.value),
     ]
     if settings.fill_bit_removal:

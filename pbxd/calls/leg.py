@@ -11,17 +11,18 @@ from collections.abc import Container, Sequence
 from dataclasses import replace
 from typing import Protocol
 
+from media.fax_session import T38Terms
 from media.headers import LegHeaders
 from media.plan import Codec, MediaPlan
 from media.session import MediaSession, MediaStatistics
 from media.wire import WireError
 from pbxd.calls.crypto import refusal_of
 from pbxd.calls.facilities import Facilities
-from pbxd.calls.image import FaxUser
+from pbxd.calls.image import Between, FaxUser, place_of, terms_of
 from pbxd.calls.info import Pressed
 from pbxd.calls.line import Line
 from pbxd.calls.negotiate import Endpoint, Negotiation, offered_audio
-from pbxd.calls.policy import SILENT, OfferedAudio, Policy
+from pbxd.calls.policy import OfferedAudio, Policy, silent
 from pbxd.calls.record import LegRecord
 from pbxd.calls.watch import Watch, heard, quality_of
 from pbxd.sip.dialog import destination_of
@@ -94,6 +95,7 @@ class Leg:
         "negotiation",
         "offered",
         "owner",
+        "passage",
         "plan",
         "prefer",
         "record",
@@ -124,6 +126,7 @@ class Leg:
         self._asked: Codec | None = None
         self._imaging = False  # our offer of T.38 is out
         self.fax: FaxUser | None = None
+        self.passage: Between | None = None  # while it is joined with another
         self._told = False
         self._warned = False
         self._watch = Watch(facilities.watchers)
@@ -174,10 +177,14 @@ class Leg:
         policy: Policy,
         settings: SessionSettings,
         now: float,
+        image: bool = False,
+        beyond: T38Terms | None = None,
     ) -> Leg:
-        """Calls `uri` at the first of `destinations` that answers. Raises `media.OutOfPorts`."""
+        """Calls `uri` at the first of `destinations` that answers, with an offer of T.38 alone for an `image`; `beyond`
+        is what the one who calls said of it. Raises `media.OutOfPorts`."""
         first = destinations[0]
         leg = cls._with_media(facilities, owner, record, first, policy, secure=all_secure(destinations))
+        leg.negotiation.beyond = beyond
         leg.session = Session.outgoing(
             facilities.stack,
             table=facilities.sessions,
@@ -186,7 +193,7 @@ class Leg:
             to=to,
             contact=facilities.contact(from_.uri.user, first),
             destinations=destinations,
-            offer=leg.negotiation.offer(),
+            offer=leg.negotiation.offer_image() if image else leg.negotiation.offer(),
             headers=headers,
             settings=settings,
             user=leg,
@@ -230,13 +237,18 @@ class Leg:
 
     def can_join(self, other: Leg) -> bool:
         """Whether the sound of both can be joined, now or by the answer that this one has yet to give."""
-        if other.plan is None or self._facilities.policy.converts:
+        if other.plan is None or self._facilities.policy.converts or self._silent:
             return True
         theirs = other.plan.codec
         if self.plan is not None:
             return self.plan.codec.relays(theirs)
         codecs = self.offered.codecs if self.offered is not None else self.negotiation.policy.codecs
         return any(codec.relays(theirs) for codec in codecs)
+
+    @property
+    def _silent(self) -> bool:
+        """Whether its far side called with T.38 alone."""
+        return self.offered is not None and self.offered.image is not None
 
     def prepare_for(self, other: Leg) -> None:
         """From here on this leg agrees to what can be joined with `other`, best without conversion."""
@@ -252,17 +264,20 @@ class Leg:
 
     # ---- a calling leg, before its answer
 
-    def read_offer(self, *, images: bool = False) -> bool:
-        """Reads the INVITE's offer, if there is one; one of T.38 alone counts where `images` are of use. False: it
-        cannot be served (488), and `refusal` says why."""
-        self.negotiation.images = images
+    def read_offer(self, *, images: bool = False, passes: bool = False) -> bool:
+        """Reads the INVITE's offer, if there is one. T.38 counts where `images` are of use, and T.38 alone where the
+        call `passes` on. False: it cannot be served (488), and `refusal` says why."""
+        self.negotiation.images = images and self.negotiation.policy.images
         if self.session.remote_sdp is None:
             return True
         try:
             self._first_offer = SessionDescription.parse(self.session.remote_sdp)
             self.offered = offered_audio(self._first_offer, self.negotiation.policy)
-            if self.offered is None and self.negotiation.takes_image(self._first_offer):
-                self.offered = SILENT  # no audio, and yet something to answer
+            if self.offered is None:
+                self.negotiation.images = (images or passes) and self.negotiation.policy.images
+            place = place_of(self._first_offer)
+            if self.offered is None and self.negotiation.images and place is not None:
+                self.offered = silent(terms_of(self._first_offer.media[place]))
         except SdpError as error:
             self.refusal = error.reason
             return False
@@ -277,7 +292,7 @@ class Leg:
 
     def ring_with_media(self, status: int, now: float, headers: Headers = ()) -> None:
         """Opens early media toward the caller, if it made an offer; else only rings. A second time changes nothing."""
-        if self.offered is None or self._answered_sdp:
+        if self.offered is None or self._answered_sdp or self._silent:
             self.session.ring(status, now, headers=headers)
             return
         try:
@@ -466,6 +481,15 @@ class Leg:
             offer = SessionDescription.parse(sdp)
             if self._pages_in_the_way(offer):
                 raise SdpError("a page is on its way", 488)
+        except SdpError:
+            self.session.refuse(488, now)
+            return
+        if self.passage is None or not self.passage.holds(offer, now):
+            self.take(offer, now)
+
+    def take(self, offer: SessionDescription, now: float) -> None:
+        """Answers an offer in the session."""
+        try:
             crossed, self._imaging = self._imaging, False
             if crossed:
                 self.session.forget_offer()  # it says what is not so any more
@@ -572,22 +596,3 @@ class Leg:
 def all_secure(destinations: Sequence[Destination]) -> bool:
     """Whether every next hop that may be tried is TLS: only then nobody on the way reads the keys in SDP."""
     return all(destination.transport is Transport.TLS for destination in destinations)
-
-
-def whose_doing(ending: Ending) -> str:
-    """An ending in words, for the record."""
-    return _WORDS[ending.cause]
-
-
-_WORDS = {
-    EndCause.REMOTE_BYE: "hung up",
-    EndCause.REMOTE_CANCEL: "gave up before the answer",
-    EndCause.REJECTED: "refused",
-    EndCause.TIMEOUT: "did not answer our messages",
-    EndCause.TRANSPORT: "could not be reached",
-    EndCause.SESSION_EXPIRED: "did not refresh the session",
-    EndCause.NO_ACK: "never acknowledged the answer",
-    EndCause.LOCAL_HANGUP: "was hung up by the house",
-    EndCause.LOCAL_REJECT: "was refused by the house",
-    EndCause.PROTOCOL: "broke the protocol",
-}

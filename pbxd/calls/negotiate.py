@@ -42,7 +42,8 @@ class Negotiation:
     """One leg's offers and answers. `endpoint` is ours; `sources` are the IPs the far side may send from besides
     the one its SDP names (where its signalling comes from: NAT). `understood` are the codecs of ours that the far side
     ever named, `theirs` what it said last of the Opus it wants; `keys` are those of SRTP. While `images` is set, offers
-    of T.38 are taken; `t38` is what was agreed for it, None while the stream is audio."""
+    of T.38 are taken; `t38` is what was agreed for it, None while the stream is audio; `beyond` is what was said of
+    T.38 by the one at the other end of the call, to whom the datagrams go on."""
 
     endpoint: Endpoint
     policy: Policy
@@ -53,6 +54,7 @@ class Negotiation:
     audio: int = 0
     images: bool = False
     t38: T38Terms | None = None
+    beyond: T38Terms | None = None
     _image: int | None = field(default=None, repr=False)
     _before: tuple[MediaLine, ...] = field(default=(), repr=False)
     remote_direction: Direction = Direction.SENDRECV
@@ -78,14 +80,17 @@ class Negotiation:
         return self._write(tuple(lines))
 
     def offer_image(self) -> bytes:
-        """Our offer of T.38 in the place of the audio: the only stream that is left."""
+        """Our offer of T.38 in the place of the audio: the only stream that is left, or ever was."""
         self._before = self.lines
         lines = [line.refusal() for line in self.lines]
+        mine = image.image_line(self.endpoint.port, self.beyond, self.beyond)
         if self._image is None:
             self._image = len(lines)
-            lines.append(image.image_line(self.endpoint.port))
+            lines.append(mine)
         else:
-            lines[self._image] = image.image_line(self.endpoint.port)
+            lines[self._image] = mine
+        if not self._before:
+            self.audio = len(lines)  # where it would come
         return self._write(tuple(lines))
 
     def image_refused(self) -> None:
@@ -165,7 +170,7 @@ class Negotiation:
         self.t38, self._image = image.terms_of(line), place
         if offer.audio is None:
             self.audio = len(offer.media)  # where it would come, if it came back
-        mine = image.image_line(self.endpoint.port, self.t38)
+        mine = image.image_line(self.endpoint.port, image.common(self.t38, self.beyond), self.beyond)
         lines = tuple(mine if at == place else other.refusal() for at, other in enumerate(offer.media))
         return self._write(lines), self._image_plan(line, offer)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
+from media.fax import FaxMode
+from media.fax_session import T38Terms
 from media.plan import Codec, CodecSettings, Jitter
 from pbxd.calls.crypto import Protection, acceptable
 from pbxd.calls.opus import OpusParameters
@@ -14,12 +16,14 @@ COMFORT_NOISE = 13
 EVENT_NAME = "TELEPHONE-EVENT"
 LAWS = (Codec.PCMU, Codec.PCMA)
 EVENT_CLOCK = 8000  # of those that say no other: many phones give it beside Opus, too
+FIXED = Jitter(80, 80, 80)  # of sound that nothing may stretch
 
 
 @dataclass(frozen=True, slots=True)
 class OfferedAudio:
     """What a far side's audio line says. `events` are its telephone-events by clock (RFC 4733 §2.4.1); `opus` what it
-    wants to hear of Opus; `secured`: with a key that we can use."""
+    wants to hear of Opus; `secured`: with a key that we can use; `plain`: its call is one that nobody touches;
+    `image`: there is no audio at all, but T.38."""
 
     codecs: tuple[Codec, ...]
     payload_types: dict[Codec, int]
@@ -27,6 +31,8 @@ class OfferedAudio:
     comfort_noise: bool
     opus: OpusParameters
     secured: bool = False
+    plain: bool = False
+    image: T38Terms | None = None
 
     def event_for(self, codec: Codec) -> Format | None:
         """The telephone-event beside `codec`: that of its clock (RFC 4733 §2.1), else the common one.
@@ -39,8 +45,11 @@ class OfferedAudio:
 
 
 _NOTHING_TO_SET = CodecSettings()
-SILENT = OfferedAudio((), {}, {}, False, OpusParameters())
-"""Of an offer without audio that can be answered all the same."""
+
+
+def silent(image: T38Terms) -> OfferedAudio:
+    """Of an offer without audio that can be answered all the same."""
+    return OfferedAudio((), {}, {}, False, OpusParameters(), image=image)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +58,7 @@ class Policy:
     seconds without a packet a stream counts as dead (0: never), how long sound waits in a room for packets that are
     late. `converts`: whatever two sides speak can be joined, so
     that both may be offered all; without it only what needs no more than a relay. `hears` is what the one at the other
-    end of the call said of the Opus it wants."""
+    end of the call said of the Opus it wants. `fax` says what becomes of T.38."""
 
     codecs: tuple[Codec, ...] = (Codec.PCMU, Codec.PCMA)
     ptime_ms: int = 20
@@ -61,11 +70,23 @@ class Policy:
     converts: bool = False
     hears: OpusParameters = field(default_factory=OpusParameters)
     protection: Protection = field(default_factory=Protection)
+    fax: FaxMode = FaxMode.AUTO
+
+    @property
+    def images(self) -> bool:
+        """Whether T.38 may be agreed: it travels without protection."""
+        return self.fax.images and not self.protection.demands
 
     def for_fax(self) -> Policy:
         """This policy for a leg that carries a fax: the two laws of G.711, and nothing that changes the sound."""
         laws = tuple(codec for codec in self.codecs if codec in LAWS) or LAWS
-        return replace(self, codecs=laws, comfort_noise=False)
+        return replace(self, codecs=laws, comfort_noise=False, jitter=FIXED)
+
+    def faxing(self, mode: FaxMode) -> Policy:
+        """This policy where faxes go like that."""
+        if mode is self.fax:
+            return self
+        return replace(self.for_fax() if mode is FaxMode.PASSTHROUGH else self, fax=mode)
 
     def like(self, offered: OfferedAudio | None) -> Policy:
         """This policy for a callee of who offered that: in the caller's order, first what needs no conversion at all.
@@ -73,10 +94,14 @@ class Policy:
         has the callee asked for it, too."""
         if offered is None:
             return self
+        if offered.image is not None:
+            return self.for_fax()
+        if offered.plain and self.fax is not FaxMode.PASSTHROUGH:
+            return self.faxing(FaxMode.PASSTHROUGH).like(offered)
         codecs = self._joining(offered.codecs)
         protection = replace(self.protection, offers=self.protection.offers or offered.secured)
-        noise, hears = offered.comfort_noise, offered.opus
-        return replace(self, codecs=codecs, comfort_noise=noise, hears=hears, protection=protection)
+        noise = offered.comfort_noise and self.fax is not FaxMode.PASSTHROUGH
+        return replace(self, codecs=codecs, comfort_noise=noise, hears=offered.opus, protection=protection)
 
     def joining(self, codec: Codec) -> tuple[Codec, ...]:
         """What may be offered to a side that is to be joined with `codec`, that one first."""
@@ -134,7 +159,8 @@ def understood(line: MediaLine, policy: Policy, ours: MediaLine | None = None) -
         elif form.pt == COMFORT_NOISE or form.name == "CN":
             comfort_noise = form.pt == COMFORT_NOISE
     secured = ours is None and acceptable(line, policy.protection) is not None
-    return OfferedAudio(tuple(payload_types), payload_types, events, comfort_noise, opus, secured)
+    plain = policy.fax is FaxMode.PASSTHROUGH
+    return OfferedAudio(tuple(payload_types), payload_types, events, comfort_noise and not plain, opus, secured, plain)
 
 
 def codec_of(form: Format) -> Codec | None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from dialplan.hours import Opening
+from media.fax import FaxMode, strictest
 from pbxd.calls.record import Direction
 from pbxd.directory.model import (
     Account,
@@ -151,6 +152,25 @@ def number_called(numbers: Numbers, account: Account, called: str, *, default: A
     carries calls to the numbers of all."""
     found = numbers.number(as_e164(called))
     return found if found is not None and (account.id in (found.account_id, default.id)) else None
+
+
+def takes_images(found: Route) -> bool:
+    """Whether the house itself receives faxes there, and in T.38."""
+    if not isinstance(found, ToHouse) or found.extension.kind is not ExtensionKind.FAX:
+        return False
+    return FaxMode(str(found.extension.options.get("mode", FaxMode.AUTO.value))).images
+
+
+def fax_mode(numbers: Numbers, account: Account, called: str, found: Route, *, source: Trunk | None) -> FaxMode:
+    """What a call for `called`, which came in by the trunk `source`, may do as a fax toward its caller. A trunk that it
+    leaves by has a say where nobody is to touch the call; else it speaks for its own side."""
+    modes = [source.fax] if source is not None else []
+    number = numbers.number(as_e164(called)) if called else None
+    if number is not None and number.account_id == account.id:
+        modes.append(number.fax_mode.mode)
+    if isinstance(found, ToTrunk) and found.trunk.fax is FaxMode.PASSTHROUGH:
+        modes.append(FaxMode.PASSTHROUGH)
+    return strictest(*modes)
 
 
 def route(

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
+from media.fax import FaxMode
 from media.session import OutOfFiles, OutOfPorts
 from pbxd.calls import causes
 from pbxd.calls.admission import Admission, Refusal
@@ -37,9 +38,11 @@ from pbxd.calls.routing import (
     ToTrunk,
     ToUser,
     described,
+    fax_mode,
     no_hours,
     number_called,
     route,
+    takes_images,
 )
 from pbxd.calls.rulebook import Rulebook
 from pbxd.calls.stage import Act
@@ -169,9 +172,18 @@ class Switch:
         targets = targets_of_user(self._facilities, found.user.name, Caller(number, name), account, self._clock())
         return self._call_out(account, found, number, Caller("", name), targets, act, self._forget)
 
-    def send_out(self, account_id: str, number: str, act: Act, caller: Caller, over: Callable[[Call], None]) -> Call:
-        """The house calls a number of an account, a phone's or one that leaves by a trunk, in G.711; `act` begins when
-        it is answered, and `over` hears the end. Raises NotFound, Unavailable, Overloaded, Barred."""
+    def send_out(
+        self,
+        account_id: str,
+        number: str,
+        act: Act,
+        caller: Caller,
+        over: Callable[[Call], None],
+        fax: FaxMode = FaxMode.AUTO,
+    ) -> Call:
+        """The house calls a number of an account, a phone's or one that leaves by a trunk, in G.711, or in T.38 where
+        `fax` or the trunk begins with that; `act` begins when it is answered, and `over` hears the end. Raises
+        NotFound, Unavailable, Overloaded, Barred."""
         account, found = self._way_to(account_id, number)
         outbound = self._facilities.directory.outbound(account, number)
         if isinstance(found, ToHouse | ToEcho | Reject) and outbound is not None:
@@ -186,8 +198,9 @@ class Switch:
             self._forget(call)
             over(call)
 
-        in_g711 = [replace(target, codecs=LAWS) for target in targets]
-        return self._call_out(account, found, number, caller, in_g711, act, ended)
+        image = [fax.images and FaxMode.T38 in (fax, target.fax) for target in targets]
+        targets = [replace(target, codecs=LAWS, image=one) for target, one in zip(targets, image, strict=True)]
+        return self._call_out(account, found, number, caller, targets, act, ended)
 
     def _way_to(self, account_id: str, number: str) -> tuple[Account, Route]:
         directory = self._facilities.directory
@@ -365,7 +378,7 @@ class Switch:
         )
         try:
             self._enter(record, peer, found, transaction)
-            leg = self._caller_leg(call, peer, transaction, now)
+            leg = self._caller_leg(call, peer, found, transaction, now)
         except (Overloaded, Barred) as error:
             self._trace(record, peer, request, found, now)
             q850 = error.q850 if isinstance(error, Barred) else causes.CONGESTION
@@ -426,9 +439,12 @@ class Switch:
             clock=Timeline(wall, now),
         )
 
-    def _caller_leg(self, call: Call, peer: Peer, transaction: ServerTransaction, now: float) -> Leg | None:
+    def _caller_leg(
+        self, call: Call, peer: Peer, found: Route, transaction: ServerTransaction, now: float
+    ) -> Leg | None:
         flow, wall = transaction.flow, call.wall(now)
-        policy = self._facilities.policy_for(peer.codecs, peer.srtp)
+        fax = fax_mode(self._facilities.directory, peer.account, call.record.called, found, source=peer.trunk)
+        policy = self._facilities.policy_for(peer.codecs, peer.srtp, fax)
         record = LegRecord(
             id=new_id("leg", wall),
             role=Role.CALLER,
@@ -449,7 +465,7 @@ class Switch:
     def _connect(self, call: Call, leg: Leg, found: Route, peer: Peer, request: Request, now: float) -> None:
         if isinstance(found, Reject):
             call.refuse(End(Result.CLIENT, found.status, causes.q850_of(found.status), found.reason, "house"), now)
-        elif not leg.read_offer(images=isinstance(found, ToHouse) and found.extension.kind is ExtensionKind.FAX):
+        elif not leg.read_offer(images=takes_images(found), passes=isinstance(found, ToTrunk)):
             call.refuse(End(Result.CLIENT, 488, causes.q850_of(488), leg.refusal, "house"), now)
         elif isinstance(found, ToEcho):
             call.echo(now)

@@ -87,6 +87,7 @@ def _to_trunk(
         resolve=uri,
         codecs=route.trunk.codecs,
         srtp=route.trunk.srtp,
+        fax=route.trunk.fax,
     )
 
 

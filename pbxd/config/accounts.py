@@ -8,6 +8,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, SecretStr, model_validator
 
+from media.fax import FaxMode
 from pbxd.config.destinations import Conference, Extension
 from pbxd.config.groups import CallLimits, Queues, RingGroups, UserRing
 from pbxd.config.mailboxes import Lamp, Mailbox
@@ -184,6 +185,7 @@ class Trunk(TrunkOptions):
     register_: TrunkRegister | None = Field(default=None, alias="register", description="register out to the proxy")
     codecs: OwnCodecs = Field(default=None, description="its own codecs in order of preference; null is the house's")
     srtp: OwnSrtp = Field(default=None, description="off, optional or required; null is the house's")
+    fax: FaxMode = Field(default=FaxMode.AUTO, description="auto; t38: asked for at once; g711; passthrough")
 
     @model_validator(mode="after")
     def _reachable(self) -> Self:

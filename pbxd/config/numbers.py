@@ -10,6 +10,7 @@ from typing import Annotated, Self
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from dialplan.hours import DateRule, Opening, Schedule, parse_date_rule, parse_days, parse_spans, zone
+from media.fax import FaxMode
 from pbxd.config.destinations import FlowName
 from pbxd.config.section import Count, Label, Name, Section, Switch
 from pbxd.config.values import Number
@@ -17,12 +18,19 @@ from pbxd.config.values import Number
 _E164 = re.compile(r"\+[1-9][0-9]{1,14}")
 
 
-class FaxMode(StrEnum):
-    """What happens to a fax that comes in as a call."""
+class NumberFax(StrEnum):
+    """What happens to a fax that calls a number. VOICE says nothing of faxes: what its trunk says counts."""
 
     VOICE = "voice"
+    AUTO = "auto"
     T38 = "t38"
+    G711 = "g711"
     PASSTHROUGH = "passthrough"
+
+    @property
+    def mode(self) -> FaxMode:
+        """What it asks of calls."""
+        return FaxMode.AUTO if self is NumberFax.VOICE else FaxMode(self.value)
 
 
 def parse_e164(value: object) -> str:
@@ -71,7 +79,7 @@ class DirectNumber(Destination):
     closed: Destination | None = Field(default=None, description="where calls go outside these hours")
     holiday: Destination | None = Field(default=None, description="where on a holiday; null is as when closed")
     max_channels: Count | None = Field(default=None, description="calls at a time to it; null is no limit")
-    fax_mode: FaxMode = Field(default=FaxMode.VOICE, description="voice, t38 or passthrough")
+    fax_mode: NumberFax = Field(default=NumberFax.VOICE, description="voice, auto, t38, g711 or passthrough")
     allow_anonymous: Switch = Field(default=True, description="whether callers may hide their number")
     active: Switch = Field(default=True, description="false refuses its calls")
 

@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import BaseModel
 from sqlalchemy import Table
 
+from media.fax import FaxMode
 from pbxd.config.accounts import (
     AccountSections,
     DeviceOptions,
@@ -303,7 +304,8 @@ def _furniture(
 
 
 def _own_sound(said: Phone | Trunk) -> OwnSound:
-    return OwnSound(codecs_named(said.codecs), srtp_mode(said.srtp))
+    fax = said.fax if isinstance(said, Trunk) else FaxMode.AUTO
+    return OwnSound(codecs_named(said.codecs), srtp_mode(said.srtp), fax)
 
 
 def sound(config: Config, ids: Mapping[str, str]) -> DeclaredSound:

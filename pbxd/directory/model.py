@@ -10,11 +10,12 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
 from dialplan.hours import Schedule
+from media.fax import FaxMode
 from media.keys import SrtpMode
 from media.plan import Codec
 from pbxd.config.accounts import ListenRight
 from pbxd.config.groups import LimitDirection, LimitScope, MusicMode, QueueStrategy, RingStrategy, UserRing
-from pbxd.config.numbers import FaxMode
+from pbxd.config.numbers import NumberFax
 from pbxd.sip.flow import Transport
 
 Network = IPv4Network | IPv6Network
@@ -158,7 +159,7 @@ class TrunkRegister:
 class Trunk:
     """A provider: called at `proxy` (text of a SIP URI), trusted by `sources` and, where set, `from_user`.
     Its calls may leave again by a route only with `transit`. `codecs` is its own list, empty for the house's;
-    `srtp` its own policy, None for the house's."""
+    `srtp` its own policy, None for the house's; `fax` is what it does with T.38."""
 
     id: str
     account_id: str
@@ -173,6 +174,7 @@ class Trunk:
     declared: bool = False
     codecs: tuple[Codec, ...] = ()
     srtp: SrtpMode | None = None
+    fax: FaxMode = FaxMode.AUTO
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,10 +190,11 @@ class OutboundRoute:
 
 @dataclass(frozen=True, slots=True)
 class OwnSound:
-    """What one phone or trunk has of its own: codecs (empty: none) and SRTP (None: none)."""
+    """What one phone or trunk has of its own: codecs (empty: none) and SRTP (None: none); of a trunk, faxes."""
 
     codecs: tuple[Codec, ...] = ()
     srtp: SrtpMode | None = None
+    fax: FaxMode = FaxMode.AUTO
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +240,7 @@ class Number:
     holiday: Destination | None = None
     schedule: str | None = None
     max_channels: int | None = None
-    fax_mode: FaxMode = FaxMode.VOICE
+    fax_mode: NumberFax = NumberFax.VOICE
     allow_anonymous: bool = True
     active: bool = True
     declared: bool = False

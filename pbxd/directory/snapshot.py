@@ -114,6 +114,7 @@ class Snapshot:
                 declared=row["declared"],
                 codecs=own.codecs,
                 srtp=own.srtp,
+                fax=own.fax,
             )
         self.sources = TrustedSources(self.trunks.values())
         self.proxies = frozenset(Uri.parse(one.proxy).host for one in self.trunks.values() if one.proxy is not None)

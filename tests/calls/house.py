@@ -58,6 +58,9 @@ numbers:
   "+12025550121": {ring_group: turns}
   "+12025550122": {user: "1002", schedule: shop, closed: {hangup: true}}
   "+12025550125": {forward: "8555"}
+  "+12025550126": {extension: "950", fax_mode: g711}
+  "+12025550127": {user: "1002", fax_mode: passthrough}
+  "+12025550128": {extension: "950", fax_mode: t38}
 ring_groups:
   all: {members: ["1001", "1002"], ring_timeout_s: 7}
   turns: {members: ["1001", "1002"], strategy: sequential, ring_timeout_s: 7, no_answer: {extension: "600"}}
@@ -78,7 +81,13 @@ trunks:
   anyone: {sources: [10.0.0.0/24], from_user: bench, transit: true}
   out: {proxy: "sip:10.0.0.3", max_calls: 1}
   wide: {proxy: "sip:10.0.0.3", codecs: [G722, PCMA]}
+  law: {proxy: "sip:10.0.0.3", fax: g711}
+  bare: {proxy: "sip:10.0.0.3", fax: passthrough}
+  image: {proxy: "sip:10.0.0.3", fax: t38}
 routes:
+  - {match: 31XX, trunk: law}
+  - {match: 32XX, trunk: bare}
+  - {match: 33XX, trunk: image}
   - {match: 8XXX, trunk: out}
   - {match: 7XXX, trunk: wide}
 """

@@ -315,3 +315,140 @@ async def test_a_document_that_cannot_be_sent_ends_the_call(house: House, faxes:
     house.wire.after(0.1)
     house >> "BYE" >> bob >> 200 >> house
     assert house.empty()
+
+
+# ---- T.38 in our own first INVITE, and what trunks and numbers say
+
+
+def going_out(
+    house: House, faxes: Faxes, folder: Path, number: str, mode: FaxMode = FaxMode.AUTO
+) -> tuple[Handset, FaxAct]:
+    """A fax of one page to Bob."""
+    Handset(house.wire, "alice")
+    bob = Handset(house.wire, "bob")  # where the trunks lead
+    house.register("1002", bob)
+    act = faxes.act(Side.SENDS, mode, documents.write(folder / "out.tif", documents.pages(1)))
+    house.switch.send_out("", number, act, Caller("950"), lambda _call: None, mode)
+    return bob, act
+
+
+@pytest.mark.parametrize(("number", "mode"), [("3301", FaxMode.AUTO), ("8501", FaxMode.T38), ("1002", FaxMode.T38)])
+async def test_our_first_invite_is_t38(house: House, faxes: Faxes, tmp_path: Path, number: str, mode: FaxMode) -> None:
+    """Where the trunk says so, or T.38 is a must: one stream, and that is active."""
+    bob, act = going_out(house, faxes, tmp_path, number, mode)
+    bob.line, bob.codecs = "image 4002 udptl", "t38"
+    house >> "INVITE" >> bob >> 200 >> house >> "ACK" >> bob
+    assert lines(asked(house)[0]) == [("image", 1)]
+    assert faxes.over() is FaxTransport.T38
+    house.wire.after(10)
+    assert len(asked(house)) == 1
+    act.cancel()
+    faxes.turn()
+    house.wire.after(1)
+    house >> "BYE" >> bob >> 200 >> house
+    assert house.record.legs[0].codec == "T.38"
+    assert house.empty()
+
+
+@pytest.mark.parametrize("status", [488, 606, 415])
+async def test_a_no_to_t38_in_the_first_invite_brings_sound(
+    house: House, faxes: Faxes, tmp_path: Path, status: int
+) -> None:
+    bob, _ = going_out(house, faxes, tmp_path, "3301")
+    house >> "INVITE" >> bob >> status >> house >> "ACK" >> bob
+    house >> "INVITE" >> bob >> 200 >> house >> "ACK" >> bob
+    assert [lines(one) for one in asked(house)] == [[("image", 1)], AUDIO_ONLY]
+    assert faxes.over() is FaxTransport.AUDIO
+    assert not faxes.outcomes
+    bob >> "BYE" >> house >> 200 >> bob
+    faxes.turn()
+    assert house.empty()
+
+
+async def test_an_answer_that_takes_no_stream_of_the_first_invite_brings_sound(
+    house: House, faxes: Faxes, tmp_path: Path
+) -> None:
+    bob, _ = going_out(house, faxes, tmp_path, "3301")
+    bob.line, bob.codecs = "image 0 udptl", "t38"
+    house >> "INVITE" >> bob >> 200 >> house >> "ACK" >> bob
+    house >> "BYE" >> bob >> 200 >> house
+    bob.line, bob.codecs = "audio 4000 RTP/AVP", "0"
+    house >> "INVITE" >> bob >> 200 >> house >> "ACK" >> bob
+    assert faxes.over() is FaxTransport.AUDIO
+    bob >> "BYE" >> house >> 200 >> bob
+    faxes.turn()
+    assert house.empty()
+
+
+async def test_where_t38_is_a_must_sound_is_there_to_ask_for_it(house: House, faxes: Faxes, tmp_path: Path) -> None:
+    """Some take T.38 in a re-INVITE only; a second no is the end of it."""
+    bob, _ = going_out(house, faxes, tmp_path, "8501", FaxMode.T38)
+    house >> "INVITE" >> bob >> 488 >> house >> "ACK" >> bob
+    house >> "INVITE" >> bob >> 200 >> house >> "ACK" >> bob
+    house.wire.after(0.1)
+    house >> "INVITE" >> bob >> 488 >> house >> "ACK" >> bob
+    assert [lines(one) for one in asked(house)] == [[("image", 1)], AUDIO_ONLY, IMAGE_ONLY]
+    faxes.turn()
+    assert faxes.outcomes[0].reason is FaxReason.NEGOTIATION_FAILED
+    house.wire.after(1)
+    house >> "BYE" >> bob >> 200 >> house
+    assert house.empty()
+
+
+@pytest.mark.parametrize("status", [486, 404, 503])
+async def test_another_no_to_t38_is_a_no(house: House, faxes: Faxes, tmp_path: Path, status: int) -> None:
+    bob, _ = going_out(house, faxes, tmp_path, "3301")
+    house >> "INVITE" >> bob >> status >> house >> "ACK" >> bob
+    house.wire.after(40)
+    assert len(asked(house)) == 1
+    assert house.empty()
+
+
+@pytest.mark.parametrize("number", ["3101", "3201"])
+async def test_a_trunk_without_t38_is_never_asked_for_it(
+    house: House, faxes: Faxes, tmp_path: Path, number: str
+) -> None:
+    bob, _ = going_out(house, faxes, tmp_path, number)
+    house >> "INVITE" >> bob >> 200 >> house >> "ACK" >> bob
+    assert faxes.over() is FaxTransport.AUDIO
+    answer_image(bob)
+    bob >> "INVITE" >> house >> 488 >> bob >> "ACK" >> house
+    house.wire.after(30)
+    assert [lines(one) for one in asked(house)] == [AUDIO_ONLY]
+    bob >> "BYE" >> house >> 200 >> bob
+    faxes.turn()
+    assert house.empty()
+
+
+async def test_t38_that_is_a_must_and_a_trunk_without(house: House, faxes: Faxes, tmp_path: Path) -> None:
+    bob, _ = going_out(house, faxes, tmp_path, "3101", FaxMode.T38)
+    house >> "INVITE" >> bob >> 200 >> house >> "ACK" >> bob
+    assert faxes.outcomes[0].reason is FaxReason.NEGOTIATION_FAILED
+    house.wire.after(1)
+    house >> "BYE" >> bob >> 200 >> house
+    assert lines(asked(house)[0]) == AUDIO_ONLY
+    assert house.empty()
+
+
+async def test_a_number_says_how_faxes_to_it_come_in(house: House, faxes: Faxes) -> None:
+    """The extension takes T.38, and so does the number beside it; this number does not."""
+    alice = up(house, "+12025550126")
+    answer_image(alice)
+    alice >> "INVITE" >> house >> 488 >> alice >> "ACK" >> house
+    house.wire.after(10)
+    assert not asked(house)
+    assert faxes.over() is FaxTransport.AUDIO
+    over(house, alice, faxes)
+
+
+@pytest.mark.parametrize("status", [200, 488])
+async def test_a_number_of_t38_asks_at_once_and_a_no_changes_nothing(house: House, faxes: Faxes, status: int) -> None:
+    alice = up(house, "+12025550128")
+    answer_image(alice)
+    house.wire.after(0.05)
+    house >> "INVITE" >> alice >> status >> house >> "ACK" >> alice
+    assert lines(asked(house)[0]) == IMAGE_ONLY
+    assert faxes.over() is (FaxTransport.T38 if status == 200 else FaxTransport.AUDIO)
+    house.wire.after(10)
+    assert len(asked(house)) == 1
+    over(house, alice, faxes)

@@ -23,7 +23,7 @@ from media.spandsp import T38Settings
 from media.tiff import count_pages
 from media.udptl import ErrorCorrection, UdptlReceiver, UdptlTerms
 from tests.media import documents
-from tests.media.fax_line import STEP, FaxLine, companded
+from tests.media.fax_line import STEP, FaxLine, Way, companded
 
 AUDIO, T38 = FaxTransport
 MCF, RTN = bytes.fromhex("c00180000031"), bytes.fromhex("c00180000032")  # the octet of a V.21 frame that says so
@@ -171,32 +171,36 @@ def test_t38_versions(tmp_path: Path, version: int) -> None:
     assert documents.read(tmp_path / "received.tif") == sent
 
 
-@pytest.mark.parametrize("ecm", [True, False])
+@pytest.mark.parametrize(("count", "ecm"), [(1, True), (3, True), (3, False), (30, True)])
 @pytest.mark.parametrize("sound_sends", [True, False])
-def test_the_gateway_in_the_middle(tmp_path: Path, sound_sends: bool, ecm: bool) -> None:
-    sent = documents.pages(3)
+def test_the_gateway_in_the_middle(tmp_path: Path, sound_sends: bool, count: int, ecm: bool) -> None:
+    """Of its datagrams 5 % are lost, of the sound nothing."""
+    sent = documents.pages(count, 300 if count < 30 else 100)
     document = documents.write(tmp_path / "sent.tif", sent)
     ways = (AUDIO, T38) if sound_sends else (T38, AUDIO)
     sender = FaxSession(FaxOptions(ecm=ecm), document, 0.0, sends=True, transport=ways[0])
     receiver = FaxSession(RECEIVER, tmp_path / "received.tif", 0.0, sends=False, transport=ways[1])
     gateway = FaxGateway(FaxOptions(), 0.0)
     sound, packets = (sender, receiver) if sound_sends else (receiver, sender)
+    inward, outward = Way(0.05, 1), Way(0.05, 2)
     now = 0.0
     while sender.outcome is None or receiver.outcome is None:
         now += STEP
-        assert now < 300
+        assert now < 600
         step([sender, receiver, gateway], now)
         if sound.said:
             gateway.hear(companded(sound.said))
-        for datagram in packets.datagrams:
-            gateway.receive(datagram, now)
+        for datagram in inward.carry(packets.datagrams):
+            if datagram is not None:
+                gateway.receive(datagram, now)
         sound.hear(companded(gateway.said))
-        for datagram in gateway.datagrams:
-            packets.receive(datagram, now)
-    assert outcome_of(sender) == (FaxResult.SUCCESS, FaxReason.OK, 3)
-    assert outcome_of(receiver) == (FaxResult.SUCCESS, FaxReason.OK, 3)
+        for datagram in outward.carry(gateway.datagrams):
+            if datagram is not None:
+                packets.receive(datagram, now)
+    assert outcome_of(sender) == (FaxResult.SUCCESS, FaxReason.OK, count)
+    assert outcome_of(receiver) == (FaxResult.SUCCESS, FaxReason.OK, count)
     assert documents.read(tmp_path / "received.tif") == sent
-    assert (gateway.talk.confirmed, gateway.phase) == (3, FaxPhase.DONE)
+    assert (gateway.talk.confirmed, gateway.phase) == (count, FaxPhase.DONE)
     assert [event.text for event in gateway.transcript][:2] == ["CSI", "DIS"]
     gateway.close()
 
@@ -209,11 +213,13 @@ def switched(fax: FaxLine, transport: FaxTransport, at: float, apart: float = 0.
     assert fax.sender.switch(transport, fax.now)
 
 
-@pytest.mark.parametrize("count", [1, 3])
-@pytest.mark.parametrize(("first", "then"), [(AUDIO, T38), (T38, AUDIO)])
-def test_falling_over_both_ways(tmp_path: Path, first: FaxTransport, then: FaxTransport, count: int) -> None:
-    sent = documents.pages(count)
-    fax = line(tmp_path, first, sent)
+@pytest.mark.parametrize("count", [1, 3, 30])
+@pytest.mark.parametrize(("first", "then", "loss"), [(AUDIO, T38, 0.05), (T38, AUDIO, 0.0)])
+def test_falling_over_both_ways(
+    tmp_path: Path, first: FaxTransport, then: FaxTransport, loss: float, count: int
+) -> None:
+    sent = documents.pages(count, 300 if count < 30 else 100)
+    fax = line(tmp_path, first, sent, loss=loss)
     switched(fax, then, 4.0)
     fax.run()
     assert outcome_of(fax.sender) == (FaxResult.SUCCESS, FaxReason.OK, count)

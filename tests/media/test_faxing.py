@@ -11,7 +11,15 @@ from typing import cast
 
 import pytest
 
-from media.fax import FaxEvent, FaxEventKind, FaxOptions, FaxOutcome, FaxReason, FaxResult, FaxTransport
+from media.fax import (
+    FaxEvent,
+    FaxEventKind,
+    FaxOptions,
+    FaxOutcome,
+    FaxReason,
+    FaxResult,
+    FaxTransport,
+)
 from media.fax_gateway import FaxGateway
 from media.fax_session import FaxSession
 from media.faxing import AHEAD, Fax, FaxEngine
@@ -216,3 +224,36 @@ def test_a_stall_leaves_no_delay_and_no_gap_behind(tmp_path: Path, stall: int) -
         engine.turn(now)
     assert port.underruns == before
     assert port.underruns <= (max(0, stall - AHEAD) if stall <= 50 else stall)
+
+
+def test_a_page_goes_out_whole_however_late_its_modem_is(tmp_path: Path) -> None:
+    """The thread is kept from running for most of a second, again and again, in the middle of a page without ECM: what
+    the sender says was said ahead, and what the receiver hears waits for it."""
+    sent = documents.pages(1, 1100)
+    document = documents.write(tmp_path / "sent.tif", sent)
+    now = 0.0
+    engine = FaxEngine(lambda: now)
+    near, far = Port(), Port()
+    out, back = Told(), Told()
+    options = FaxOptions(ecm=False)
+    sending = FaxSession(options, document, now, sends=True)
+    engine.add(sending, cast(FaxPort, near), out.take)
+    engine.add(receiver(tmp_path / "in.tif", AUDIO, now), cast(FaxPort, far), back.take)
+    paging = stalls = 0
+    while out.outcome is None or back.outcome is None:
+        now += 0.02
+        paging = paging + 1 if sending.transmits else 0
+        assert now < 120
+        silences = near.underruns
+        said = [port.waiting[0] if port.waiting else bytes(320) for port in (near, far)]
+        for port, other in ((near, said[1]), (far, said[0])):
+            port.tick()
+            port.heard[-1] = other
+        if paging % 90 > 40:  # 49 ticks: nearly a second
+            stalls += 1
+            assert near.underruns == silences
+            continue
+        engine.turn(now)
+    assert stalls > 200
+    assert (out.outcome.result, out.outcome.retries, far.overruns) == (FaxResult.SUCCESS, 0, 0)
+    assert documents.read(tmp_path / "in.tif") == sent

@@ -21,7 +21,7 @@ from pbxd.events import Bus
 from pbxd.outbox import Outbox
 from pbxd.services.faxes.arrivals import Arrival, Arrivals, arrival_of
 from pbxd.services.faxes.builtin import BUILT_IN, FREESWITCH, PHAXIO, SIGNALWIRE, SINCH
-from pbxd.services.faxes.carrier import DISABLED, SIP, Carrier, Handed, Line, News, Papers, SipCarrier
+from pbxd.services.faxes.carrier import DISABLED, SIP, Carrier, Handed, Line, News, Paged, Papers, SipCarrier
 from pbxd.services.faxes.job import FaxJob, FaxJobChanged, FaxWish, JobState
 from pbxd.services.faxes.manifest import Manifest, state_of
 from pbxd.services.faxes.office import Office
@@ -56,6 +56,7 @@ __all__ = [
     "Line",
     "Manifest",
     "News",
+    "Paged",
     "Papers",
     "Providers",
     "ReceivedFax",
@@ -91,6 +92,7 @@ class Faxes:
         self.office = Office(account_id, self.rows, self.files, pages or Pages(), bus, wall, settings)
         self.providers = Providers()
         self.sending = Sending(self.office, self._carriers(settings))
+        self.sip.paged = self.sending.paged
         self.arrivals = Arrivals(self.office)
         self._cleaned_at: float | None = None
         self._cleaning: asyncio.Task[None] | None = None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -15,13 +17,18 @@ SIP = "sip"
 DISABLED = "disabled"
 
 
+Paged = Callable[[int], None]
+"""Hears, in the event loop's thread, that the far end has confirmed so many pages of the document."""
+
+
 class Line(Protocol):
-    """Dials a number and sends the pages of a TIFF file; says how that went, whatever happened.
+    """Dials a number and sends the pages of a TIFF file; says how that went, whatever happened, and tells `paged` of
+    each page in between.
 
     Who cancels the call of `send` hangs up.
     """
 
-    async def send(self, number: str, tiff: Path, options: FaxOptions) -> FaxOutcome: ...
+    async def send(self, number: str, tiff: Path, options: FaxOptions, paged: Paged) -> FaxOutcome: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +83,7 @@ class Provider(Carrier, Protocol):
 
 
 class SipCarrier:
-    """The house itself. `line` comes once SIP is there."""
+    """The house itself. `line` comes once SIP is there; `paged` hears of the pages of each job as they come through."""
 
     name = SIP
     dials = True
@@ -84,12 +91,13 @@ class SipCarrier:
     def __init__(self, mode: FaxMode) -> None:
         self.mode = mode
         self.line: Line | None = None
+        self.paged: Callable[[str, int], None] = lambda _job_id, _pages: None
 
     async def carry(self, job: FaxJob, papers: Papers) -> FaxOutcome:
         asked = FaxOptions(ident=job.ident, header=job.header, mode=self.mode, start_page=job.confirmed)
         if self.line is None:
             return failed(FaxReason.NO_ROUTE, "this house has no fax line")
-        return await self.line.send(job.to, papers.tiff, options_at(job.step, asked))
+        return await self.line.send(job.to, papers.tiff, options_at(job.step, asked), partial(self.paged, job.id))
 
 
 def failed(reason: FaxReason, detail: str) -> FaxOutcome:

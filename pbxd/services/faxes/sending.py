@@ -68,6 +68,8 @@ class Sending:
         for job in self.queue:
             if self._may_be_taken(job):
                 await self._end(job, JobState.REFUSED, FaxReason.NO_RESPONSE, UNKNOWN)
+            elif _whole(job):
+                await self._end(job, JobState.SUCCESS, FaxReason.OK, None)
         if len(self.queue):
             log.info("%d faxes are still to be sent", len(self.queue))
 
@@ -168,6 +170,16 @@ class Sending:
         reason = FaxReason.OK if state is JobState.SUCCESS else FaxReason.REJECTED
         await self._end(job, state, reason, None if state is JobState.SUCCESS else error)
 
+    def paged(self, job_id: str, pages: int) -> None:
+        """The far end has confirmed so many pages of the document: that is stored at once, so that no page goes out
+        twice, whatever becomes of this process."""
+        job = self.queue.get(job_id)
+        if job is None or job.pages is None or not job.confirmed < pages <= job.pages:
+            return
+        self.queue.put(replace(job, confirmed=pages))
+        office = self._office
+        office.surely_aside(office.surely(lambda: office.rows.confirm(job_id, pages)), f"fax-page-{job_id}")
+
     # ---- one job
 
     def _new(self, wish: FaxWish, job_id: str, digest: str) -> FaxJob:
@@ -229,7 +241,10 @@ class Sending:
             if job.id not in self._cancelled:
                 raise  # the daemon stops: the next one tries again
             current = self.queue.get(job.id) or job
-            await self._end(current, JobState.FAILED, FaxReason.CANCELLED, CANCELLED)
+            if _whole(current):  # too late: they have it
+                await self._end(current, JobState.SUCCESS, FaxReason.OK, None)
+            else:
+                await self._end(current, JobState.FAILED, FaxReason.CANCELLED, CANCELLED)
             return
         except Refused as error:
             await self._end(self.queue.get(job.id) or job, JobState.REFUSED, FaxReason.REJECTED, str(error))
@@ -246,7 +261,7 @@ class Sending:
             due = self._office.wall() + outcome.look_s
             after = self._note(replace(current, provider_sid=outcome.provider_sid, due_at=due, vain=0))
         else:
-            after = self._settle(current, outcome)
+            after = self._settle(current, job.confirmed, outcome)
         written = self._office.surely_aside(after, f"fax-after-{job.id}")
         try:
             await asyncio.shield(written)
@@ -304,12 +319,13 @@ class Sending:
             log.exception("the fax backend %s failed", job.backend)
             return failed(FaxReason.PROTOCOL, "the fax backend failed; the log says more")
 
-    async def _settle(self, job: FaxJob, outcome: FaxOutcome) -> None:
-        """What follows a try. Success is that every page was confirmed, whatever else is said (DESIGN rule 6)."""
+    async def _settle(self, job: FaxJob, before: int, outcome: FaxOutcome) -> None:
+        """What follows a try that began behind page `before`. Success is that every page was confirmed, whatever else
+        is said (DESIGN rule 6)."""
         self.tries[outcome.reason] += 1
-        confirmed = min(job.confirmed + outcome.pages_confirmed, job.pages or 0)
+        confirmed = max(job.confirmed, min(before + outcome.pages_confirmed, job.pages or 0))
         self.pages_confirmed += outcome.pages_confirmed
-        whole = outcome.result is FaxResult.SUCCESS and confirmed >= (job.pages or 0)
+        whole = (outcome.result is FaxResult.SUCCESS or bool(job.pages)) and confirmed >= (job.pages or 0)
         if outcome.result is FaxResult.SUCCESS and not whole:
             outcome = replace(outcome, result=FaxResult.PARTIAL, reason=FaxReason.NO_CONFIRMATION)
         after = replace(
@@ -410,6 +426,11 @@ class Sending:
             await office.files.remove(office.files.papers(job.id).pdf)
             await office.rows.keep(replace(job, cleaned_at=wall))
         return len(old)
+
+
+def _whole(job: FaxJob) -> bool:
+    """Whether every page was confirmed."""
+    return job.pages is not None and job.confirmed >= job.pages > 0
 
 
 def _in_words(reason: FaxReason) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from sqlalchemy import Select, func, insert, select
+from sqlalchemy import Select, func, insert, select, update
 
 from media.fax import FaxReason
 from pbxd.services.faxes.carrier import Papers
@@ -60,6 +60,12 @@ class Rows:
     async def keep(self, job: FaxJob) -> None:
         row = _job_row(job)
         await self._store.commit([(self._update, {"key": job.id} | {name: row[name] for name in _CHANGING})])
+
+    async def confirm(self, job_id: str, pages: int) -> None:
+        """The far end has so many pages of a job that is under way; of what has ended nothing changes, however late
+        this comes."""
+        going = (fax_jobs.c.id == job_id) & fax_jobs.c.state.in_(_OPEN) & (fax_jobs.c.confirmed < pages)
+        await self._store.commit([(update(fax_jobs).where(going), {"confirmed": pages})])
 
     async def job(self, account_id: str, job_id: str) -> FaxJob | None:
         return await self._one(fax_jobs.c.id == job_id, fax_jobs.c.account_id == account_id)

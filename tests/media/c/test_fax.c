@@ -74,6 +74,40 @@ void test_a_modem_hears_the_last_frame_again_for_a_lost_one(void) {
     fax_port_release(port);
 }
 
+/* The thread was kept from running: what came meanwhile is in the socket, and is read a packet at a time. */
+void test_a_modem_loses_nothing_to_a_stall_of_ours(void) {
+    struct stage *stage = stage_new();
+    struct plan plan = stage_open(stage, 0);
+    struct source source = source_of(&plan);
+    struct fax_port *port = attach(stage, 0, MODE_MODEM);
+    struct fax_frame frame = {0};
+    for (int packet = 0; packet < 10; packet++) {
+        source_say(stage, 0, &source, 160);
+        let(stage, 20);
+    }
+    while (ring_push(&port->said, &frame))
+        ;
+    stage->now += 600 * MS;
+    size_t said = stage->emissions;
+    core_step(&stage->core, stage->now);
+    for (int packet = 0; packet < 33; packet++) { /* those of the stall, and of the time that this takes */
+        source_say(stage, 0, &source, 160);
+        let(stage, 2);
+    }
+    for (int packet = 0; packet < 10; packet++) {
+        source_say(stage, 0, &source, 160);
+        let(stage, 20);
+    }
+    let(stage, 80);
+    skip_silence(port, FAX_DELAY / FAX_SAMPLES);
+    CHECK_IS(check_frames(port, 0, 99, 99), 53);
+    CHECK_IS(atomic_load(&port->underruns), 10); /* before there was anything to say */
+    CHECK_IS(stage->emissions - said, 47);
+    CHECK_IS(stage->core.drops[DROP_late], 0);
+    stage_free(stage);
+    fax_port_release(port);
+}
+
 void test_a_modem_says_frame_by_frame_on_one_line(void) {
     struct stage *stage = stage_new();
     stage_open(stage, 0);

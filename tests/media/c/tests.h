@@ -12,6 +12,7 @@
     X(test_a_modem_that_does_not_read_loses_the_newest) \
     X(test_datagrams_of_t38_go_both_ways_as_they_are) \
     X(test_a_leg_that_goes_on_otherwise_lets_its_fax_go) \
+    X(test_a_modem_loses_nothing_to_a_stall_of_ours) \
     X(test_events_pass_with_their_type_translated) \
     X(test_audio_beside_an_event_keeps_its_clock) \
     X(test_an_event_whose_end_is_lost) \

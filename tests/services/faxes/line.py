@@ -14,7 +14,7 @@ from media.fax import FaxOptions, FaxOutcome, FaxReason, FaxResult, FaxTransport
 from media.pages import Kind
 from pbxd.config.faxes import Faxes as Settings
 from pbxd.events import Bus
-from pbxd.services.faxes import FaxArrived, Faxes, FaxJob, FaxJobChanged, FaxWish
+from pbxd.services.faxes import FaxArrived, Faxes, FaxJob, FaxJobChanged, FaxWish, Paged
 from pbxd.store import Store
 
 START = 1_800_000_000.0
@@ -58,13 +58,16 @@ class ScriptedLine:
     hold: asyncio.Event | None = None
     at_once: int = 0
     most_at_once: int = 0
+    confirms: int = 0  # pages, before anything else happens to a try
 
-    async def send(self, number: str, tiff: Path, options: FaxOptions) -> FaxOutcome:
+    async def send(self, number: str, tiff: Path, options: FaxOptions, paged: Paged) -> FaxOutcome:
         with Image.open(tiff) as file:
             pages = int(getattr(file, "n_frames", 1))
         self.sent.append(Sent(number, options, pages))
         self.at_once += 1
         self.most_at_once = max(self.at_once, self.most_at_once)
+        for page in range(options.start_page, self.confirms):
+            paged(page + 1)
         try:
             if self.hold is not None:
                 await self.hold.wait()

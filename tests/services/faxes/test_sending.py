@@ -13,7 +13,7 @@ import pytest
 from media.fax import FaxMode, FaxOptions, FaxOutcome, FaxReason, FaxResult
 from media.pages import Kind
 from pbxd.errors import Conflict, Invalid, NotFound, Overloaded
-from pbxd.services.faxes import FaxJob, FaxWish, Handed, JobFilter, JobState, Papers
+from pbxd.services.faxes import FaxJob, FaxWish, Handed, JobFilter, JobState, Paged, Papers
 from tests.media import papers
 from tests.services.faxes.line import REMOTE, START, Desk, Place, ScriptedLine, Sent, a_desk, outcome
 
@@ -111,7 +111,7 @@ async def test_a_number_that_leads_nowhere_is_not_tried_again(desk: Desk, three:
 class BrokenLine:
     """A line with a bug."""
 
-    async def send(self, _number: str, _tiff: Path, _options: FaxOptions) -> FaxOutcome:
+    async def send(self, _number: str, _tiff: Path, _options: FaxOptions, _paged: Paged) -> FaxOutcome:
         raise RuntimeError("a bug")
 
 
@@ -239,12 +239,12 @@ async def test_a_stop_stores_what_has_just_been_confirmed(place: Place, three: P
             await keep(job)
 
         desk.faxes.rows.keep = slow  # type: ignore[method-assign]
-        whole, part = await desk.submit(three), await desk.submit(three)
+        both = await desk.submit(three), await desk.submit(three)  # either may be the first to be drawn
         for _ in range(2):
             await writes.acquire()
     async with a_desk(place, line, wall=START + 4000, detail="standard") as desk:
-        assert (await desk.job(whole)).state is JobState.SUCCESS
-        assert (await desk.job(part)).confirmed == 1
+        jobs = [await desk.job(job) for job in both]
+        assert {(job.state, job.confirmed) for job in jobs} == {(JobState.SUCCESS, 3), (JobState.IN_PROGRESS, 1)}
         await desk.after(1)
         assert [one.options.start_page for one in line.sent] == [0, 0, 1]  # no page twice
 
@@ -285,6 +285,59 @@ async def test_what_waits_and_what_was_in_mid_page_goes_on_after_a_restart(place
     async with a_desk(place, line, wall=START + 200, detail="standard") as desk:
         await desk.after(1)
         assert desk.told == []
+
+
+async def test_a_page_that_was_confirmed_is_stored_at_once_and_never_sent_again(place: Place, three: Path) -> None:
+    """The first process is killed in mid-page: it never says what became of the try."""
+    line = ScriptedLine(hold=asyncio.Event(), confirms=2)
+    async with a_desk(place, line, detail="standard") as killed:
+        job = await killed.submit(three)
+        while (await killed.job(job)).confirmed < 2:
+            await asyncio.sleep(0.005)
+        line.confirms, line.hold = 0, None
+        async with a_desk(place, line, wall=START + 100, detail="standard") as desk:
+            await desk.after(1)
+            done = await desk.job(job)
+            assert (done.state, done.confirmed, done.tries) == (JobState.SUCCESS, 3, 2)
+            assert [one.options.start_page for one in line.sent] == [0, 2]
+            assert [one.state for one in desk.told if one.state.ended] == [JobState.SUCCESS]
+            await killed.faxes.rows.confirm(job.id, 1)  # whoever comes late changes nothing
+            assert await desk.job(job) == done
+        assert [one for one in killed.told if one.state.ended] == []
+
+
+async def test_what_had_its_last_page_confirmed_is_a_success_at_the_next_start(place: Place, three: Path) -> None:
+    line = ScriptedLine(hold=asyncio.Event(), confirms=3)
+    async with a_desk(place, line, detail="standard") as killed:
+        job = await killed.submit(three)
+        while (await killed.job(job)).confirmed < 3:
+            await asyncio.sleep(0.005)
+        async with a_desk(place, line, wall=START + 100, detail="standard") as desk:
+            await desk.after(1)
+            assert ((await desk.job(job)).state, len(line.sent)) == (JobState.SUCCESS, 1)
+            assert [one.state for one in desk.told] == [JobState.SUCCESS]
+        async with a_desk(place, line, wall=START + 200, detail="standard") as desk:
+            assert desk.told == []
+
+
+async def test_a_try_that_breaks_keeps_the_pages_that_were_confirmed(desk: Desk, three: Path) -> None:
+    desk.line.confirms = 1
+    desk.line.script = [outcome(0, FaxReason.PROTOCOL)]  # it has forgotten
+    job = await desk.submit(three)
+    await desk.settle()
+    assert (await desk.job(job)).confirmed == 1
+    await desk.after(40)
+    done = await desk.job(job)
+    assert (done.state, [one.options.start_page for one in desk.line.sent]) == (JobState.SUCCESS, [0, 1])
+
+
+async def test_a_fax_that_is_cancelled_when_every_page_is_there_was_sent(place: Place, three: Path) -> None:
+    line = ScriptedLine(hold=asyncio.Event(), confirms=3)
+    async with a_desk(place, line, detail="standard") as desk:
+        job = await desk.submit(three)
+        while (await desk.job(job)).confirmed < 3:
+            await asyncio.sleep(0.005)
+        assert (await desk.faxes.sending.cancel(job.id)).state is JobState.SUCCESS
 
 
 class Provider:
