@@ -137,7 +137,7 @@ class App:
         await self.mailroom.open(config)
         self.faxroom = Faxroom(config, data, self.store, self.directory.default_account.id, self.bus, time.time)
         await self.faxroom.open()
-        self.faxroom.connect(self.telephony.fax_line, self._trunk_of)
+        self.faxroom.connect(self.telephony.fax_line, self._trunk_of, self._account_for)
         await open_media(self.edge.media, self.mailroom.voicemail)
         await self._open_call_centre()
         await self.telephony.start()
@@ -286,10 +286,16 @@ class App:
         )
         return changed
 
-    def _trunk_of(self, number: str) -> str:
-        """The trunk that a call to a number would leave by; empty where it stays in the house."""
-        found = self.directory.outbound(self.directory.default_account, number)
-        return found[0].name if found is not None else ""
+    def _trunk_of(self, account_id: str, number: str) -> str:
+        """The id of the trunk that a call of an account to a number leaves by; empty where it stays in the house."""
+        account = self.directory.account(account_id)
+        found = self.directory.outbound(account, number) if account is not None else None
+        return found[0].id if found is not None else ""
+
+    def _account_for(self, number: str) -> str | None:
+        """The account that has a number, if one has."""
+        found = self.directory.number(number) or self.directory.number(f"+{number}")
+        return found.account_id if found is not None else None
 
     def _restart(self) -> None:
         self.restart()

@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from media.fax import FaxOptions, FaxOutcome
 from pbxd.api.access import Access
 from pbxd.api.fax import FAX, FaxAccess, FaxHouse, readiness
 from pbxd.api.health import FaxReadiness
@@ -29,17 +28,6 @@ Reload = Callable[[], Awaitable[list[str]]]
 """Reads all settings again and takes them up; the keys that changed. Raises ConfigError."""
 
 
-class OwnLine:
-    """The house's own fax line, for the faxes of one account."""
-
-    def __init__(self, line: FaxLine, account_id: str) -> None:
-        self._line = line
-        self._account_id = account_id
-
-    async def send(self, number: str, tiff: Path, options: FaxOptions) -> FaxOutcome:
-        return await self._line.send(number, tiff, options, account_id=self._account_id)
-
-
 class Faxroom:
     """`open` it before SIP is answered, `serve` with the outbox, `stop` it before the last calls end.
 
@@ -57,7 +45,7 @@ class Faxroom:
         self._wall = wall
         self._turn = asyncio.Lock()
         self._line: FaxLine | None = None
-        self.keys = MintedKeys(store, account_id, wall)
+        self.keys = MintedKeys(store, wall)
         self.faxes = Faxes(store, data.path / FOLDER, account_id, config.faxes, bus, wall)
         self.audit = AuditLog(config.faxes.audit, wall)
         bus.subscribe(FaxJobChanged, self._job_changed)
@@ -68,12 +56,15 @@ class Faxroom:
         await self.keys.load()
         await self.faxes.start()
 
-    def connect(self, line: FaxLine, trunk_of: Callable[[str], str]) -> None:
+    def connect(
+        self, line: FaxLine, trunk_of: Callable[[str, str], str], account_for: Callable[[str], str | None]
+    ) -> None:
         """Faxes go out by `line` from now on, and those that come in are taken from it. `trunk_of` names the trunk that
-        a number leaves by."""
+        a number leaves an account by, `account_for` the account that has a number."""
         self._line = line
-        self.faxes.sip.line = OwnLine(line, self.faxes.office.account_id)
-        self.faxes.sending.trunk_of = trunk_of
+        self.faxes.sip.line = line
+        self.faxes.sending.trunk_of = lambda job: trunk_of(job.account_id, job.to)
+        self.faxes.office.account_for = account_for
         line.received = self.faxes.arrivals.received
         line.ident, line.header = self._config.faxes.ident, self._config.faxes.header
         for fax in line.left_behind():
@@ -182,4 +173,7 @@ def measure(metrics: Metrics, room: Faxroom) -> None:
     metrics.counter("fax_job_pages", "Pages that the far side confirmed", lambda: sending.pages_confirmed)
     metrics.counters("faxes_received", "Faxes that came in", ["state"], lambda: {
         state.value: count for state, count in arrivals.taken.items()})  # fmt: skip
+    metrics.counter(
+        "fax_storage_failures", "Documents that a bucket did not take or give", lambda: room.faxes.depot.failures
+    )
     metrics.counter("fax_audit_failures", "Lines of the audit log that are lost", lambda: room.audit.failures)

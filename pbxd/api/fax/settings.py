@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel
 
 from pbxd.api.contract import Identity
-from pbxd.api.fax.admin import backend_trouble
+from pbxd.api.fax.admin import line_trouble, storage_trouble
 from pbxd.api.fax.door import ADMIN, FAX, FaxHouse
+from pbxd.api.fax.plugins import Value, tried
 from pbxd.config import Config
 from pbxd.config.overlay import NAME
 from pbxd.config.providers import FaxProvider
@@ -43,6 +44,11 @@ class SettingsBody(BaseModel):
     fax_header: _Text | None = None
     fax_station_id: _Text | None = None
     public_api_url: _Text | None = None
+    storage_backend: Literal["local", "s3"] | None = None
+    s3_endpoint_url: _Text | None = None
+    s3_bucket: _Text | None = None
+    s3_region: _Text | None = None
+    s3_prefix: _Text | None = None
 
 
 KEYS: Mapping[str, str] = {
@@ -62,6 +68,11 @@ KEYS: Mapping[str, str] = {
     "fax_header": "faxes.header",
     "fax_station_id": "faxes.ident",
     "public_api_url": "http.public_url",
+    "storage_backend": "faxes.storage.plugin",
+    "s3_endpoint_url": "faxes.storage.s3.endpoint",
+    "s3_bucket": "faxes.storage.s3.bucket",
+    "s3_region": "faxes.storage.s3.region",
+    "s3_prefix": "faxes.storage.s3.prefix",
 }
 """The contract's names of settings, and the house's."""
 
@@ -82,6 +93,11 @@ _ENVIRONMENT = {
     "FAX_HEADER": "fax_header",
     "FAX_LOCAL_STATION_ID": "fax_station_id",
     "PUBLIC_API_URL": "public_api_url",
+    "STORAGE_BACKEND": "storage_backend",
+    "S3_ENDPOINT_URL": "s3_endpoint_url",
+    "S3_BUCKET": "s3_bucket",
+    "S3_REGION": "s3_region",
+    "S3_PREFIX": "s3_prefix",
 }
 
 
@@ -93,6 +109,9 @@ class ValidateBody(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     backend: _Text | None = Field(default=None, description="the backend to look at; null is that of the settings")
+    settings: Annotated[dict[str, Value], Field(max_length=16)] | None = Field(
+        default=None, description="of a provider: what to try in place of what is set, by the names of its plugin"
+    )
 
 
 class Validated(BaseModel):
@@ -115,7 +134,7 @@ class Persisted(BaseModel):
 def _flat(config: Config) -> dict[str, Any]:
     """Every setting by the contract's name; secrets are hidden."""
     faxes = config.faxes
-    secret = faxes.inbound.asterisk_secret
+    secret, bucket = faxes.inbound.asterisk_secret, faxes.storage.s3
     return {
         "backend": faxes.backend,
         "require_api_key": faxes.require_key,
@@ -133,6 +152,11 @@ def _flat(config: Config) -> dict[str, Any]:
         "fax_header": faxes.header,
         "fax_station_id": faxes.ident,
         "public_api_url": config.http.public_url or "",
+        "storage_backend": faxes.storage.plugin.value,
+        "s3_endpoint_url": bucket.endpoint or "",
+        "s3_bucket": bucket.bucket,
+        "s3_region": bucket.region,
+        "s3_prefix": bucket.prefix,
     }
 
 
@@ -153,7 +177,11 @@ def _grouped(config: Config) -> dict[str, dict[str, Any]]:
             "public_api_url": flat["public_api_url"],
             "feature_v3_plugins": faxes.plugins,
         },
-        "storage": {"backend": "local"},
+        "storage": {
+            "backend": flat["storage_backend"],
+            **{name: flat[name] for name in ("s3_endpoint_url", "s3_bucket", "s3_region", "s3_prefix")},
+            "s3_credentials": faxes.storage.s3.key is not None and faxes.storage.s3.secret is not None,
+        },
         "database": {"engine": "sqlite" if config.store.url is None else "url"},
         "inbound": {
             "enabled": faxes.inbound.enabled,
@@ -201,25 +229,30 @@ async def put_settings(house: FaxHouse, body: SettingsBody, identity: Identity) 
     known = {SIP, DISABLED, *house.faxes.sending.carriers}
     if said.get("backend", SIP) not in known:
         raise Invalid(f"there is no such backend; there are {', '.join(sorted(known))}")
-    before = house.config().faxes.backend
+    before = house.config().faxes
     await house.change({KEYS[name]: value for name, value in said.items()})
     house.audit.note("settings_changed", names=" ".join(sorted(said)), key_id=identity.name)
     meta = {
-        "backend_changed": house.config().faxes.backend != before,
-        "storage_changed": False,
+        "backend_changed": house.config().faxes.backend != before.backend,
+        "storage_changed": house.config().faxes.storage != before.storage,
         "restart_recommended": False,
     }
     return SettingsOut(_grouped(house.config()) | {"_meta": meta})
 
 
-@FAX.operation("POST", "/admin/settings/validate", tag="settings", scope=ADMIN)
+@FAX.operation("POST", "/admin/settings/validate", tag="settings", scope=ADMIN, errors=(Invalid,))
 async def validate_settings(house: FaxHouse, body: ValidateBody) -> Validated:
-    """Check a backend, without changing or sending anything."""
+    """Check a backend, without changing or sending anything.
+
+    A provider is asked for something harmless: whether it can be reached, and knows us. So is the bucket of documents.
+    """
     wanted = body.backend or house.config().faxes.backend
-    known = wanted == DISABLED or wanted in house.faxes.sending.carriers
-    checks: dict[str, bool | str] = {"known": known}
-    if wanted == house.config().faxes.backend:
-        checks["ready"] = backend_trouble(house) or True
+    checks: dict[str, bool | str] = {"known": wanted == DISABLED or wanted in house.faxes.sending.carriers}
+    if wanted == SIP:
+        checks["ready"] = line_trouble(house) or True
+    elif wanted in BUILT_IN or house.providers.get(wanted) is not None:
+        checks |= await house.providers.trial(wanted, tried(house, wanted, body.settings or {})).check()
+    checks["storage"] = await storage_trouble(house) or True
     return Validated(backend=wanted, checks=checks, test_fax=None)
 
 
@@ -252,6 +285,7 @@ async def persist_settings(house: FaxHouse, identity: Identity) -> Persisted:
     secret = house.config().faxes.inbound.asterisk_secret
     flat["asterisk_inbound_secret"] = secret.get_secret_value() if secret else None
     flat["public_api_url"] = house.config().http.public_url
+    flat["s3_endpoint_url"] = house.config().faxes.storage.s3.endpoint
     await house.change({KEYS[name]: value for name, value in flat.items()})
     house.audit.note("settings_persisted", key_id=identity.name)
     return Persisted(ok=True, path=NAME)

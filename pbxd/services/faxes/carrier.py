@@ -16,12 +16,12 @@ DISABLED = "disabled"
 
 
 class Line(Protocol):
-    """Dials a number and sends the pages of a TIFF file; says how that went, whatever happened.
+    """Dials a number for an account and sends the pages of a TIFF file; says how that went, whatever happened.
 
     Who cancels the call of `send` hangs up.
     """
 
-    async def send(self, number: str, tiff: Path, options: FaxOptions) -> FaxOutcome: ...
+    async def send(self, number: str, tiff: Path, options: FaxOptions, *, account_id: str) -> FaxOutcome: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ class SipCarrier:
         asked = FaxOptions(ident=job.ident, header=job.header, mode=self.mode, start_page=job.confirmed)
         if self.line is None:
             return failed(FaxReason.NO_ROUTE, "this house has no fax line")
-        return await self.line.send(job.to, papers.tiff, options_at(job.step, asked))
+        return await self.line.send(job.to, papers.tiff, options_at(job.step, asked), account_id=job.account_id)
 
 
 def failed(reason: FaxReason, detail: str) -> FaxOutcome:

@@ -392,7 +392,7 @@ async def test_plugins_are_listed_set_up_and_keep_their_secrets(tmp_path: Path) 
     async with clouded(tmp_path, "sip", "faxes.providers={}") as (lab, cloud):
         items = (await lab.client.get("/plugins", key=ADMIN)).json["items"]
         assert [one["id"] for one in items] == [
-            *("sip", "disabled", "phaxio", "sinch", "signalwire", "freeswitch", "local")
+            *("sip", "disabled", "phaxio", "sinch", "signalwire", "freeswitch", "local", "s3")
         ]
         place = "/plugins/phaxio/config"
         wish = {"creds.key": "the-key", "creds.secret": "the-secret", "base_url": cloud.base}

@@ -45,6 +45,7 @@ class Sent:
     number: str
     options: FaxOptions
     pages: int
+    account_id: str
 
 
 @dataclass(slots=True)
@@ -59,10 +60,10 @@ class ScriptedLine:
     at_once: int = 0
     most_at_once: int = 0
 
-    async def send(self, number: str, tiff: Path, options: FaxOptions) -> FaxOutcome:
+    async def send(self, number: str, tiff: Path, options: FaxOptions, *, account_id: str) -> FaxOutcome:
         with Image.open(tiff) as file:
             pages = int(getattr(file, "n_frames", 1))
-        self.sent.append(Sent(number, options, pages))
+        self.sent.append(Sent(number, options, pages, account_id))
         self.at_once += 1
         self.most_at_once = max(self.at_once, self.most_at_once)
         try:
@@ -106,7 +107,7 @@ class Desk:
 
     async def job(self, job: FaxJob) -> FaxJob:
         """As it is stored now."""
-        found = await self.faxes.rows.job(job.account_id, job.id)
+        found = await self.faxes.rows.job(job.id)
         assert found is not None
         return found
 

@@ -111,8 +111,8 @@ async def test_a_number_that_leads_nowhere_is_not_tried_again(desk: Desk, three:
 class BrokenLine:
     """A line with a bug."""
 
-    async def send(self, _number: str, _tiff: Path, _options: FaxOptions) -> FaxOutcome:
-        raise RuntimeError("a bug")
+    async def send(self, _number: str, _tiff: Path, _options: FaxOptions, *, account_id: str) -> FaxOutcome:
+        raise RuntimeError(f"a bug for {account_id}")
 
 
 async def test_a_line_that_breaks_is_a_try_that_failed(
