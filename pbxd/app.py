@@ -137,7 +137,12 @@ class App:
         await self.mailroom.open(config)
         self.faxroom = Faxroom(config, data, self.store, self.directory.default_account.id, self.bus, time.time)
         await self.faxroom.open()
-        self.faxroom.connect(self.telephony.fax_line, self._trunk_of, self._account_for)
+        self.faxroom.connect(
+            self.telephony.fax_line,
+            self._trunk_of,
+            self._account_for,
+            lambda one: self.directory.account(one) is not None,
+        )
         await open_media(self.edge.media, self.mailroom.voicemail)
         await self._open_call_centre()
         await self.telephony.start()

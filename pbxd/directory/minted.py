@@ -58,13 +58,15 @@ class KeyWish:
 
 
 class MintedKeys:
-    """All of them, in memory. `wall` is the time in seconds since the epoch."""
+    """All of them, in memory. `wall` is the time in seconds since the epoch; `used` hears of a key that is used, once
+    in USED_EVERY_S, and may be assigned to."""
 
     def __init__(self, store: Store, wall: Callable[[], float]) -> None:
         self._store = store
         self._wall = wall
         self._keys: dict[str, MintedKey] = {}
         self._save = store.upsert(fax_keys)
+        self.used: Callable[[MintedKey], None] = lambda _key: None
 
     async def load(self) -> None:
         """Raises StoreError."""
@@ -90,6 +92,7 @@ class MintedKeys:
         if key.last_used_at is None or self._wall() - key.last_used_at >= USED_EVERY_S:
             key = self._keys[key.id] = replace(key, last_used_at=self._wall())
             self._store.write(self._save, _row(key))
+            self.used(key)
         return key
 
     async def mint(self, account_id: str, wish: KeyWish) -> tuple[MintedKey, str]:

@@ -29,7 +29,8 @@ _LINES = {
 @dataclass(slots=True)
 class Office:
     """`account_id` is the house's own account, `account_for` names that of a called number, if one has it; `wall` is
-    the time in seconds since the epoch. `account_for`, `settings` and `outbox` may be assigned to while it runs."""
+    the time in seconds since the epoch. `account_for`, `has_account` (whether it is still there), `settings` and
+    `outbox` may be assigned to while it runs."""
 
     account_id: str
     rows: Rows
@@ -41,6 +42,7 @@ class Office:
     settings: Faxes
     outbox: Outbox | None = None
     account_for: Callable[[str], str | None] = lambda _called: None
+    has_account: Callable[[str], bool] = lambda _account_id: True
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     firm: set[asyncio.Task[None]] = field(default_factory=set)  # of these, those that a stop waits for
 

@@ -291,6 +291,8 @@ class Sending:
     async def _carried(self, job: FaxJob) -> FaxOutcome | Handed:
         office, papers = self._office, self._office.files.papers(job.id)
         carrier = self._carrier(job)
+        if not office.has_account(job.account_id):
+            raise Refused("its account is gone")
         if carrier.dials and not papers.tiff.exists():
             pages = await office.pages.render(papers.pdf, Kind.PDF, papers.tiff, office.layout(job.detail))
             job = replace(job, pages=pages)

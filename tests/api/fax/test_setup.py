@@ -38,24 +38,26 @@ async def validated(lab: FaxLab, **said: Any) -> dict[str, Any]:
 # ---- tried before it is used
 
 
-@pytest.mark.parametrize(
-    ("backend", "path"),
-    [
-        ("phaxio", "/v2.1/account/status"),
-        ("sinch", "/v3/projects/p-1/faxes?pageSize=1"),
-        ("signalwire", "/api/laml/2010-04-01/Accounts/the-key/Faxes.json?PageSize=1"),
-        ("freeswitch", "/webapi/status"),
-    ],
-)
-async def test_a_provider_is_asked_for_something_harmless(tmp_path: Path, backend: str, path: str) -> None:
+HARMLESS = {
+    "phaxio": "/v2.1/account/status",
+    "sinch": "/v3/projects/p-1/faxes?pageSize=1",
+    "signalwire": "/api/laml/2010-04-01/Accounts/the-key/Faxes.json?PageSize=1",
+    "freeswitch": "/webapi/status",
+}
+
+
+async def test_a_provider_is_asked_for_something_harmless(tmp_path: Path) -> None:
     async with clouded(tmp_path, "sip") as (lab, cloud):
         good = {"known": True, "ready": True, "reachable": True, "credentials": True, "storage": True}
-        assert await validated(lab, backend=backend) == good
-        assert cloud.asked == [("GET", path)]
-        cloud.status = 401
-        assert (await validated(lab, backend=backend))["credentials"] == "its answer was 401"
-        cloud.status = 404
-        assert (await validated(lab, backend=backend))["credentials"] is True
+        for backend, path in HARMLESS.items():
+            cloud.status = 200
+            cloud.asked.clear()
+            assert await validated(lab, backend=backend) == good
+            assert cloud.asked == [("GET", path)]
+            cloud.status = 401
+            assert (await validated(lab, backend=backend))["credentials"] == "its answer was 401"
+            cloud.status = 404
+            assert (await validated(lab, backend=backend))["credentials"] is True
 
 
 async def test_other_credentials_are_tried_and_not_kept(tmp_path: Path) -> None:
