@@ -375,6 +375,9 @@ class Sending:
         await self._office.surely(lambda: self._office.rows.keep(job))
         self._say(job)
         await self._tell(job)
+        self._office.aside(self._put_away(job), f"fax-away-{job.id}")
+
+    async def _put_away(self, job: FaxJob) -> None:
         await self._office.depot.put_away(self._office.files.papers(job.id).pdf)
 
     def _say(self, job: FaxJob) -> None:

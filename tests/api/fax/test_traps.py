@@ -118,7 +118,9 @@ def test_nothing_ships_with_credentials() -> None:
     assert (config.keys, config.trunks, config.faxes.providers, config.accounts) == ({}, {}, {}, {})
 
 
-async def test_who_did_what_is_written_down_and_never_what_a_fax_says(tmp_path: Path) -> None:
+async def test_who_did_what_is_written_down_and_never_what_a_fax_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with fax_lab(tmp_path) as lab:
         text = lab.folder / "a.txt"
         text.write_text("The secret of the letter\n", encoding="utf-8")
@@ -132,7 +134,7 @@ async def test_who_did_what_is_written_down_and_never_what_a_fax_says(tmp_path: 
             assert (await lab.client.ask("POST" if action else "DELETE", place, key=ADMIN)).status == 200
         token = lab.app.faxroom.house.pdf_token("out", job["id"])
         assert (await lab.client.get(f"/fax/{job['id']}/pdf?token={token}")).status == 200
-        lab.app.faxroom.faxes.rows.job = _fails  # type: ignore[method-assign]
+        monkeypatch.setattr(lab.app.faxroom.faxes.rows, "job", _fails)
         assert (await lab.client.get(f"/fax/{'0' * 32}", key=KEY)).status == 500
         events = [entry["event"] for entry in reversed((await lab.client.get("/admin/logs", key=ADMIN)).json["items"])]
         assert [event for event in events if event != "job_updated"] == [

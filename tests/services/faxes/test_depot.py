@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -141,6 +142,22 @@ async def test_a_store_that_is_away_holds_up_no_fax(desk: Desk, store: ObjectSto
     assert (await sent(desk, tmp_path)).state is JobState.SUCCESS
     assert desk.faxes.depot.trouble == "it cannot be reached"
     assert await desk.faxes.depot.check() == "it cannot be reached"
+
+
+async def test_a_store_that_is_slow_holds_up_nobody(desk: Desk, store: ObjectStore, tmp_path: Path) -> None:
+    store.hold = asyncio.Event()
+    job = await desk.submit(papers.pdf(tmp_path / "document.pdf", 1))
+    async with asyncio.timeout(20):
+        while not store.asked:
+            await asyncio.sleep(0.02)
+    assert (await desk.job(job)).state is JobState.SUCCESS
+    assert (len(desk.faxes.sending.queue), len(desk.faxes.sending.queue.active)) == (0, 0)
+    waiting = await desk.submit(papers.pdf(tmp_path / "other.pdf", 1), at=START + 999)
+    async with asyncio.timeout(1):
+        assert (await desk.faxes.sending.cancel(waiting.id)).state is JobState.FAILED
+    store.hold.set()
+    await desk.settle()
+    assert len(store.kept) == 2
 
 
 async def test_documents_move_with_the_settings_and_are_found_in_both(

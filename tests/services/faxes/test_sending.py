@@ -334,6 +334,17 @@ async def test_an_answer_that_overtakes_its_request_is_not_lost(tmp_path: Path, 
         assert (await desk.job(job)).state is JobState.SUCCESS
 
 
+async def test_nothing_is_sent_for_an_account_that_is_gone(desk: Desk, three: Path) -> None:
+    desk.faxes.office.has_account = {"acc_1"}.__contains__
+    job = await desk.submit(three, account_id="acc_2")
+    await desk.settle()
+    assert ((await desk.job(job)).state, (await desk.job(job)).error) == (JobState.REFUSED, "its account is gone")
+    assert desk.line.sent == []
+    await desk.submit(three)
+    await desk.settle()
+    assert [one.account_id for one in desk.line.sent] == ["acc_1"]
+
+
 async def test_nothing_is_sent_where_faxes_are_disabled(tmp_path: Path, three: Path) -> None:
     async with a_desk(tmp_path / "data", backend="disabled") as desk:
         job = await desk.submit(three)
