@@ -21,11 +21,9 @@ MAX_IMPORT = 20
 
 
 class ManifestBody(BaseModel):
-    """A manifest; what is in it is looked at by the operation."""
+    model_config = ConfigDict(extra="ignore")
 
-    model_config = ConfigDict(extra="allow")
-
-    id: Any = Field(default=None, description="the name of the provider")
+    manifest: dict[str, Any] = Field(description="how a provider is asked; its id is the provider's name")
 
 
 class ManifestsBody(BaseModel):
@@ -52,24 +50,34 @@ class Installed(BaseModel):
     path: str
 
 
+class Mistake(BaseModel):
+    id: str | None
+    error: str
+
+
 class Imported(BaseModel):
     ok: bool
     imported: list[str]
-    errors: list[str]
+    errors: list[Mistake]
 
 
 @FAX.operation("POST", "/admin/plugins/http/validate", tag="plugins", scope=ADMIN, errors=(NotFound, Invalid))
 async def validate_manifest(house: FaxHouse, body: ManifestBody) -> ManifestFound:
     """Look at a manifest, without installing it."""
     plugins_on(house)
-    if not body.id:
+    if not body.manifest.get("id"):
         raise Invalid("Manifest id required")
     try:
-        manifest = _manifest(body.model_dump())
+        manifest = _manifest(body.manifest)
     except Invalid as error:
-        said = str(body.id)[:64]
         return ManifestFound(
-            id=said, name=None, actions=[], allowed_domains=[], warnings=[], normalized=None, error=error.message
+            id=_said(body.manifest),
+            name=None,
+            actions=[],
+            allowed_domains=[],
+            warnings=[],
+            normalized=None,
+            error=error.message,
         )
     actions = [name for name, action in manifest.actions if action is not None]
     return ManifestFound(
@@ -89,9 +97,9 @@ async def validate_manifest(house: FaxHouse, body: ManifestBody) -> ManifestFoun
 async def install_manifest(house: FaxHouse, body: ManifestBody, identity: Identity) -> Installed:
     """Make a provider of a manifest. It carries faxes once its credentials are set and it is enabled."""
     plugins_on(house)
-    if not body.id:
+    if not body.manifest.get("id"):
         raise Invalid("Manifest id is required")
-    manifest = _manifest(body.model_dump())
+    manifest = _manifest(body.manifest)
     await _install(house, [manifest], identity)
     return Installed(ok=True, id=manifest.id, path=f"{FOLDER}/{manifest.id}.json")
 
@@ -106,13 +114,15 @@ async def install_manifest(house: FaxHouse, body: ManifestBody, identity: Identi
 async def import_manifests(house: FaxHouse, body: ManifestsBody, identity: Identity) -> Imported:
     """Make providers of many manifests; one that is no good stops no other."""
     plugins_on(house)
+    if not body.items:
+        raise Invalid("No manifest candidates provided")
     good: dict[str, Manifest] = {}
-    errors: list[str] = []
-    for number, one in enumerate(body.items):
+    errors: list[Mistake] = []
+    for one in body.items:
         try:
             manifest = _manifest(one)
         except Invalid as error:
-            errors.append(f"items.{number}: {error.message}")
+            errors.append(Mistake(id=_said(one), error=error.message))
         else:
             good[manifest.id] = manifest
     if good:
@@ -131,6 +141,11 @@ def _manifest(said: dict[str, Any]) -> Manifest:
     if len(manifest.model_dump_json()) > MAX_MANIFEST:
         raise Invalid(f"it has more than {MAX_MANIFEST} bytes")
     return manifest
+
+
+def _said(manifest: dict[str, Any]) -> str | None:
+    """What something that is no manifest calls itself."""
+    return str(manifest["id"])[:64] if "id" in manifest else None
 
 
 def _warnings(manifest: Manifest) -> list[str]:

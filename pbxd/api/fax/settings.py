@@ -20,6 +20,7 @@ from pbxd.services.faxes import BUILT_IN, DISABLED, SIP
 HIDDEN = "***"
 LONG = 12
 _Text = Annotated[str, Field(max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$")]
+_Secret = Annotated[str, Field(min_length=1, max_length=512, pattern=r"^[^\x00-\x1f\x7f]*$")]
 _Count = Annotated[int, Field(ge=0, le=10_000_000)]
 
 
@@ -49,6 +50,19 @@ class SettingsBody(BaseModel):
     s3_bucket: _Text | None = None
     s3_region: _Text | None = None
     s3_prefix: _Text | None = None
+    phaxio_api_key: _Secret | None = None
+    phaxio_api_secret: _Secret | None = None
+    phaxio_verify_signature: bool | None = None
+    sinch_project_id: _Text | None = None
+    sinch_api_key: _Secret | None = None
+    sinch_api_secret: _Secret | None = None
+    sinch_inbound_verify_signature: bool | None = None
+    sinch_inbound_basic_user: _Secret | None = None
+    sinch_inbound_basic_pass: _Secret | None = None
+    sinch_inbound_hmac_secret: _Secret | None = None
+    signalwire_space_url: _Text | None = None
+    signalwire_project_id: _Secret | None = None
+    signalwire_api_token: _Secret | None = None
 
 
 KEYS: Mapping[str, str] = {
@@ -75,6 +89,23 @@ KEYS: Mapping[str, str] = {
     "s3_prefix": "faxes.storage.s3.prefix",
 }
 """The contract's names of settings, and the house's."""
+
+PROVIDER_KEYS: Mapping[str, str] = {
+    "phaxio_api_key": "phaxio.creds.key",
+    "phaxio_api_secret": "phaxio.creds.secret",
+    "phaxio_verify_signature": "phaxio.verify",
+    "sinch_project_id": "sinch.settings.project_id",
+    "sinch_api_key": "sinch.creds.key",
+    "sinch_api_secret": "sinch.creds.secret",
+    "sinch_inbound_verify_signature": "sinch.verify",
+    "sinch_inbound_basic_user": "sinch.creds.inbound_user",
+    "sinch_inbound_basic_pass": "sinch.creds.inbound_password",
+    "sinch_inbound_hmac_secret": "sinch.creds.inbound_secret",
+    "signalwire_space_url": "signalwire.settings.space",
+    "signalwire_project_id": "signalwire.creds.key",
+    "signalwire_api_token": "signalwire.creds.secret",
+}
+"""The contract's names of what providers are set up with, and where that is under `faxes.providers`."""
 
 _ENVIRONMENT = {
     "FAX_BACKEND": "backend",
@@ -140,7 +171,7 @@ def _flat(config: Config) -> dict[str, Any]:
         "require_api_key": faxes.require_key,
         "inbound_enabled": faxes.inbound.enabled,
         "inbound_retention_days": faxes.inbound.keep_days,
-        "asterisk_inbound_secret": HIDDEN + secret.get_secret_value()[-4:] if secret else "",
+        "asterisk_inbound_secret": _hidden(secret.get_secret_value()) if secret else "",
         "max_file_size_mb": faxes.max_mb,
         "max_requests_per_minute": faxes.rate_per_minute,
         "inbound_list_rpm": faxes.inbound_list_per_minute,
@@ -203,15 +234,18 @@ def _provider(said: FaxProvider | None) -> dict[str, Any]:
     """What is set of a provider; of a long secret its end."""
     if said is None:
         return {"configured": False}
-    creds = {name: secret.get_secret_value() for name, secret in said.creds.items()}
-    shown = {name: HIDDEN + (value[-4:] if len(value) >= LONG else "") for name, value in creds.items()}
     return {
         "configured": True,
         "base_url": said.base_url or "",
         "verify": said.verify,
         "settings": said.settings,
-        "creds": shown,
+        "creds": {name: _hidden(secret.get_secret_value()) for name, secret in said.creds.items()},
     }
+
+
+def _hidden(secret: str) -> str:
+    """A secret; of a long one its end can be read."""
+    return HIDDEN + (secret[-4:] if len(secret) >= LONG else "")
 
 
 @FAX.operation("GET", "/admin/settings", tag="settings", scope=ADMIN)
@@ -226,11 +260,14 @@ async def put_settings(house: FaxHouse, body: SettingsBody, identity: Identity) 
     said = body.model_dump(exclude_none=True)
     if "pdf_token_ttl_minutes" in said:
         said["pdf_token_ttl_minutes"] *= 60
-    known = {SIP, DISABLED, *house.faxes.sending.carriers}
+    changes = {KEYS[name]: value for name, value in said.items() if name in KEYS}
+    changes |= {f"faxes.providers.{PROVIDER_KEYS[name]}": said[name] for name in PROVIDER_KEYS.keys() & said.keys()}
+    named = {PROVIDER_KEYS[name].partition(".")[0] for name in PROVIDER_KEYS.keys() & said.keys()}
+    known = {SIP, DISABLED, *house.faxes.sending.carriers, *named}
     if said.get("backend", SIP) not in known:
         raise Invalid(f"there is no such backend; there are {', '.join(sorted(known))}")
     before = house.config().faxes
-    await house.change({KEYS[name]: value for name, value in said.items()})
+    await house.change(changes)
     house.audit.note("settings_changed", names=" ".join(sorted(said)), key_id=identity.name)
     meta = {
         "backend_changed": house.config().faxes.backend != before.backend,

@@ -82,6 +82,32 @@ async def test_other_credentials_are_tried_and_not_kept(tmp_path: Path) -> None:
         assert (await validated(lab))["ready"] == "this house has no fax line"
 
 
+async def test_a_provider_is_set_up_by_the_contracts_names(tmp_path: Path) -> None:
+    async with clouded(tmp_path, "sip", known=False) as (lab, cloud):
+
+        async def put(**said: object) -> Answer:
+            return await lab.client.ask("PUT", "/admin/settings", key=ADMIN, json=said)
+
+        assert (await put(backend="phaxio")).status == 400  # nothing is known of it
+        done = await put(backend="phaxio", phaxio_api_key="the-key", phaxio_api_secret="a-long-secret-of-phaxio")
+        assert (done.status, done.json["_meta"]["backend_changed"]) == (200, True)
+        assert done.json["phaxio"]["creds"] == {"key": "***", "secret": "***axio"}
+        assert (await put(phaxio_verify_signature=False)).json["phaxio"]["verify"] is False
+        wish = {"settings": {"base_url": cloud.base}}
+        assert (await lab.client.ask("PUT", "/plugins/phaxio/config", key=ADMIN, json=wish)).status == 200
+        assert (await handed(lab))["provider_sid"] == "323034813"
+        sinch = await put(sinch_project_id="p-1", sinch_api_key="k", sinch_inbound_basic_user="u")
+        assert (sinch.json["sinch"]["settings"], sorted(sinch.json["sinch"]["creds"])) == (
+            {"project_id": "p-1"},
+            ["inbound_user", "key"],
+        )
+        space = await put(signalwire_space_url="s.signalwire.com", signalwire_project_id="p", signalwire_api_token="t")
+        assert space.json["signalwire"]["settings"] == {"space": "s.signalwire.com"}
+        assert (await put(phaxio_api_key="")).status == 422
+        assert (await lab.client.ask("POST", "/admin/settings/persist", key=ADMIN)).status == 200
+        assert lab.app.config.faxes.providers["phaxio"].creds["key"].get_secret_value() == "the-key"
+
+
 # ---- storage
 
 
@@ -179,8 +205,9 @@ async def test_the_registry_is_file_backed_where_there_is_a_file(lab: FaxLab) ->
 async def test_a_manifest_is_looked_at_installed_and_used(tmp_path: Path) -> None:
     async with clouded(tmp_path, "sip", known=False) as (lab, cloud):
 
-        async def ask(what: str, body: object) -> Answer:
-            return await lab.client.ask("POST", f"/admin/plugins/http/{what}", key=ADMIN, json=body)
+        async def ask(what: str, manifest: object = None, **body: object) -> Answer:
+            said = body or {"manifest": manifest}
+            return await lab.client.ask("POST", f"/admin/plugins/http/{what}", key=ADMIN, json=said)
 
         sends = {**SENDS, "response": {"job_id": "id"}}
         acme = ACME | {"base_url": cloud.base, "actions": {"send_fax": sends}}
@@ -201,16 +228,17 @@ async def test_a_manifest_is_looked_at_installed_and_used(tmp_path: Path) -> Non
         assert (await lab.client.ask("PUT", "/plugins/acme/config", key=ADMIN, json=wish)).status == 200
         assert (await handed(lab))["backend"] == "acme"
         assert (cloud.asked, cloud.auth) == ([("POST", "/v3/faxes")], ["Bearer secret-token"])
-        again = await ask("import-manifests", {"items": [acme | {"name": "Acme 2"}, acme | {"id": "b"}, {"id": "c"}]})
+        assert (await ask("import-manifests", items=[])).json == {"detail": "No manifest candidates provided"}
+        again = await ask("import-manifests", items=[acme | {"name": "Acme 2"}, acme | {"id": "b"}, {"id": "c"}])
         assert (again.json["ok"], again.json["imported"]) == (False, ["acme", "b"])
-        assert again.json["errors"][0].startswith("items.2: ")
+        assert again.json["errors"][0]["id"] == "c"
         names = {one["id"]: one["name"] for one in (await lab.client.get("/plugins", key=ADMIN)).json["items"]}
         assert (names["acme"], names["b"]) == ("Acme 2", "Acme Fax")
         manifests = lab.folder / "data" / "faxes" / "manifests"
         assert sorted(one.name for one in manifests.iterdir()) == ["acme.json", "b.json"]
     async with fax_lab(tmp_path, "faxes.plugins=false") as lab:
         for what in ("validate", "install", "import-manifests"):
-            gone = await lab.client.ask("POST", f"/admin/plugins/http/{what}", key=ADMIN, json={"id": "x"})
+            gone = await lab.client.ask("POST", f"/admin/plugins/http/{what}", key=ADMIN, json={"manifest": {}})
             assert (gone.status, gone.json) == (404, {"detail": "v3 plugins feature disabled"})
 
 
