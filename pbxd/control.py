@@ -13,6 +13,7 @@ from pbxd.directory.model import Account, Aor, DestinationKind, ExtensionKind
 from pbxd.directory.remote import RemoteDigests
 from pbxd.directory.reports import Reports
 from pbxd.events import Bus
+from pbxd.facade import LiveCalls
 from pbxd.flows.sessions import Bounds, FlowSessions
 from pbxd.metrics import Metrics
 from pbxd.services.cdr import CallRecords
@@ -57,10 +58,7 @@ def edge_of(
         flow_names=partial(_flow_names, directory, telephony),
         housed=partial(_housed, telephony),
         live_record=partial(_live_record, telephony, calls),
-        live_records=lambda: [
-            *(call.record for call in telephony.switch.calls.values()),
-            *(call.record for call in calls.live()),
-        ],
+        live_records=LiveCalls(telephony, calls).calls,
         gate=telephony.switch.gate,
         door=telephony.entrance,
         reports=Reports(),
@@ -76,7 +74,7 @@ def edge_of(
         wall=wall,
         now=telephony.now,
     )
-    telephony.switch.gate.elsewhere = lambda: frozenset(call.record.id for call in calls.live())
+    telephony.switch.gate.elsewhere = calls.alive
     reload(edge, config)
     return edge
 

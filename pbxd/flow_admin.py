@@ -6,15 +6,12 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote, urlencode
 
-from pbxd.cli import Column, CommandError, Commands, Exit, ask, clock, daemon_options, table
+from pbxd.cli import Column, CommandError, Commands, Exit, Row, ask, clock, daemon_options, read_text, table
 
 FLOWS = "/house/v1/flows"
 OVERRIDES = "/house/v1/schedules"
-
-Row = dict[str, Any]
 
 
 def add_commands(flow: Commands) -> None:
@@ -56,11 +53,8 @@ def _reload(arguments: argparse.Namespace) -> None:
 
 
 def _put(arguments: argparse.Namespace) -> None:
-    try:
-        text = sys.stdin.read() if str(arguments.file) == "-" else arguments.file.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise CommandError(f"{arguments.file} cannot be read: {error}", Exit.MISTAKE) from None
-    _show(arguments, ask(arguments, "PUT", f"{FLOWS}/{quote(arguments.name, safe='')}", {"text": text}))
+    wish = {"text": read_text(arguments.file)}
+    _show(arguments, ask(arguments, "PUT", f"{FLOWS}/{quote(arguments.name, safe='')}", wish))
 
 
 def _versions(arguments: argparse.Namespace) -> None:

@@ -19,6 +19,7 @@ _MAIL_ADDRESS = re.compile(
 _SERVER_NAME = re.compile(r"(\*\.)?[A-Za-z0-9_]([A-Za-z0-9_.-]{0,250}[A-Za-z0-9])?")
 _URL = re.compile(r"https?://[A-Za-z0-9._:\[\]-]{1,253}(/[A-Za-z0-9._~/-]*)?")
 _PATTERN = re.compile(r"(?=.)[0-9*#+XZN]{0,32}\.?")
+_DIGITS = {"X": "[0-9]", "Z": "[1-9]", "N": "[2-9]", ".": ".+"}
 _PROXY = re.compile(r"sips?:(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)(?::[0-9]{1,5})?(?:;transport=(?:udp|tcp|tls))?")
 
 RESTART: dict[str, Any] = {"restart": True}
@@ -64,6 +65,11 @@ def _pattern(value: str) -> str:
             "a pattern is digits, * # +, X (0-9), Z (1-9), N (2-9), and '.' (one or more of anything) at its end"
         )
     return value
+
+
+def compile_pattern(pattern: str) -> re.Pattern[str]:
+    """A dial pattern as a regular expression for `fullmatch`: X 0-9, Z 1-9, N 2-9, `.` one or more of anything."""
+    return re.compile("".join(_DIGITS.get(sign) or re.escape(sign) for sign in pattern))
 
 
 def _mail_address(value: str) -> str:

@@ -8,14 +8,14 @@ made for it, and without its domains.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import BaseModel
 from sqlalchemy import Table
 
-from pbxd.config.accounts import AccountSections, Phone, Trunk, UserOptions
+from pbxd.config.accounts import AccountSections, Phone, Route, Trunk, TrunkOptions, UserOptions
 from pbxd.config.destinations import Extension as DeclaredExtension
 from pbxd.config.destinations import Listening
 from pbxd.config.schema import Config
@@ -211,6 +211,8 @@ def kind_of(extension: DeclaredExtension) -> ExtensionKind:
         return ExtensionKind.QUEUE
     if extension.operator:
         return ExtensionKind.OPERATOR
+    if extension.listen:
+        return ExtensionKind.LISTEN
     if extension.fax is not None:
         return ExtensionKind.FAX
     if extension.mailbox is not None:
@@ -241,19 +243,12 @@ def _providers(sections: AccountSections, account_id: str, own: dict[str, list[R
     }
     changes.match("trunks", own["trunks"], "name", trunks)
     routes: Wanted = {
-        position: {
-            "account_id": account_id,
-            "pattern": route.match,
-            "trunk": route.trunk,
-            "strip": route.strip,
-            "prepend": route.prepend,
-        }
-        for position, route in enumerate(sections.routes)
+        position: {"account_id": account_id, **route_columns(route)} for position, route in enumerate(sections.routes)
     }
     changes.match("routes", own["routes"], "position", routes)
 
 
-def trunk_columns(trunk: Trunk) -> dict[str, Any]:
+def trunk_columns(trunk: TrunkOptions) -> dict[str, Any]:
     """What the store keeps of a trunk."""
     return {
         "proxy": trunk.proxy,
@@ -265,19 +260,25 @@ def trunk_columns(trunk: Trunk) -> dict[str, Any]:
     }
 
 
+def route_columns(route: Route) -> dict[str, Any]:
+    """And of a route."""
+    return {"pattern": route.match, "trunk": route.trunk, "strip": route.strip, "prepend": route.prepend}
+
+
+def options_text(said: BaseModel, *without: str) -> str:
+    """The options of a row: all that its model says, but for what has a column of its own."""
+    return plain(said.model_dump(mode="json", by_alias=True, exclude=set(without), exclude_none=True))
+
+
 def _furniture(
     sections: AccountSections, account_id: str, own: dict[str, list[Row]], rows: Rows, changes: Changes
 ) -> None:
     """What has a name, and options that only its model reads. A number is one account's alone, and moves with the
     file."""
 
-    def wanted(declared: Mapping[str, BaseModel], hidden: Iterable[str] = ()) -> Wanted:
+    def wanted(declared: Mapping[str, BaseModel], *hidden: str) -> Wanted:
         return {
-            name: {
-                "account_id": account_id,
-                "options": plain(one.model_dump(mode="json", exclude=set(hidden), exclude_none=True)),
-            }
-            for name, one in declared.items()
+            name: {"account_id": account_id, "options": options_text(one, *hidden)} for name, one in declared.items()
         }
 
     moved = [row for row in rows["numbers"] if row["number"] in sections.numbers and row["account_id"] != account_id]
@@ -286,7 +287,7 @@ def _furniture(
     changes.match("ring_groups", own["ring_groups"], "name", wanted(sections.ring_groups))
     changes.match("queues", own["queues"], "name", wanted(sections.queues))
     changes.match("call_limits", own["call_limits"], "name", wanted(sections.call_limits))
-    changes.match("mailbox_rules", own["mailbox_rules"], "number", wanted(sections.mailboxes, ["pin"]))
+    changes.match("mailbox_rules", own["mailbox_rules"], "number", wanted(sections.mailboxes, "pin"))
 
 
 def _own_sound(said: Phone | Trunk) -> OwnSound:

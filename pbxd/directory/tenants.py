@@ -6,7 +6,6 @@ phone in and are to be kept like the passwords; never a password itself, no key 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
@@ -14,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from sqlalchemy import select
 
 from pbxd.config.section import Host, Label, Name
-from pbxd.directory.administration import Administration, fields_of, problems_in
+from pbxd.directory.administration import Administration, Fields, fields_of, own, problems_in
 from pbxd.directory.declared import PREFIXES
 from pbxd.directory.model import Account, login_domain
 from pbxd.directory.resources import (
@@ -36,7 +35,6 @@ from pbxd.errors import Conflict, Invalid
 from pbxd.ids import new_id
 from pbxd.store.queue import Write
 from pbxd.store.schema import METADATA, accounts, domains
-from pbxd.store.tenancy import audit
 
 FORMAT: Literal["pbxd-account-1"] = "pbxd-account-1"
 MOST = 10_000  # of one kind
@@ -116,9 +114,12 @@ class Tenants:
         self._directory = administration.directory
         self._wall = administration.wall
 
-    async def revisions(self) -> dict[str, tuple[int, bool]]:
-        """Of each account, by id: its revision, and whether it is declared. Raises StoreError."""
-        rows = await self._store.rows(select(accounts))
+    async def revisions(self, account_id: str | None = None) -> dict[str, tuple[int, bool]]:
+        """Of each account or of this one, by id: its revision, and whether it is declared. Raises StoreError."""
+        query = select(accounts.c.id, accounts.c.revision, accounts.c.declared)
+        if account_id is not None:
+            query = query.where(accounts.c.id == account_id)
+        rows = await self._store.rows(query)
         return {row.id: (row.revision, row.declared) for row in rows}
 
     async def create(self, wish: AccountWish, by: str) -> Account:
@@ -239,11 +240,7 @@ class Tenants:
 
     async def _own(self, account: Account, seen: int | None) -> dict[str, Any]:
         (row,) = [row._asdict() for row in await self._store.rows(select(accounts).where(accounts.c.id == account.id))]
-        if row["declared"]:
-            raise Conflict("the configuration file declares this account: change it there, and reload")
-        if seen is not None and seen != row["revision"]:
-            raise Conflict(f"the account has changed since: it is at revision {row['revision']}, not {seen}")
-        return row
+        return own("account", row, seen)
 
     async def _commit(self, writes: list[Write]) -> None:
         await self._store.commit(writes)
@@ -254,21 +251,8 @@ class Tenants:
         assert account is not None  # noqa: S101 - it was written and read again
         return account
 
-    def _note(self, account_id: str, slug: str, by: str, before: Any, after: Any) -> Write:
-        wall = self._wall()
-        entry = {
-            "id": new_id("aud", wall),
-            "account_id": account_id,
-            "at": wall,
-            "by": by,
-            "action": "removed" if after is None else "made" if before is None else "changed",
-            "kind": "account",
-            "object_id": account_id,
-            "name": slug,
-            "before": json.dumps(before) if before is not None else None,
-            "after": json.dumps(after) if after is not None else None,
-        }
-        return self._store.upsert(audit), entry
+    def _note(self, account_id: str, slug: str, by: str, before: Fields, after: Fields) -> Write:
+        return self._administration.note(account_id, ("account", account_id, slug), by, before, after)
 
 
 def _plain(account: Account) -> dict[str, Any]:

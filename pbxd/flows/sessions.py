@@ -261,9 +261,7 @@ class FlowSessions:
         desk = self._desk
         match command:
             case commands.Rotate(key=key, size=size):
-                turn = desk.turns.get(key, 0)
-                desk.turns[key] = turn + 1
-                return Reply(Outcome.DONE, {"index": turn % max(1, size)})
+                return Reply(Outcome.DONE, {"index": desk.turn(key, size)})
             case commands.Answer():  # the node answers before it does what comes next
                 return Reply(Outcome.DONE, {})
             case commands.Tag(name=name):

@@ -193,7 +193,7 @@ async def office(tmp_path: Path, store_url: str) -> AsyncIterator[Office]:
 
     await follow()
     administration.changed = follow
-    queues = Queues(cast(Facilities, Quiet(directory)), store, tuple, tuple)
+    queues = Queues(cast(Facilities, Quiet(directory)), store, tuple, lambda *_: ())
     parts: dict[str, Any] = {field.name: None for field in fields(House)}
     house = House(
         **parts
@@ -245,6 +245,29 @@ async def test_each_kind_is_made_found_changed_and_removed(office: Office) -> No
 def _short(value: Any) -> Any:
     """A destination without all that it is not."""
     return {name: said for name, said in value.items() if said} if isinstance(value, dict) else value
+
+
+async def test_a_number_of_the_house_is_shown_as_it_was_made(office: Office) -> None:
+    for wish in ({"operator": True}, {"listen": True}, {"fax": {"mode": "g711"}}, {"voicemail": "any"}):
+        made = await office.ask("POST", "/directory/extensions", "other-admin", json={"number": "*77", **wish})
+        assert made.status == 201, made.body
+        seen = (await office.ask("GET", "/directory/extensions/*77", "other-admin")).json
+        assert {name: seen[name] for name in wish} == wish
+        assert (await office.ask("DELETE", "/directory/extensions/*77", "other-admin")).status == 200
+
+
+async def test_music_at_a_path_is_for_the_house_own_key(office: Office) -> None:
+    """A tenant must not hear what lies elsewhere on the machine: recordings are sound too."""
+    room, queue = {"number": "2700", "music": "/srv/sound"}, {"name": "support", "music": "sales/../../other"}
+    for word, wish in (("conferences", room), ("queues", queue)):
+        answer = await office.ask("POST", f"/directory/{word}", "other-admin", json=wish)
+        assert (answer.status, answer.json["error"]["code"]) == (403, "forbidden")
+        named = await office.ask("POST", f"/directory/{word}", "other-admin", json=wish | {"music": "sales"})
+        assert (named.status, named.json["music"]) == (201, "sales")
+        again = await office.ask("PUT", f"/directory/{word}/{named.json['id']}", "other-admin", json=wish)
+        assert again.status == 403
+        whole = await office.ask("PUT", f"/directory/{word}/{named.json['id']}?account=other", json=wish)
+        assert (whole.status, whole.json["music"]) == (200, wish["music"])
 
 
 async def test_what_is_made_counts_at_once(office: Office) -> None:

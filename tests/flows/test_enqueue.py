@@ -74,7 +74,7 @@ class Floor:
 async def floor(hand: Stagehand, tmp_path: Path) -> AsyncIterator[Floor]:
     house = hand.house
     store = await Store.open(sqlite_url(tmp_path / "queues.db"))
-    queues = Queues(house.facilities, store, house.switch.calls.values, tuple, lambda: "2026-03-01")
+    queues = Queues(house.facilities, store, house.switch.calls.values, lambda *_: (), lambda: "2026-03-01")
     account = house.directory.default_account
     hand.desk.enqueue = lambda command, record: queues.act(
         account,
@@ -400,7 +400,7 @@ async def test_who_was_logged_in_is_so_after_a_restart_and_figures_go_on(floor: 
         floor.queues.archive = Archive(store)
         floor.queues.save(house.wire.now)
         await store.drain()
-        again = Queues(house.facilities, store, list, tuple, lambda: "2026-03-01")
+        again = Queues(house.facilities, store, list, lambda *_: (), lambda: "2026-03-01")
         await again.load(house.wire.now, WALL + house.wire.now)
         account = house.directory.default_account
         seen = again.operator(account, "1002")

@@ -12,11 +12,11 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from pbxd.api.contract import Identity, Revised
 from pbxd.api.house.collaborators import House
 from pbxd.api.house.operations import HOUSE
-from pbxd.api.house.tenancy import AccountQuery, account_of, account_seen
+from pbxd.api.house.tenancy import AccountQuery, account_of, account_seen, reaches_all
 from pbxd.api.house.views import Id, View, Wish, moment
 from pbxd.directory.administration import Entry, Stored
 from pbxd.directory.resources import KINDS, Kind, shown
-from pbxd.errors import Conflict, HouseError, Invalid, NotFound, Unavailable
+from pbxd.errors import Conflict, Denied, HouseError, Invalid, NotFound, Unavailable
 
 Wanted = Annotated[str, Field(min_length=1, max_length=64, description="its id, or its name or number")]
 MAX_PAGE = 500
@@ -66,6 +66,12 @@ def _shown(model: type[ThingView], stored: Stored) -> ThingView:
     )
 
 
+def _keep_to_own_folders(house: House, identity: Identity, body: BaseModel) -> None:
+    """What lies at a path of this machine may be another account's. Raises Denied."""
+    if "/" in (getattr(body, "music", None) or "") and not reaches_all(house, identity):
+        raise Denied("music is the name of a folder in that of the account; a path is for the house's own key")
+
+
 class Operations:
     """The operations of one kind. `view` is what they say of a thing, `listed` of all."""
 
@@ -93,12 +99,14 @@ class Operations:
 
     async def make(self, house: House, query: AccountQuery, body: BaseModel, identity: Identity) -> ThingView:
         account = account_of(house, identity, query.account)
+        _keep_to_own_folders(house, identity, body)
         return _shown(self.view, await house.administration.create(account, self.kind, body, identity.name))
 
     async def put(
         self, house: House, path: ThingPath, query: AccountQuery, headers: Match, body: BaseModel, identity: Identity
     ) -> ThingView:
         account, seen = account_of(house, identity, query.account), headers.revision
+        _keep_to_own_folders(house, identity, body)
         stored = await house.administration.replace(account, self.kind, path.id, body, identity.name, seen)
         return _shown(self.view, stored)
 
