@@ -14,8 +14,9 @@ from media.fax import FaxReason
 from pbxd.config.faxes import FaxBox, FaxInbound, FaxStorage
 from pbxd.errors import NotFound, Unavailable
 from pbxd.services.faxes import FaxJob, JobState, ReceivedFax, ReceivedFilter
+from pbxd.store import sqlite_url
 from tests.media import papers
-from tests.services.faxes.line import START, Desk, a_desk, outcome
+from tests.services.faxes.line import START, Desk, Place, a_desk, outcome
 from tests.services.faxes.store import BUCKET, ObjectStore, object_store
 from tests.services.faxes.test_arrivals import came, tiff
 
@@ -33,7 +34,10 @@ async def store() -> AsyncIterator[ObjectStore]:
 async def desk(store: ObjectStore, tmp_path: Path) -> AsyncIterator[Desk]:
     inbound = FaxInbound(enabled=True, keep_days=30)
     storage = FaxStorage.model_validate(store.settings())
-    async with a_desk(tmp_path / "data", boxes=BOXES, inbound=inbound, keep_days=7, storage=storage) as desk:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    place = Place(folder, sqlite_url(folder / "pbxd.db"))
+    async with a_desk(place, boxes=BOXES, inbound=inbound, keep_days=7, storage=storage) as desk:
         yield desk
 
 
