@@ -30,9 +30,10 @@ WHAT ?= life
 LAB_FRESH ?=
 
 # What a build needs, and what the tests need in addition: compilers for the sanitizers and the fuzzer, real phones,
-# a PostgreSQL server (the tests start their own), and human voices (CC-BY-SA 3.0; the Russian ones CC-BY 3.0).
+# a PostgreSQL server (the tests start their own), curl and Node for the fax contract's examples, and human voices
+# (CC-BY-SA 3.0; the Russian ones CC-BY 3.0).
 PACKAGES := espeak-ng fonts-dejavu-core gcc libc6-dev libopus-dev libspandsp-dev libsrtp2-dev python3-dev python3-venv
-TEST_PACKAGES := $(PACKAGES) baresip-core clang libclang-rt-14-dev linphone-cli postgresql sip-tester tshark \
+TEST_PACKAGES := $(PACKAGES) baresip-core clang curl libclang-rt-14-dev linphone-cli nodejs postgresql sip-tester tshark \
 	asterisk-core-sounds-en-wav asterisk-core-sounds-fr-wav asterisk-core-sounds-it-wav asterisk-core-sounds-ru-wav
 
 C_SOURCES := $(filter-out %/_wire.c %/_modem.c,$(wildcard $(foreach part,wire modem,media/$(part)/*.c media/$(part)/*.h media/$(part)/build.py)))

@@ -139,7 +139,12 @@ class App:
         await self.mailroom.open(config)
         self.faxroom = Faxroom(config, data, self.store, self.directory.default_account.id, self.bus, time.time)
         await self.faxroom.open()
-        self.faxroom.connect(self.telephony.fax_line, self._trunk_of)
+        self.faxroom.connect(
+            self.telephony.fax_line,
+            self._trunk_of,
+            self._account_for,
+            lambda one: self.directory.account(one) is not None,
+        )
         await open_media(self.edge.media, self.mailroom.voicemail)
         await self._open_call_centre()
         await self.telephony.start()
@@ -292,10 +297,16 @@ class App:
         )
         return changed
 
-    def _trunk_of(self, number: str) -> str:
-        """The trunk that a call to a number would leave by; empty where it stays in the house."""
-        found = leaves(self.directory, self.directory.default_account, number)
-        return found.trunk.name if found is not None else ""
+    def _trunk_of(self, account_id: str, number: str) -> str:
+        """The id of the trunk that a call of an account to a number leaves by; empty where it stays in the house."""
+        account = self.directory.account(account_id)
+        found = leaves(self.directory, account, number) if account is not None else None
+        return found.trunk.id if found is not None else ""
+
+    def _account_for(self, number: str) -> str | None:
+        """The account that has a number, if one has."""
+        found = self.directory.number(number) or self.directory.number(f"+{number}")
+        return found.account_id if found is not None else None
 
     def _restart(self) -> None:
         self.restart()

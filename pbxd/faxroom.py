@@ -7,11 +7,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from aiohttp import web
+
 from media.fax import FaxEvent, FaxEventKind, FaxOptions, FaxOutcome
 from pbxd.api.access import Access
 from pbxd.api.fax import FAX, FaxAccess, FaxHouse, readiness
 from pbxd.api.health import FaxReadiness
-from pbxd.api.surface import Surface
+from pbxd.api.surface import Failure, Surface
 from pbxd.config import Config, ConfigError
 from pbxd.config.overlay import NAME, changed, stored, write
 from pbxd.directory.minted import MintedKeys
@@ -21,7 +23,7 @@ from pbxd.faxline import FaxLine
 from pbxd.metrics import Metrics
 from pbxd.outbox import Outbox
 from pbxd.services.audit import AuditLog, masked
-from pbxd.services.faxes import FaxArrived, Faxes, FaxJobChanged, Paged
+from pbxd.services.faxes import FaxArrived, Faxes, FaxJobChanged, JobState, Paged
 from pbxd.store import DataDirectory, Store
 
 FOLDER = "faxes"
@@ -29,20 +31,28 @@ Reload = Callable[[], Awaitable[list[str]]]
 """Reads all settings again and takes them up; the keys that changed. Raises ConfigError."""
 
 
+class FaxSurface(Surface[FaxHouse]):
+    """The surface, whose failures stand in the audit log."""
+
+    def failure(self, failure: Failure) -> web.Response:
+        if failure.status >= 500:
+            self._context.audit.note("api_error", status=failure.status, code=failure.code)
+        return super().failure(failure)
+
+
 class OwnLine:
-    """The house's own fax line, for the faxes of one account."""
+    """The house's own fax line, that tells which pages were confirmed."""
 
-    def __init__(self, line: FaxLine, account_id: str) -> None:
+    def __init__(self, line: FaxLine) -> None:
         self._line = line
-        self._account_id = account_id
 
-    async def send(self, number: str, tiff: Path, options: FaxOptions, paged: Paged) -> FaxOutcome:
+    async def send(self, number: str, tiff: Path, options: FaxOptions, paged: Paged, *, account_id: str) -> FaxOutcome:
         def happened(events: Sequence[FaxEvent]) -> None:
             for event in events:
                 if event.kind is FaxEventKind.PAGE_CONFIRMED:
                     paged(event.page)
 
-        return await self._line.send(number, tiff, options, account_id=self._account_id, progress=happened)
+        return await self._line.send(number, tiff, options, account_id=account_id, progress=happened)
 
 
 class Faxroom:
@@ -62,9 +72,10 @@ class Faxroom:
         self._wall = wall
         self._turn = asyncio.Lock()
         self._line: FaxLine | None = None
-        self.keys = MintedKeys(store, account_id, wall)
+        self.keys = MintedKeys(store, wall)
         self.faxes = Faxes(store, data.path / FOLDER, account_id, config.faxes, bus, wall)
         self.audit = AuditLog(config.faxes.audit, wall)
+        self.keys.used = lambda key: self.audit.note("api_key_used", key_id=key.id)
         bus.subscribe(FaxJobChanged, self._job_changed)
         bus.subscribe(FaxArrived, self._arrived)
 
@@ -73,12 +84,20 @@ class Faxroom:
         await self.keys.load()
         await self.faxes.start()
 
-    def connect(self, line: FaxLine, trunk_of: Callable[[str], str]) -> None:
+    def connect(
+        self,
+        line: FaxLine,
+        trunk_of: Callable[[str, str], str],
+        account_for: Callable[[str], str | None],
+        has_account: Callable[[str], bool],
+    ) -> None:
         """Faxes go out by `line` from now on, and those that come in are taken from it. `trunk_of` names the trunk that
-        a number leaves by."""
+        a number leaves an account by, `account_for` the account that has a number; `has_account` is whether one is
+        there."""
         self._line = line
-        self.faxes.sip.line = OwnLine(line, self.faxes.office.account_id)
-        self.faxes.sending.trunk_of = trunk_of
+        self.faxes.sip.line = OwnLine(line)
+        self.faxes.sending.trunk_of = lambda job: trunk_of(job.account_id, job.to)
+        self.faxes.office.account_for, self.faxes.office.has_account = account_for, has_account
         line.received = self.faxes.arrivals.received
         line.ident, line.header = self._config.faxes.ident, self._config.faxes.header
         for fax in line.left_behind():
@@ -136,8 +155,11 @@ class Faxroom:
         providers = self.faxes.providers
         providers.public_url = lambda: self._config.http.public_url
         providers.file_link = self._file_link
-        identify = FaxAccess(access, self.keys, self.audit, lambda: self._config.faxes, self._wall).identify
-        return Surface(FAX, house, identify, lambda: self._config.http.public_url, home)
+        has_account = self.faxes.office.has_account
+        identify = FaxAccess(
+            access, self.keys, self.audit, lambda: self._config.faxes, self._wall, has_account
+        ).identify
+        return FaxSurface(FAX, house, identify, lambda: self._config.http.public_url, home)
 
     def readiness(self) -> FaxReadiness:
         """How faxes are, once there is a surface."""
@@ -167,6 +189,8 @@ class Faxroom:
         what = "job_updated"
         if event.ended and job.error is not None:
             what = "job_failed"
+        elif job.state is JobState.IN_PROGRESS and job.reason is None and job.provider_sid is None:
+            what = "job_dispatch"
         values = {"job_id": job.id, "to": masked(job.to), "status": job.state.value, "backend": job.backend}
         self.audit.note(what, **values)
 
@@ -187,4 +211,7 @@ def measure(metrics: Metrics, room: Faxroom) -> None:
     metrics.counter("fax_job_pages", "Pages that the far side confirmed", lambda: sending.pages_confirmed)
     metrics.counters("faxes_received", "Faxes that came in", ["state"], lambda: {
         state.value: count for state, count in arrivals.taken.items()})  # fmt: skip
+    metrics.counter(
+        "fax_storage_failures", "Documents that a bucket did not take or give", lambda: room.faxes.depot.failures
+    )
     metrics.counter("fax_audit_failures", "Lines of the audit log that are lost", lambda: room.audit.failures)

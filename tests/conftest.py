@@ -15,10 +15,11 @@ from enum import StrEnum
 
 import pytest
 
-from pbxd.store import sqlite_url
+from pbxd.store import migration, sqlite_url
 from pbxd.store import store as store_module
 from tests.clients.block import Block, leased_block
 from tests.postgresql import TEMPLATE, Cluster, Databases, shared_cluster
+from tests.sqlite import FirstOnly
 
 
 class Database(StrEnum):
@@ -53,6 +54,14 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if tried_again > MOST_SECOND_TRIES:
         reporter.write_line(f"\n{tried_again} second tries: more than {MOST_SECOND_TRIES} are a fault")
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_migration_is_enough() -> Iterator[None]:
+    """See tests.sqlite."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(migration, "upgrade", FirstOnly(migration.upgrade))
+        yield
 
 
 @pytest.fixture(scope="session")

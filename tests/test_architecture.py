@@ -29,6 +29,7 @@ FLOORS = {
     "pbxd.logs": 1,
     "pbxd.clock": 1,
     "pbxd.objects": 1,
+    "pbxd.s3": 1,
     "pbxd.certificates": 1,
     "pbxd.readiness": 1,
     "pbxd.directory": 2,

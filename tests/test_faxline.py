@@ -59,8 +59,8 @@ class Houses:
     async def send(self, number: str, document: Path, mode: FaxMode) -> FaxOutcome:
         options = FaxOptions(ident="+12025550100", header="pbxd", mode=mode)
         async with asyncio.timeout(PATIENCE_S):
-            line = OwnLine(self.sender.telephony.fax_line, "")
-            return await line.send(number, document, options, self.paged.append)
+            line = OwnLine(self.sender.telephony.fax_line)
+            return await line.send(number, document, options, self.paged.append, account_id="")
 
 
 @pytest.fixture

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 
-from pbxd.config.providers import FaxProvider, ProviderId
-from pbxd.config.section import Count, MailAddress, Name, Seconds, Section, Switch
+from pbxd.config.providers import Credential, FaxProvider, ProviderId
+from pbxd.config.section import Count, MailAddress, Name, PublicUrl, Seconds, Section, Switch
 from pbxd.config.values import Number, PathField
 
 Ident = Annotated[str, Field(pattern=r"^[0-9+ ]{0,20}$")]
 HeaderLine = Annotated[str, Field(pattern=r"^[ -~]{0,50}$")]
 Webhook = Annotated[str, Field(pattern=r"^https?://[!-~]{1,2000}$")]
 Value = Annotated[str, Field(max_length=512, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Bucket = Annotated[str, Field(pattern=r"^(?:[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])?$")]
+Region = Annotated[str, Field(pattern=r"^[a-z0-9-]{1,64}$")]
+Prefix = Annotated[str, Field(pattern=r"^(?:[A-Za-z0-9_-][A-Za-z0-9_.-]{0,63}/){0,6}$")]
 
 
 class FaxPaper(StrEnum):
@@ -65,6 +68,33 @@ class FaxAudit(Section):
     syslog_address: Value = Field(default="/dev/log", description="its socket, or host:port for UDP")
 
 
+class StoragePlugin(StrEnum):
+    LOCAL = "local"
+    S3 = "s3"
+
+
+class FaxS3(Section):
+    endpoint: PublicUrl | None = Field(default=None, description="where the store is")
+    bucket: Bucket = Field(default="", description="its name")
+    region: Region = Field(default="us-east-1", description="what requests are signed for")
+    prefix: Prefix = Field(default="", description="what the names of ours begin with")
+    path_style: Switch = Field(default=True, description="the bucket is a part of the path; false: of the host")
+    key: Credential | None = Field(default=None, description="the access key")
+    secret: Credential | None = Field(default=None, description="its secret")
+
+
+class FaxStorage(Section):
+    plugin: StoragePlugin = Field(default=StoragePlugin.LOCAL, description="where documents lie when a fax has ended")
+    s3: FaxS3 = Field(default=FaxS3(), description="a bucket of a store that speaks S3")
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        said = {"endpoint": self.s3.endpoint, "bucket": self.s3.bucket, "key": self.s3.key, "secret": self.s3.secret}
+        if self.plugin is StoragePlugin.S3 and (lacking := [name for name, value in said.items() if not value]):
+            raise ValueError(f"s3 lacks {', '.join(lacking)}")
+        return self
+
+
 class Faxes(Section):
     backend: Name = Field(default="sip", description="who carries faxes: sip is the house itself; disabled; a provider")
     way: FaxWay = Field(default=FaxWay.AUTO, description="how the house sends")
@@ -111,6 +141,7 @@ class Faxes(Section):
     tell: Webhook | None = Field(default=None, description="who is told by HTTP how each fax ended")
     mail: MailAddress | None = Field(default=None, description="who is told by mail")
     inbound: FaxInbound = Field(default=FaxInbound(), description="faxes that come in")
+    storage: FaxStorage = Field(default=FaxStorage(), description="where documents lie when a fax has ended")
     audit: FaxAudit = Field(default=FaxAudit(), description="the audit log of the fax contract")
     boxes: dict[Name, FaxBox] = Field(default={}, max_length=10_000, description="fax boxes by name")
     providers: dict[ProviderId, FaxProvider] = Field(

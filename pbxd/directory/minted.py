@@ -58,26 +58,28 @@ class KeyWish:
 
 
 class MintedKeys:
-    """All of them, in memory. `wall` is the time in seconds since the epoch."""
+    """All of them, in memory. `wall` is the time in seconds since the epoch; `used` hears of a key that is used, once
+    in USED_EVERY_S, and may be assigned to."""
 
-    def __init__(self, store: Store, account_id: str, wall: Callable[[], float]) -> None:
+    def __init__(self, store: Store, wall: Callable[[], float]) -> None:
         self._store = store
-        self._account_id = account_id
         self._wall = wall
         self._keys: dict[str, MintedKey] = {}
         self._save = store.upsert(fax_keys)
+        self.used: Callable[[MintedKey], None] = lambda _key: None
 
     async def load(self) -> None:
         """Raises StoreError."""
-        rows = await self._store.rows(select(fax_keys).where(fax_keys.c.account_id == self._account_id))
+        rows = await self._store.rows(select(fax_keys))
         self._keys = {row.id: _key(row._asdict()) for row in rows}
 
     def __len__(self) -> int:
         return len(self._keys)
 
-    def all(self) -> list[MintedKey]:
-        """Newest first, also those that were revoked."""
-        return sorted(self._keys.values(), key=lambda key: -key.created_at)
+    def of(self, account_id: str) -> list[MintedKey]:
+        """Those of an account, newest first, also those that were revoked."""
+        own = [key for key in self._keys.values() if key.account_id == account_id]
+        return sorted(own, key=lambda key: -key.created_at)
 
     def check(self, token: str) -> MintedKey | None:
         """The key that `token` is, if it is good now."""
@@ -90,15 +92,16 @@ class MintedKeys:
         if key.last_used_at is None or self._wall() - key.last_used_at >= USED_EVERY_S:
             key = self._keys[key.id] = replace(key, last_used_at=self._wall())
             self._store.write(self._save, _row(key))
+            self.used(key)
         return key
 
-    async def mint(self, wish: KeyWish) -> tuple[MintedKey, str]:
-        """A new key, and its token. Raises StoreError."""
+    async def mint(self, account_id: str, wish: KeyWish) -> tuple[MintedKey, str]:
+        """A new key of an account, and its token. Raises StoreError."""
         key_id, wall = secrets.token_hex(6), self._wall()
         token = _token(key_id)
         key = MintedKey(
             id=key_id,
-            account_id=self._account_id,
+            account_id=account_id,
             name=wish.name,
             owner=wish.owner,
             note=wish.note,
@@ -111,22 +114,22 @@ class MintedKeys:
         await self._keep(key)
         return key, token
 
-    async def rotate(self, key_id: str) -> str:
+    async def rotate(self, account_id: str, key_id: str) -> str:
         """A new token for the same key; the old one is dead at once. Raises NotFound, StoreError."""
-        key = self._find(key_id)
+        key = self._find(account_id, key_id)
         token = _token(key_id)
         await self._keep(replace(key, digest=hash_key(token)))
         return token
 
-    async def revoke(self, key_id: str) -> None:
+    async def revoke(self, account_id: str, key_id: str) -> None:
         """Raises NotFound, StoreError."""
-        key = self._find(key_id)
+        key = self._find(account_id, key_id)
         if key.revoked_at is None:
             await self._keep(replace(key, revoked_at=self._wall()))
 
-    def _find(self, key_id: str) -> MintedKey:
+    def _find(self, account_id: str, key_id: str) -> MintedKey:
         key = self._keys.get(key_id)
-        if key is None:
+        if key is None or key.account_id != account_id:
             raise NotFound("Key not found")
         return key
 

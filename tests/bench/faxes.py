@@ -1,4 +1,5 @@
-"""Faxes: 60 over T.38 and 30 over G.711 at once on loopback, both ends in this process, so each page is paid twice."""
+"""Faxes: 60 over T.38 and 30 over G.711 at once on loopback, both ends in this process, so each page is paid twice; and
+documents made into pages."""
 
 from __future__ import annotations
 
@@ -15,6 +16,7 @@ from media.plan import Codec, MediaPlan
 from media.ports import PortPool
 from media.session import Media, MediaSession
 from media.wire import Wire
+from tests.bench import paperwork
 from tests.bench.daemon import MediaPorts
 from tests.bench.figures import Figure, Readings
 from tests.bench.generators import Programs
@@ -38,6 +40,7 @@ FIGURES = (
     Figure("90 faxes: CPU", "cores", bar=2, digits=2),
     Figure("90 faxes: turns of the modems too late", "turns", bar=0, digits=0),
     Figure("90 faxes: frames that were not there in time", "frames", bar=0, digits=0),
+    *paperwork.FIGURES,
 )
 
 
@@ -85,8 +88,12 @@ class Bench:
         self.engine = FaxEngine(Wire.now)
 
 
-def run(_programs: Programs, _folder: Path) -> Readings:
-    """All at once, until the last has ended."""
+def run(_programs: Programs, folder: Path) -> Readings:
+    """All at once, until the last has ended; then the documents."""
+    return {**_faxes(), **paperwork.measure(folder)}
+
+
+def _faxes() -> Readings:
     with tempfile.TemporaryDirectory() as name:
         wire = Wire()
         wire.start()

@@ -4,9 +4,10 @@ door      the contract and its shape        access    who asks, and how often
 outbound  inbound                           what everybody comes for
 providers  posted                           what providers tell, and how they sign it
 keys  settings  admin  plugins              what admins come for
+console  manifests                          and what their console asks for besides
 """
 
-from pbxd.api.fax import admin, inbound, keys, outbound, plugins, providers, settings
+from pbxd.api.fax import admin, console, inbound, keys, manifests, outbound, plugins, providers, settings
 from pbxd.api.fax.access import FaxAccess
 from pbxd.api.fax.admin import readiness
 from pbxd.api.fax.door import FAX, FaxHouse
@@ -16,8 +17,10 @@ __all__ = [
     "FaxAccess",
     "FaxHouse",
     "admin",
+    "console",
     "inbound",
     "keys",
+    "manifests",
     "outbound",
     "plugins",
     "providers",

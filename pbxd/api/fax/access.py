@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Set
+from dataclasses import dataclass
 
 from aiohttp import web
 
@@ -22,8 +23,22 @@ _EVERYDAY = frozenset(SCOPES[:4])
 _DEFAULT = ("fax:send", "fax:read")
 
 
+@dataclass(frozen=True, slots=True)
+class _Watched(Identity):
+    """Who asks; what they may not is written down."""
+
+    denied: Callable[[str, str], None]
+
+    def may(self, scope: str) -> bool:
+        may = Identity.may(self, scope)
+        if not may:
+            self.denied(self.name, scope)
+        return may
+
+
 class FaxAccess:
-    """Identifies requests of the contract and counts them, by calendar minute."""
+    """Identifies requests of the contract and counts them, by calendar minute. A key of an account that is gone
+    (`has_account`) is none."""
 
     def __init__(
         self,
@@ -32,23 +47,24 @@ class FaxAccess:
         audit: AuditLog,
         settings: Callable[[], Faxes],
         wall: Callable[[], float],
+        has_account: Callable[[str], bool],
     ) -> None:
         self._access = access
         self._keys = keys
         self._audit = audit
         self._settings = settings
         self._wall = wall
+        self._has_account = has_account
         self._minute = 0
         self._asked: Counter[tuple[str, str]] = Counter()
 
     def identify(self, request: web.Request) -> Identity:
         """Who asks. Raises Unauthorized, Denied, RateLimited."""
         minted = self._keys.check(request.headers.get("X-API-Key", ""))
-        if minted is not None:
+        if minted is not None and self._has_account(minted.account_id):
             scopes = (minted.scopes - {"*"}) | (_EVERYDAY if "*" in minted.scopes else set())
-            identity = Identity(minted.id, minted.account_id, _with_admin(scopes))
             self._count(request, minted.id, minted.rate_per_minute)
-            return identity
+            return self._watched(minted.id, minted.account_id, scopes)
         try:
             found = self._access.identify(request)
         except Unauthorized:
@@ -57,7 +73,13 @@ class FaxAccess:
             raise Unauthorized("Invalid or missing API key") from None
         if found.account_id is not None:
             self._count(request, found.name, None)
-        return Identity(found.name, found.account_id, _with_admin(found.scopes))
+        return self._watched(found.name, found.account_id, found.scopes)
+
+    def _watched(self, name: str, account_id: str | None, scopes: Set[str]) -> Identity:
+        return _Watched(name, account_id, _with_admin(frozenset(scopes)), self._denied)
+
+    def _denied(self, key: str, scope: str) -> None:
+        self._audit.note("api_key_denied_scope", key_id=key, scope=scope)
 
     def _count(self, request: web.Request, key: str, own: int | None) -> None:
         wall = int(self._wall())

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.engine import make_url
 
-from pbxd.api.contract import Download, Identity
-from pbxd.api.fax.door import ADMIN, FAX, FaxHouse, FaxPath, known_id, moment
+from pbxd.api.contract import Download, Identity, OneAccount
+from pbxd.api.fax.door import ADMIN, FAX, FaxHouse, FaxPath, Own, known_id, moment
 from pbxd.api.fax.outbound import pdf_of
 from pbxd.api.health import FaxReadiness
 from pbxd.errors import Denied, Invalid, NotFound, Unavailable
@@ -30,7 +30,7 @@ class _Query(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
 
-class JobsQuery(_Query):
+class JobsQuery(_Query, OneAccount):
     status: _Word | None = None
     backend: _Word | None = None
     limit: Annotated[int, Field(ge=1, le=100)] = 50
@@ -164,38 +164,46 @@ def detail(job: FaxJob) -> AdminJobDetail:
 
 
 @FAX.operation("GET", "/admin/fax-jobs", tag="jobs", scope=ADMIN)
-async def list_jobs(house: FaxHouse, query: JobsQuery) -> AdminJobs:
+async def list_jobs(house: FaxHouse, query: JobsQuery, identity: Identity) -> AdminJobs:
     """List faxes, newest first, with masked numbers."""
     states = {state.value: state for state in JobState}
     if query.status is not None and query.status not in states:
         return AdminJobs(total=0, jobs=[])
     state = states[query.status] if query.status is not None else None
-    wanted = JobFilter(house.faxes.office.account_id, state, query.backend, query.limit, query.offset)
+    wanted = JobFilter(house.account_of(identity), state, query.backend, query.limit, query.offset)
     total, jobs = await house.faxes.rows.page(wanted)
     return AdminJobs(total=total, jobs=[_job(job) for job in jobs])
 
 
 @FAX.operation("GET", "/admin/fax-jobs/{id}", tag="jobs", scope=ADMIN, errors=(NotFound,))
-async def get_job(house: FaxHouse, path: FaxPath) -> AdminJobDetail:
+async def get_job(house: FaxHouse, path: FaxPath, query: Own, identity: Identity) -> AdminJobDetail:
     """Get a fax with all that is known of it."""
-    return detail(await house.faxes.sending.find(known_id(path.id, "Job not found")))
+    return detail(await house.faxes.sending.find(known_id(path.id, "Job not found"), house.account_of(identity)))
 
 
-@FAX.operation("GET", "/admin/fax-jobs/{id}/pdf", tag="jobs", scope=ADMIN, errors=(NotFound,), media="application/pdf")
-async def get_job_pdf(house: FaxHouse, path: FaxPath, identity: Identity) -> Download:
+@FAX.operation(
+    "GET",
+    "/admin/fax-jobs/{id}/pdf",
+    tag="jobs",
+    scope=ADMIN,
+    errors=(NotFound, Unavailable),
+    media="application/pdf",
+)
+async def get_job_pdf(house: FaxHouse, path: FaxPath, query: Own, identity: Identity) -> Download:
     """Get the PDF of a fax."""
-    job = await house.faxes.sending.find(known_id(path.id, "Job not found"))
+    job = await house.faxes.sending.find(known_id(path.id, "Job not found"), house.account_of(identity))
+    pdf = await pdf_of(house, job)
     house.audit.note("admin_pdf_download", job_id=job.id, key_id=identity.name)
-    return pdf_of(house, job)
+    return pdf
 
 
 @FAX.operation("POST", "/admin/fax-jobs/{id}/refresh", tag="jobs", scope=ADMIN, errors=(NotFound, Invalid, Unavailable))
-async def refresh_job(house: FaxHouse, path: FaxPath) -> AdminJobDetail:
+async def refresh_job(house: FaxHouse, path: FaxPath, query: Own, identity: Identity) -> AdminJobDetail:
     """Ask the provider of a fax how far it is.
 
     The house's own lines tell of themselves.
     """
-    job = await house.faxes.sending.find(known_id(path.id, "Job not found"))
+    job = await house.faxes.sending.find(known_id(path.id, "Job not found"), house.account_of(identity))
     provider = house.providers.get(job.backend)
     if provider is None or not provider.refreshes:
         raise Invalid("Refresh not supported for this backend")
@@ -264,7 +272,12 @@ async def tail_logs(house: FaxHouse, query: TailQuery) -> LogTail:
 async def run_diagnostics(house: FaxHouse) -> Diagnostics:
     """Look at everything that faxes need."""
     config, settings = house.config(), house.config().faxes
-    troubles = {"backend": backend_trouble(house), "store": house.store_trouble(), "sip": house.sip_trouble()}
+    troubles = {
+        "backend": backend_trouble(house),
+        "store": house.store_trouble(),
+        "sip": house.sip_trouble(),
+        "storage": await storage_trouble(house),
+    }
     checks: dict[str, Any] = {name: why or "ok" for name, why in troubles.items()}
     checks["waiting"] = len(house.faxes.sending.queue)
     checks["sending"] = len(house.faxes.sending.queue.active)
@@ -291,11 +304,11 @@ async def restart(house: FaxHouse, identity: Identity) -> Restarting:
 
 def readiness(house: FaxHouse) -> FaxReadiness:
     """How faxes are, for `/health/ready`. What renders documents is part of the house: `ghostscript` is that."""
-    settings, folder = house.config().faxes, house.faxes.files.folder
+    settings = house.config().faxes
     backend, store = backend_trouble(house), house.store_trouble()
     storage = None
-    if settings.inbound.enabled and not os.access(folder if folder.exists() else folder.parent, os.W_OK):
-        storage = "the folder of faxes cannot be written to"
+    if settings.inbound.enabled:
+        storage = _folder_trouble(house) or house.faxes.depot.trouble
     return FaxReadiness(
         backend=settings.backend,
         checks={
@@ -310,6 +323,17 @@ def readiness(house: FaxHouse) -> FaxReadiness:
     )
 
 
+async def storage_trouble(house: FaxHouse) -> str | None:
+    """What is wrong with where documents lie; a bucket is asked."""
+    return _folder_trouble(house) or await house.faxes.depot.check()
+
+
+def _folder_trouble(house: FaxHouse) -> str | None:
+    folder = house.faxes.files.folder
+    writable = os.access(folder if folder.exists() else folder.parent, os.W_OK)
+    return None if writable else "the folder of faxes cannot be written to"
+
+
 def backend_trouble(house: FaxHouse) -> str | None:
     """What is wrong with who carries faxes."""
     backend = house.config().faxes.backend
@@ -320,6 +344,9 @@ def backend_trouble(house: FaxHouse) -> str | None:
     provider = house.providers.get(backend)
     if provider is not None:
         return provider.trouble
-    if backend == SIP and house.faxes.sip.line is None:
-        return "this house has no fax line"
-    return None
+    return line_trouble(house) if backend == SIP else None
+
+
+def line_trouble(house: FaxHouse) -> str | None:
+    """What is wrong with the house's own line."""
+    return "this house has no fax line" if house.faxes.sip.line is None else None

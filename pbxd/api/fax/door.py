@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pbxd import __version__
-from pbxd.api.contract import Contract
+from pbxd.api.contract import Contract, Identity, OneAccount
 from pbxd.config import Config
 from pbxd.directory.minted import MintedKeys
 from pbxd.errors import Denied, HouseError, NotFound, Unauthorized
@@ -79,6 +79,11 @@ class FaxHouse:
     sip_trouble: Callable[[], str | None]
     hooks: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_HOOKS))
 
+    def account_of(self, identity: Identity | None) -> str:
+        """Whose faxes somebody may see: a key works in its own account, the house's own in that of the house."""
+        own = None if identity is None else identity.account_id
+        return own or self.faxes.office.account_id
+
     @property
     def providers(self) -> Providers:
         return self.faxes.providers
@@ -110,6 +115,12 @@ class FaxPath(_Values):
     id: str = Field(description="the id of a fax, 32 hexadecimal digits", max_length=64)
 
 
+class Own(OneAccount):
+    """The query of what is about the faxes and keys of an account: that of the key."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
 class Status(BaseModel):
     status: str
 
@@ -126,11 +137,11 @@ def _wrong(error: ValidationError) -> HouseError:
 
 
 _OWNED = (
-    *("/phaxio-callback", "/phaxio-inbound", "/sinch-inbound", "/_internal/freeswitch/outbound_result"),
+    *("/phaxio-callback", "/signalwire-callback", "/_internal/freeswitch/outbound_result"),
     *("/fax", "/inbound", "/_internal/asterisk/inbound", "/plugins", "/plugin-registry"),
     *("/phaxio-callback", "/phaxio-inbound", "/sinch-inbound"),
     *("/admin/settings", "/admin/health-status", "/admin/db-status", "/admin/logs", "/admin/diagnostics"),
-    *("/admin/restart", "/admin/api-keys", "/admin/fax-jobs"),
+    *("/admin/restart", "/admin/api-keys", "/admin/fax-jobs", "/admin/config", "/admin/inbound", "/admin/plugins"),
 )
 
 FAX: Contract[FaxHouse] = Contract(

@@ -12,9 +12,9 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, RootModel
 
 from media.pages import BadDocument
-from pbxd.api.contract import Download, Identity
-from pbxd.api.fax.door import ADMIN, FAX, FaxHouse, FaxPath, Status, known_id, moment
-from pbxd.errors import Denied, Invalid, NotFound, Unauthorized
+from pbxd.api.contract import Download, Identity, OneAccount
+from pbxd.api.fax.door import ADMIN, FAX, FaxHouse, FaxPath, Own, Status, known_id, moment
+from pbxd.errors import Denied, Invalid, NotFound, Unauthorized, Unavailable
 from pbxd.services.audit import masked
 from pbxd.services.faxes import MAX_PAGE, Arrival, ReceivedFax, ReceivedFilter, ReceivedState
 
@@ -43,7 +43,7 @@ class InboundList(RootModel[list[InboundFaxOut]]):
     """Newest first."""
 
 
-class InboundQuery(BaseModel):
+class InboundQuery(OneAccount):
     model_config = ConfigDict(extra="ignore")
 
     to_number: _Filter | None = Field(default=None, description="the number that was called, exactly")
@@ -57,7 +57,7 @@ def _enabled(house: FaxHouse) -> None:
         raise NotFound("Inbound not enabled")
 
 
-def _out(house: FaxHouse, fax: ReceivedFax) -> InboundFaxOut:
+def inbound_out(house: FaxHouse, fax: ReceivedFax) -> InboundFaxOut:
     base = house.config().http.public_url or ""
     link = f"{base}/inbound/{fax.id}/pdf?token={house.pdf_token('in', fax.id)}" if fax.sha256 else None
     return InboundFaxOut(
@@ -78,26 +78,27 @@ def _out(house: FaxHouse, fax: ReceivedFax) -> InboundFaxOut:
 
 
 @FAX.operation("GET", "/inbound", tag="inbound", scope="inbound:list", errors=(NotFound,))
-async def list_inbound(house: FaxHouse, query: InboundQuery) -> InboundList:
+async def list_inbound(house: FaxHouse, query: InboundQuery, identity: Identity) -> InboundList:
     """List faxes that came in."""
     _enabled(house)
     states = {state.value: state for state in ReceivedState}
     if query.status is not None and query.status not in states:
         return InboundList([])
-    account = house.faxes.office.account_id
+    account = house.account_of(identity)
     state = states[query.status] if query.status is not None else None
     wanted = ReceivedFilter(account, query.to_number, state, query.mailbox, query.limit)
-    return InboundList([_out(house, fax) for fax in await house.faxes.rows.received_page(wanted)])
+    return InboundList([inbound_out(house, fax) for fax in await house.faxes.rows.received_page(wanted)])
 
 
 @FAX.operation("GET", "/inbound/{id}", tag="inbound", scope="inbound:read", errors=(NotFound,))
-async def get_inbound(house: FaxHouse, path: FaxPath) -> InboundFaxOut:
+async def get_inbound(house: FaxHouse, path: FaxPath, query: Own, identity: Identity) -> InboundFaxOut:
     """Get a fax that came in."""
     _enabled(house)
-    return _out(house, await house.faxes.arrivals.find(known_id(path.id, "Inbound fax not found")))
+    found = await house.faxes.arrivals.find(known_id(path.id, "Inbound fax not found"), house.account_of(identity))
+    return inbound_out(house, found)
 
 
-class PdfQuery(BaseModel):
+class PdfQuery(OneAccount):
     model_config = ConfigDict(extra="ignore")
 
     token: str | None = Field(default=None, description="what the link carries; not needed with a key")
@@ -108,28 +109,30 @@ class PdfQuery(BaseModel):
     "/inbound/{id}/pdf",
     tag="inbound",
     scope="inbound:read",
-    errors=(NotFound, Denied),
+    errors=(NotFound, Denied, Unavailable),
     token_instead=True,
     media="application/pdf",
 )
-async def get_inbound_pdf(house: FaxHouse, path: FaxPath, query: PdfQuery) -> Download:
+async def get_inbound_pdf(house: FaxHouse, path: FaxPath, query: PdfQuery, identity: Identity | None) -> Download:
     """Get the PDF of a fax that came in: with a key, or by the link of `GET /inbound/{id}`."""
     _enabled(house)
-    fax = await house.faxes.arrivals.find(known_id(path.id, "Inbound fax not found"))
+    account = None if query.token is not None else house.account_of(identity)
+    fax = await house.faxes.arrivals.find(known_id(path.id, "Inbound fax not found"), account)
     if query.token is not None:
         house.check_token(query.token, "in", fax.id)
-    pdf = house.faxes.files.received_pdf(fax.id)
-    if not pdf.is_file():
-        raise NotFound("PDF file not found")
+    try:
+        pdf = await house.faxes.depot.bring(house.faxes.files.received_pdf(fax.id), fax.sha256)
+    except NotFound:
+        raise NotFound("PDF file not found") from None
     house.audit.note("inbound_pdf_served", inbound_id=fax.id)
     return Download(pdf, "application/pdf", f"inbound_{fax.id}.pdf", fax.sha256)
 
 
-@FAX.operation("DELETE", "/inbound/{id}", tag="inbound", scope=ADMIN, errors=(NotFound,))
-async def delete_inbound(house: FaxHouse, path: FaxPath, identity: Identity) -> Status:
+@FAX.operation("DELETE", "/inbound/{id}", tag="inbound", scope=ADMIN, errors=(NotFound, Unavailable))
+async def delete_inbound(house: FaxHouse, path: FaxPath, query: Own, identity: Identity) -> Status:
     """Delete a fax that came in, pages and all."""
     _enabled(house)
-    await house.faxes.arrivals.delete(known_id(path.id, "Inbound fax not found"))
+    await house.faxes.arrivals.delete(known_id(path.id, "Inbound fax not found"), house.account_of(identity))
     house.audit.note("inbound_deleted", inbound_id=path.id, key_id=identity.name)
     return Status(status="ok")
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel, field_validator
 
 from pbxd.api.contract import Identity
 from pbxd.api.fax.access import SCOPES, default_scopes
-from pbxd.api.fax.door import ADMIN, FAX, FaxHouse, Status, moment, moment_or_none
+from pbxd.api.fax.door import ADMIN, FAX, FaxHouse, Own, Status, moment, moment_or_none
 from pbxd.directory.minted import KeyWish, MintedKey
 from pbxd.errors import NotFound
 
@@ -93,7 +93,7 @@ def _out(key: MintedKey) -> KeyOut:
 
 
 @FAX.operation("POST", "/admin/api-keys", tag="keys", scope=ADMIN)
-async def mint_key(house: FaxHouse, body: KeyBody, identity: Identity) -> KeyMade:
+async def mint_key(house: FaxHouse, body: KeyBody, query: Own, identity: Identity) -> KeyMade:
     """Mint a key."""
     ends = body.expires_at
     if ends is not None and ends.tzinfo is None:
@@ -106,7 +106,7 @@ async def mint_key(house: FaxHouse, body: KeyBody, identity: Identity) -> KeyMad
         expires_at=ends.timestamp() if ends is not None else None,
         rate_per_minute=body.rate_per_minute,
     )
-    key, token = await house.keys.mint(wish)
+    key, token = await house.keys.mint(house.account_of(identity), wish)
     house.audit.note("api_key_created", key_id=key.id, by=identity.name)
     out = _out(key)
     return KeyMade(
@@ -115,22 +115,22 @@ async def mint_key(house: FaxHouse, body: KeyBody, identity: Identity) -> KeyMad
 
 
 @FAX.operation("GET", "/admin/api-keys", tag="keys", scope=ADMIN)
-async def list_keys(house: FaxHouse) -> KeyList:
+async def list_keys(house: FaxHouse, query: Own, identity: Identity) -> KeyList:
     """List keys, also those that were revoked."""
-    return KeyList([_out(key) for key in house.keys.all()])
+    return KeyList([_out(key) for key in house.keys.of(house.account_of(identity))])
 
 
 @FAX.operation("DELETE", "/admin/api-keys/{keyId}", tag="keys", scope=ADMIN, errors=(NotFound,))
-async def revoke_key(house: FaxHouse, path: KeyPath, identity: Identity) -> Status:
+async def revoke_key(house: FaxHouse, path: KeyPath, query: Own, identity: Identity) -> Status:
     """Revoke a key, at once and for good."""
-    await house.keys.revoke(path.keyId)
+    await house.keys.revoke(house.account_of(identity), path.keyId)
     house.audit.note("api_key_revoked", key_id=path.keyId, by=identity.name)
     return Status(status="ok")
 
 
 @FAX.operation("POST", "/admin/api-keys/{keyId}/rotate", tag="keys", scope=ADMIN, errors=(NotFound,))
-async def rotate_key(house: FaxHouse, path: KeyPath, identity: Identity) -> KeyRotated:
+async def rotate_key(house: FaxHouse, path: KeyPath, query: Own, identity: Identity) -> KeyRotated:
     """Give a key a new token; the old one is dead at once."""
-    token = await house.keys.rotate(path.keyId)
+    token = await house.keys.rotate(house.account_of(identity), path.keyId)
     house.audit.note("api_key_rotated", key_id=path.keyId, by=identity.name)
     return KeyRotated(key_id=path.keyId, token=token)

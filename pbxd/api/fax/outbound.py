@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from media.pages import Kind
 from pbxd.api.contract import Download, FormFile, Identity, Room
-from pbxd.api.fax.door import FAX, FaxHouse, FaxPath, Unsupported, is_number, known_id, moment
+from pbxd.api.fax.door import FAX, FaxHouse, FaxPath, Own, Unsupported, is_number, known_id, moment
 from pbxd.errors import Conflict, Denied, Invalid, NotFound, Overloaded, TooLarge, Unavailable
 from pbxd.services.audit import masked
 from pbxd.services.faxes import FaxJob, FaxWish
@@ -88,7 +88,7 @@ def _room(house: FaxHouse) -> Room:
     errors=(Invalid, TooLarge, Unsupported, Conflict, Overloaded),
     room=_room,
 )
-async def send_fax(house: FaxHouse, form: FaxForm, identity: Identity) -> FaxJobOut:
+async def send_fax(house: FaxHouse, form: FaxForm, query: Own, identity: Identity) -> FaxJobOut:
     """Send a fax.
 
     It is taken, and goes out as soon as a line is free; `GET /fax/{id}` says how far it is.
@@ -108,6 +108,7 @@ async def send_fax(house: FaxHouse, form: FaxForm, identity: Identity) -> FaxJob
         ident=form.ident,
         header=form.header,
         made_by=identity.name,
+        account_id=house.account_of(identity),
     )
     job = await house.faxes.sending.submit(wish, form.file.file, kind)
     house.audit.note("job_created", job_id=job.id, to=masked(job.to), key_id=identity.name, backend=job.backend)
@@ -115,34 +116,38 @@ async def send_fax(house: FaxHouse, form: FaxForm, identity: Identity) -> FaxJob
 
 
 @FAX.operation("GET", "/fax/{id}", tag="fax", scope="fax:read", errors=(NotFound,))
-async def get_fax(house: FaxHouse, path: FaxPath) -> FaxJobOut:
+async def get_fax(house: FaxHouse, path: FaxPath, query: Own, identity: Identity) -> FaxJobOut:
     """Get a fax and how far it is."""
-    return job_out(await house.faxes.sending.find(known_id(path.id, "Job not found")))
+    return job_out(await house.faxes.sending.find(known_id(path.id, "Job not found"), house.account_of(identity)))
 
 
 @FAX.operation("DELETE", "/fax/{id}", tag="fax", scope="fax:send", errors=(NotFound, Conflict, Unavailable))
-async def cancel_fax(house: FaxHouse, path: FaxPath, identity: Identity) -> FaxJobOut:
+async def cancel_fax(house: FaxHouse, path: FaxPath, query: Own, identity: Identity) -> FaxJobOut:
     """Cancel a fax.
 
     One that is being sent is hung up. It ends as FAILED.
     """
-    job = await house.faxes.sending.cancel(known_id(path.id, "Job not found"))
+    job = await house.faxes.sending.cancel(known_id(path.id, "Job not found"), house.account_of(identity))
     house.audit.note("job_cancelled", job_id=job.id, key_id=identity.name)
     return job_out(job)
 
 
-@FAX.operation("GET", "/fax/{id}/pdf", tag="fax", scope=None, errors=(NotFound, Denied), media="application/pdf")
+@FAX.operation(
+    "GET", "/fax/{id}/pdf", tag="fax", scope=None, errors=(NotFound, Denied, Unavailable), media="application/pdf"
+)
 async def get_fax_pdf(house: FaxHouse, path: FaxPath, query: TokenQuery) -> Download:
     """Get the PDF of a fax, by the link that a provider was given."""
     job = await house.faxes.sending.find(known_id(path.id, "Job not found"))
     house.check_token(query.token, "out", job.id)
+    pdf = await pdf_of(house, job)
     house.audit.note("pdf_served", job_id=job.id)
-    return pdf_of(house, job)
+    return pdf
 
 
-def pdf_of(house: FaxHouse, job: FaxJob) -> Download:
-    """The PDF of a job. Raises NotFound where it is no longer kept."""
-    pdf = house.faxes.files.papers(job.id).pdf
-    if not pdf.is_file():
-        raise NotFound("PDF not available" if job.cleaned_at else "PDF file not found")
+async def pdf_of(house: FaxHouse, job: FaxJob) -> Download:
+    """The PDF of a job. Raises NotFound where it is no longer kept, Unavailable."""
+    try:
+        pdf = await house.faxes.depot.bring(house.faxes.files.papers(job.id).pdf)
+    except NotFound:
+        raise NotFound("PDF not available" if job.cleaned_at else "PDF file not found") from None
     return Download(pdf, "application/pdf", f"fax_{job.id}.pdf")

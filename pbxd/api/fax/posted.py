@@ -4,15 +4,17 @@ that says nothing of a secret."""
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import hmac
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from email.parser import BytesParser
 from email.policy import HTTP
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from aiohttp import web
 
@@ -105,6 +107,28 @@ def phaxio_signature(
     for name, content in sorted(files, key=lambda file: file[0]):
         text += name + hashlib.sha1(content, usedforsecurity=False).hexdigest()
     return hmac.new(token.encode(), text.encode(), hashlib.sha1).hexdigest()
+
+
+def signalwire_signatures(key: str, url: str, posted: Posted) -> list[str]:
+    """What `X-SignalWire-Signature` may be: HMAC-SHA1 of URL and body in hex, or of URL and fields by name in Base64,
+    as SignalWire does (without the port of the URL, too); or HMAC-SHA256 of the body in hex, as the contract has it."""
+    good = [body_signature(key, posted.raw)]
+    fields = "".join(name + value for name, value in sorted(posted.fields))
+    for one in {url, _without_port(url)}:
+        good.append(hmac.new(key.encode(), one.encode() + posted.raw, hashlib.sha1).hexdigest())
+        digest = hmac.new(key.encode(), (one + fields).encode(), hashlib.sha1).digest()
+        good.append(base64.b64encode(digest).decode())
+    return good
+
+
+def signalwire_sha256(key: str, url: str, posted: Posted) -> str:
+    """What `X-SignalWire-SHA256-Signature` is: HMAC-SHA256 of URL and body, in hex."""
+    return hmac.new(key.encode(), url.encode() + posted.raw, hashlib.sha256).hexdigest()
+
+
+def _without_port(url: str) -> str:
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=re.sub(r":\d+$", "", parts.netloc)))
 
 
 def same(given: str, expected: str) -> bool:

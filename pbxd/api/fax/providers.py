@@ -16,11 +16,20 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from media.pages import BadDocument, Kind
 from pbxd.api.fax.door import FAX, FaxHouse, Status, known_id
-from pbxd.api.fax.posted import Posted, body_signature, phaxio_signature, read_posted, same
+from pbxd.api.fax.posted import (
+    Posted,
+    body_signature,
+    phaxio_signature,
+    read_posted,
+    same,
+    signalwire_sha256,
+    signalwire_signatures,
+)
 from pbxd.errors import Invalid, NotFound, TooLarge, Unauthorized, Unavailable
 from pbxd.services.faxes import (
     FREESWITCH,
     PHAXIO,
+    SIGNALWIRE,
     SINCH,
     Arrival,
     FaxJob,
@@ -81,6 +90,27 @@ async def phaxio_callback(house: FaxHouse, query: JobQuery, request: web.Request
     state = state_of(_text(said, "status"), {})
     await house.faxes.sending.heard(job, state, _error(said, state), _count(said, "num_pages", "pages"))
     return Status(status="ok")
+
+
+@FAX.operation("POST", "/signalwire-callback", tag="providers", scope=None, errors=(NotFound, TooLarge), body_type=FORM)
+async def signalwire_callback(house: FaxHouse, query: JobQuery, request: web.Request) -> Told:
+    """Hear from SignalWire how a fax ended."""
+    posted = await _signed_by_signalwire(house, request)
+    said = posted.said()
+    sid = _text(said, "FaxSid", "sid", "id")
+    if query.job_id is not None:
+        job = await _job(house, query.job_id, SIGNALWIRE)
+    elif (found := await house.faxes.rows.job_of_provider(SIGNALWIRE, sid)) is not None:
+        job = found
+    else:
+        raise NotFound("Job not found")
+    if sid and job.provider_sid not in (None, sid):
+        raise NotFound("Job not found")
+    word = _text(said, "FaxStatus", "Status", "status")
+    state = state_of(word, {})
+    error = (_text(said, "ErrorMessage", "error_message") or word)[:MAX_ERROR] if state is JobState.FAILED else None
+    await house.faxes.sending.heard(job, state, error, _count(said, "NumPages", "num_pages"))
+    return Told(ok=True)
 
 
 @FAX.operation("POST", "/_internal/freeswitch/outbound_result", tag="providers", scope=None, errors=(NotFound, Invalid))
@@ -161,8 +191,8 @@ async def _arrived(house: FaxHouse, name: str, said: Mapping[str, Any], file: by
     sid = _text(said, "id")
     if not _SID.fullmatch(sid):
         return Status(status="ignored")
-    event = f"{name}:{sid}"
-    if await house.faxes.arrivals.has(event):
+    event, called = f"{name}:{sid}", _number(said, "to", "to_number")
+    if await house.faxes.arrivals.has(event, called):
         return Status(status="ok")
     failed = state_of(_text(said, "status"), {}) is JobState.FAILED
     folder = house.faxes.files.folder / "incoming"
@@ -178,7 +208,7 @@ async def _arrived(house: FaxHouse, name: str, said: Mapping[str, Any], file: by
             arrival = Arrival(
                 event=event,
                 caller=_number(said, "from", "from_number"),
-                called=_number(said, "to", "to_number"),
+                called=called,
                 backend=name,
                 file=path,
                 is_pdf=kind is Kind.PDF,
@@ -247,6 +277,31 @@ async def _signed_by_sinch(house: FaxHouse, request: web.Request) -> Posted:
     async with house.hooks:
         posted = await read_posted(request)
     if checked and secret and not same(given, body_signature(secret, posted.raw)):
+        raise Unauthorized("Invalid signature")
+    return posted
+
+
+async def _signed_by_signalwire(house: FaxHouse, request: web.Request) -> Posted:
+    """The body, if SignalWire signed it with the signing key of its project. Raises Unauthorized."""
+    provider = house.providers.get(SIGNALWIRE)
+    key = provider.cred("signing_key") if provider else ""
+    checked = provider is None or provider.said.verify
+    given = request.headers.get("X-SignalWire-Signature", "").strip()
+    stronger = request.headers.get("X-SignalWire-SHA256-Signature", "").strip()
+    if checked and not key:
+        raise Unauthorized("SignalWire signing key not configured")
+    if checked and not (given or stronger):
+        raise Unauthorized("Invalid signature")
+    async with house.hooks:
+        posted = await read_posted(request)
+    if not checked:
+        return posted
+    url = (house.config().http.public_url or f"{request.scheme}://{request.host}") + request.raw_path
+    if stronger:
+        good = same(stronger, signalwire_sha256(key, url, posted))
+    else:
+        good = bool(sum(same(given, one) for one in signalwire_signatures(key, url, posted)))  # all are looked at
+    if not good:
         raise Unauthorized("Invalid signature")
     return posted
 

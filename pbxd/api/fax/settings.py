@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel
 
 from pbxd.api.contract import Identity
-from pbxd.api.fax.admin import backend_trouble
+from pbxd.api.fax.admin import line_trouble, storage_trouble
 from pbxd.api.fax.door import ADMIN, FAX, FaxHouse
+from pbxd.api.fax.plugins import Value, tried
 from pbxd.config import Config
 from pbxd.config.overlay import NAME
 from pbxd.config.providers import FaxProvider
@@ -19,6 +20,7 @@ from pbxd.services.faxes import BUILT_IN, DISABLED, SIP
 HIDDEN = "***"
 LONG = 12
 _Text = Annotated[str, Field(max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$")]
+_Secret = Annotated[str, Field(min_length=1, max_length=512, pattern=r"^[^\x00-\x1f\x7f]*$")]
 _Count = Annotated[int, Field(ge=0, le=10_000_000)]
 
 
@@ -43,6 +45,24 @@ class SettingsBody(BaseModel):
     fax_header: _Text | None = None
     fax_station_id: _Text | None = None
     public_api_url: _Text | None = None
+    storage_backend: Literal["local", "s3"] | None = None
+    s3_endpoint_url: _Text | None = None
+    s3_bucket: _Text | None = None
+    s3_region: _Text | None = None
+    s3_prefix: _Text | None = None
+    phaxio_api_key: _Secret | None = None
+    phaxio_api_secret: _Secret | None = None
+    phaxio_verify_signature: bool | None = None
+    sinch_project_id: _Text | None = None
+    sinch_api_key: _Secret | None = None
+    sinch_api_secret: _Secret | None = None
+    sinch_inbound_verify_signature: bool | None = None
+    sinch_inbound_basic_user: _Secret | None = None
+    sinch_inbound_basic_pass: _Secret | None = None
+    sinch_inbound_hmac_secret: _Secret | None = None
+    signalwire_space_url: _Text | None = None
+    signalwire_project_id: _Secret | None = None
+    signalwire_api_token: _Secret | None = None
 
 
 KEYS: Mapping[str, str] = {
@@ -62,8 +82,30 @@ KEYS: Mapping[str, str] = {
     "fax_header": "faxes.header",
     "fax_station_id": "faxes.ident",
     "public_api_url": "http.public_url",
+    "storage_backend": "faxes.storage.plugin",
+    "s3_endpoint_url": "faxes.storage.s3.endpoint",
+    "s3_bucket": "faxes.storage.s3.bucket",
+    "s3_region": "faxes.storage.s3.region",
+    "s3_prefix": "faxes.storage.s3.prefix",
 }
 """The contract's names of settings, and the house's."""
+
+PROVIDER_KEYS: Mapping[str, str] = {
+    "phaxio_api_key": "phaxio.creds.key",
+    "phaxio_api_secret": "phaxio.creds.secret",
+    "phaxio_verify_signature": "phaxio.verify",
+    "sinch_project_id": "sinch.settings.project_id",
+    "sinch_api_key": "sinch.creds.key",
+    "sinch_api_secret": "sinch.creds.secret",
+    "sinch_inbound_verify_signature": "sinch.verify",
+    "sinch_inbound_basic_user": "sinch.creds.inbound_user",
+    "sinch_inbound_basic_pass": "sinch.creds.inbound_password",
+    "sinch_inbound_hmac_secret": "sinch.creds.inbound_secret",
+    "signalwire_space_url": "signalwire.settings.space",
+    "signalwire_project_id": "signalwire.creds.key",
+    "signalwire_api_token": "signalwire.creds.secret",
+}
+"""The contract's names of what providers are set up with, and where that is under `faxes.providers`."""
 
 _ENVIRONMENT = {
     "FAX_BACKEND": "backend",
@@ -82,6 +124,11 @@ _ENVIRONMENT = {
     "FAX_HEADER": "fax_header",
     "FAX_LOCAL_STATION_ID": "fax_station_id",
     "PUBLIC_API_URL": "public_api_url",
+    "STORAGE_BACKEND": "storage_backend",
+    "S3_ENDPOINT_URL": "s3_endpoint_url",
+    "S3_BUCKET": "s3_bucket",
+    "S3_REGION": "s3_region",
+    "S3_PREFIX": "s3_prefix",
 }
 
 
@@ -93,6 +140,9 @@ class ValidateBody(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     backend: _Text | None = Field(default=None, description="the backend to look at; null is that of the settings")
+    settings: Annotated[dict[str, Value], Field(max_length=16)] | None = Field(
+        default=None, description="of a provider: what to try in place of what is set, by the names of its plugin"
+    )
 
 
 class Validated(BaseModel):
@@ -115,13 +165,13 @@ class Persisted(BaseModel):
 def _flat(config: Config) -> dict[str, Any]:
     """Every setting by the contract's name; secrets are hidden."""
     faxes = config.faxes
-    secret = faxes.inbound.asterisk_secret
+    secret, bucket = faxes.inbound.asterisk_secret, faxes.storage.s3
     return {
         "backend": faxes.backend,
         "require_api_key": faxes.require_key,
         "inbound_enabled": faxes.inbound.enabled,
         "inbound_retention_days": faxes.inbound.keep_days,
-        "asterisk_inbound_secret": HIDDEN + secret.get_secret_value()[-4:] if secret else "",
+        "asterisk_inbound_secret": _hidden(secret.get_secret_value()) if secret else "",
         "max_file_size_mb": faxes.max_mb,
         "max_requests_per_minute": faxes.rate_per_minute,
         "inbound_list_rpm": faxes.inbound_list_per_minute,
@@ -133,6 +183,11 @@ def _flat(config: Config) -> dict[str, Any]:
         "fax_header": faxes.header,
         "fax_station_id": faxes.ident,
         "public_api_url": config.http.public_url or "",
+        "storage_backend": faxes.storage.plugin.value,
+        "s3_endpoint_url": bucket.endpoint or "",
+        "s3_bucket": bucket.bucket,
+        "s3_region": bucket.region,
+        "s3_prefix": bucket.prefix,
     }
 
 
@@ -153,7 +208,11 @@ def _grouped(config: Config) -> dict[str, dict[str, Any]]:
             "public_api_url": flat["public_api_url"],
             "feature_v3_plugins": faxes.plugins,
         },
-        "storage": {"backend": "local"},
+        "storage": {
+            "backend": flat["storage_backend"],
+            **{name: flat[name] for name in ("s3_endpoint_url", "s3_bucket", "s3_region", "s3_prefix")},
+            "s3_credentials": faxes.storage.s3.key is not None and faxes.storage.s3.secret is not None,
+        },
         "database": {"engine": "sqlite" if config.store.url is None else "url"},
         "inbound": {
             "enabled": faxes.inbound.enabled,
@@ -175,15 +234,18 @@ def _provider(said: FaxProvider | None) -> dict[str, Any]:
     """What is set of a provider; of a long secret its end."""
     if said is None:
         return {"configured": False}
-    creds = {name: secret.get_secret_value() for name, secret in said.creds.items()}
-    shown = {name: HIDDEN + (value[-4:] if len(value) >= LONG else "") for name, value in creds.items()}
     return {
         "configured": True,
         "base_url": said.base_url or "",
         "verify": said.verify,
         "settings": said.settings,
-        "creds": shown,
+        "creds": {name: _hidden(secret.get_secret_value()) for name, secret in said.creds.items()},
     }
+
+
+def _hidden(secret: str) -> str:
+    """A secret; of a long one its end can be read."""
+    return HIDDEN + (secret[-4:] if len(secret) >= LONG else "")
 
 
 @FAX.operation("GET", "/admin/settings", tag="settings", scope=ADMIN)
@@ -198,28 +260,36 @@ async def put_settings(house: FaxHouse, body: SettingsBody, identity: Identity) 
     said = body.model_dump(exclude_none=True)
     if "pdf_token_ttl_minutes" in said:
         said["pdf_token_ttl_minutes"] *= 60
-    known = {SIP, DISABLED, *house.faxes.sending.carriers}
+    changes = {KEYS[name]: value for name, value in said.items() if name in KEYS}
+    changes |= {f"faxes.providers.{PROVIDER_KEYS[name]}": said[name] for name in PROVIDER_KEYS.keys() & said.keys()}
+    named = {PROVIDER_KEYS[name].partition(".")[0] for name in PROVIDER_KEYS.keys() & said.keys()}
+    known = {SIP, DISABLED, *house.faxes.sending.carriers, *named}
     if said.get("backend", SIP) not in known:
         raise Invalid(f"there is no such backend; there are {', '.join(sorted(known))}")
-    before = house.config().faxes.backend
-    await house.change({KEYS[name]: value for name, value in said.items()})
+    before = house.config().faxes
+    await house.change(changes)
     house.audit.note("settings_changed", names=" ".join(sorted(said)), key_id=identity.name)
     meta = {
-        "backend_changed": house.config().faxes.backend != before,
-        "storage_changed": False,
+        "backend_changed": house.config().faxes.backend != before.backend,
+        "storage_changed": house.config().faxes.storage != before.storage,
         "restart_recommended": False,
     }
     return SettingsOut(_grouped(house.config()) | {"_meta": meta})
 
 
-@FAX.operation("POST", "/admin/settings/validate", tag="settings", scope=ADMIN)
+@FAX.operation("POST", "/admin/settings/validate", tag="settings", scope=ADMIN, errors=(Invalid,))
 async def validate_settings(house: FaxHouse, body: ValidateBody) -> Validated:
-    """Check a backend, without changing or sending anything."""
+    """Check a backend, without changing or sending anything.
+
+    A provider is asked for something harmless: whether it can be reached, and knows us. So is the bucket of documents.
+    """
     wanted = body.backend or house.config().faxes.backend
-    known = wanted == DISABLED or wanted in house.faxes.sending.carriers
-    checks: dict[str, bool | str] = {"known": known}
-    if wanted == house.config().faxes.backend:
-        checks["ready"] = backend_trouble(house) or True
+    checks: dict[str, bool | str] = {"known": wanted == DISABLED or wanted in house.faxes.sending.carriers}
+    if wanted == SIP:
+        checks["ready"] = line_trouble(house) or True
+    elif wanted in BUILT_IN or house.providers.get(wanted) is not None:
+        checks |= await house.providers.trial(wanted, tried(house, wanted, body.settings or {})).check()
+    checks["storage"] = await storage_trouble(house) or True
     return Validated(backend=wanted, checks=checks, test_fax=None)
 
 
@@ -252,6 +322,7 @@ async def persist_settings(house: FaxHouse, identity: Identity) -> Persisted:
     secret = house.config().faxes.inbound.asterisk_secret
     flat["asterisk_inbound_secret"] = secret.get_secret_value() if secret else None
     flat["public_api_url"] = house.config().http.public_url
+    flat["s3_endpoint_url"] = house.config().faxes.storage.s3.endpoint
     await house.change({KEYS[name]: value for name, value in flat.items()})
     house.audit.note("settings_persisted", key_id=identity.name)
     return Persisted(ok=True, path=NAME)

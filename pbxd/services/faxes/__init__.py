@@ -4,7 +4,7 @@ job       what is to be sent, and its states     queue     which is next: pure  
 carrier   who takes it away (Protocols)          sending   one job from begin to end  arrivals what comes in
 provider  one over HTTP      manifest  how it is asked: pure       builtin  those known   exchange  the shell
 received  what came in, and its box              shelf     rows and files             notices  mail and webhooks
-office    what they share
+depot     where documents lie in the end         bucket    one that speaks S3         office   what they share
 """
 
 from __future__ import annotations
@@ -17,13 +17,15 @@ from pathlib import Path
 from media.fax import FaxMode
 from media.pages import Pages
 from pbxd.config.faxes import Faxes as Settings
+from pbxd.errors import Unavailable
 from pbxd.events import Bus
 from pbxd.outbox import Outbox
 from pbxd.services.faxes.arrivals import Arrival, Arrivals, arrival_of
 from pbxd.services.faxes.builtin import BUILT_IN, FREESWITCH, PHAXIO, SIGNALWIRE, SINCH
 from pbxd.services.faxes.carrier import DISABLED, SIP, Carrier, Handed, Line, News, Paged, Papers, SipCarrier
+from pbxd.services.faxes.depot import Depot
 from pbxd.services.faxes.job import FaxJob, FaxJobChanged, FaxWish, JobState
-from pbxd.services.faxes.manifest import Manifest, state_of
+from pbxd.services.faxes.manifest import MAX_MANIFEST, Manifest, state_of
 from pbxd.services.faxes.office import Office
 from pbxd.services.faxes.provider import HttpProvider, Providers, manifest_of
 from pbxd.services.faxes.received import FaxArrived, ReceivedFax, ReceivedState
@@ -35,6 +37,7 @@ __all__ = [
     "BUILT_IN",
     "DISABLED",
     "FREESWITCH",
+    "MAX_MANIFEST",
     "MAX_PAGE",
     "PHAXIO",
     "SIGNALWIRE",
@@ -43,6 +46,7 @@ __all__ = [
     "Arrival",
     "Arrivals",
     "Carrier",
+    "Depot",
     "FaxArrived",
     "FaxJob",
     "FaxJobChanged",
@@ -74,7 +78,10 @@ log = logging.getLogger(__name__)
 
 
 class Faxes:
-    """All faxes of one account. `start` it once, `serve` with the outbox, call `beat` every second, `stop` it once."""
+    """All faxes; those of nobody else are of the account `account_id`.
+
+    `start` it once, `serve` with the outbox, call `beat` every second, `stop` it once.
+    """
 
     def __init__(
         self,
@@ -89,7 +96,8 @@ class Faxes:
         self.sip = SipCarrier(FaxMode(settings.way.value))
         self.rows = Rows(store)
         self.files = Files(folder)
-        self.office = Office(account_id, self.rows, self.files, pages or Pages(), bus, wall, settings)
+        self.depot = Depot(self.files, settings.storage, wall)
+        self.office = Office(account_id, self.rows, self.files, self.depot, pages or Pages(), bus, wall, settings)
         self.providers = Providers()
         self.sending = Sending(self.office, self._carriers(settings))
         self.sip.paged = self.sending.paged
@@ -109,6 +117,8 @@ class Faxes:
 
     def reload(self, settings: Settings) -> None:
         """Faxes under way go on as they began."""
+        if settings.storage != self.depot.settings:
+            self.depot.reload(settings.storage)
         self.office.settings = settings
         self.sending.carriers = self._carriers(settings)
         self.sip.mode = FaxMode(settings.way.value)
@@ -125,6 +135,7 @@ class Faxes:
         """Hangs up what is being sent; the next start takes it up again."""
         await self.office.close()
         await self.providers.close()
+        await self.depot.close()
 
     def _carriers(self, settings: Settings) -> Mapping[str, Carrier]:
         return {**self.providers.take(settings.providers), SIP: self.sip}
@@ -132,8 +143,15 @@ class Faxes:
     async def _clean(self, wall: float) -> None:
         try:
             self.cleaned += await self.sending.clean(wall) + await self.arrivals.clean(wall)
-        except StoreError as error:
+            await self.depot.tidy(wall, self._has_ended)
+        except (StoreError, Unavailable) as error:
             log.warning("old faxes cannot be deleted now: %s", error)
+
+    async def _has_ended(self, way: str, fax_id: str) -> bool:
+        if way == "in":
+            return await self.rows.received(fax_id) is not None
+        job = None if self.sending.queue.get(fax_id) else await self.rows.job(fax_id)
+        return job is not None and job.state.ended
 
     async def _tell_again(self) -> None:
         try:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from media.fax import FaxReceived, FaxResult
 from media.pages import BadDocument, Kind
-from pbxd.errors import NotFound
+from pbxd.errors import NotFound, Unavailable
 from pbxd.services.faxes import notices
 from pbxd.services.faxes.office import Office
 from pbxd.services.faxes.received import FaxArrived, ReceivedFax, ReceivedState, box_of
@@ -28,7 +28,7 @@ _STATES = {FaxResult.SUCCESS: ReceivedState.RECEIVED, FaxResult.PARTIAL: Receive
 @dataclass(frozen=True, slots=True)
 class Arrival:
     """What somebody says came in. `event` tells it from every other; `file` is a TIFF, or a PDF where `is_pdf`, or
-    nothing where not one page is there."""
+    nothing where not one page is there. Without an `account_id` it is for the account that has the called number."""
 
     event: str
     caller: str
@@ -43,6 +43,7 @@ class Arrival:
     ecm: bool | None = None
     duration_s: float = 0.0
     reason: str = ""
+    account_id: str = ""
 
 
 def arrival_of(fax: FaxReceived) -> Arrival:
@@ -53,6 +54,7 @@ def arrival_of(fax: FaxReceived) -> Arrival:
         event=f"call:{fax.call_id}",
         caller=fax.caller,
         called=fax.called,
+        account_id=fax.account,
         backend="sip",
         file=fax.tiff,
         state=_STATES.get(outcome.result, ReceivedState.FAILED),
@@ -80,7 +82,7 @@ class Arrivals:
     async def _take_own(self, fax: FaxReceived) -> None:
         await self._office.surely(lambda: self._take(arrival_of(fax)))
         if fax.tiff is not None:
-            await asyncio.to_thread(_forget, fax.tiff)
+            await asyncio.to_thread(_drop, fax.tiff)
 
     async def _take(self, arrival: Arrival) -> None:
         await self.take(arrival)
@@ -90,32 +92,36 @@ class Arrivals:
         no fax, StoreError, OSError."""
         office = self._office
         async with self._turn:
-            known = await office.rows.received_of(office.account_id, arrival.event)
+            account_id = arrival.account_id or office.account_of(arrival.called)
+            known = await office.rows.received_of(account_id, arrival.event)
             if known is not None:
                 return known, False
-            fax = await self._stored(arrival)
+            fax = await self._stored(replace(arrival, account_id=account_id))
         self.taken[fax.state] += 1
         log.info("a fax came in for the box %s: %d pages", fax.box, fax.pages)
         office.bus.publish(FaxArrived(fax))
-        office.aside(self._tell(fax), f"fax-tell-{fax.id}")
+        office.aside(self._told(fax), f"fax-tell-{fax.id}")
         return fax, True
 
-    async def has(self, event: str) -> bool:
-        """Whether it came in before. Raises StoreError."""
-        return await self._office.rows.received_of(self._office.account_id, event) is not None
+    async def _told(self, fax: ReceivedFax) -> None:
+        files = self._office.files
+        await self._tell(fax)
+        await self._office.depot.put_away(files.received_pdf(fax.id), files.received_tiff(fax.id))
 
-    async def find(self, fax_id: str) -> ReceivedFax:
-        """Raises NotFound, StoreError."""
-        fax = await self._office.rows.received(self._office.account_id, fax_id)
-        if fax is None:
+    async def has(self, event: str, called: str) -> bool:
+        """Whether it came in before, for the account that has the called number. Raises StoreError."""
+        return await self._office.rows.received_of(self._office.account_of(called), event) is not None
+
+    async def find(self, fax_id: str, account_id: str | None = None) -> ReceivedFax:
+        """One of an account; None: of any. Raises NotFound, StoreError."""
+        fax = await self._office.rows.received(fax_id)
+        if fax is None or account_id not in (None, fax.account_id):
             raise NotFound("Inbound fax not found")
         return fax
 
-    async def delete(self, fax_id: str) -> None:
-        """Raises NotFound, StoreError."""
-        fax = await self.find(fax_id)
-        await self._office.files.remove(self._office.files.received_pdf(fax.id))
-        await self._office.rows.forget_received(fax)
+    async def delete(self, fax_id: str, account_id: str | None = None) -> None:
+        """Raises NotFound, Unavailable, StoreError."""
+        await self._forget(await self.find(fax_id, account_id))
 
     async def tell_again(self) -> None:
         """Raises StoreError."""
@@ -123,15 +129,19 @@ class Arrivals:
             await self._tell(fax)
 
     async def clean(self, wall: float) -> int:
-        """Deletes what is too old, rows and files; how many. Raises StoreError."""
+        """Deletes what is too old, rows and files; how many. Raises StoreError, Unavailable."""
         office, days = self._office, self._office.settings.inbound.keep_days
         if not days:
             return 0
         old = await office.rows.received_before(wall - days * DAY_S, 200)
         for fax in old:
-            await office.files.remove(office.files.received_pdf(fax.id))
-            await office.rows.forget_received(fax)
+            await self._forget(fax)
         return len(old)
+
+    async def _forget(self, fax: ReceivedFax) -> None:
+        files = self._office.files
+        await self._office.depot.remove(files.received_pdf(fax.id), files.received_tiff(fax.id))
+        await self._office.rows.forget_received(fax)
 
     async def _stored(self, arrival: Arrival) -> ReceivedFax:
         office, wall = self._office, self._office.wall()
@@ -150,7 +160,7 @@ class Arrivals:
             state, reason = ReceivedState.FAILED, str(error)
         fax = ReceivedFax(
             id=fax_id,
-            account_id=office.account_id,
+            account_id=arrival.account_id,
             event=arrival.event,
             caller=arrival.caller,
             called=arrival.called,
@@ -189,6 +199,15 @@ class Arrivals:
         digest, octets = await asyncio.to_thread(_summed, pdf)
         return pages, digest, octets
 
+    async def _pages(self, fax: ReceivedFax) -> bytes | None:
+        """The PDF, for a mail; None where it cannot be had."""
+        try:
+            pdf = await self._office.depot.bring(self._office.files.received_pdf(fax.id), fax.sha256)
+            return await asyncio.to_thread(pdf.read_bytes)
+        except (NotFound, Unavailable, OSError) as error:
+            log.warning("the pages of a fax cannot be read: %s", error)
+            return None
+
     async def _tell(self, fax: ReceivedFax) -> None:
         office = self._office
         box = office.settings.boxes.get(fax.box)
@@ -196,7 +215,7 @@ class Arrivals:
             return
         told = True
         if box is not None and box.mail is not None:
-            pdf = await asyncio.to_thread(_read, office.files.received_pdf(fax.id)) if fax.sha256 else None
+            pdf = await self._pages(fax) if fax.sha256 else None
             letter = notices.letter_of_received(box.mail, fax, pdf)
             told &= await notices.mail(
                 office.outbox, fax.account_id, letter, f"fax-in-mail-{fax.id}", f"fax for {fax.box}"
@@ -208,7 +227,7 @@ class Arrivals:
             await office.surely(lambda: office.rows.keep_received(replace(fax, told_at=office.wall())))
 
 
-def _forget(tiff: Path) -> None:
+def _drop(tiff: Path) -> None:
     """The pages, and the label that the line put beside them."""
     tiff.unlink(missing_ok=True)
     tiff.with_suffix(".json").unlink(missing_ok=True)
@@ -224,11 +243,3 @@ def _copy(source: Path, target: Path) -> None:
 def _summed(path: Path) -> tuple[str, int]:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest(), path.stat().st_size
-
-
-def _read(path: Path) -> bytes | None:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        log.warning("%s cannot be read: %s", path, error.strerror or error)
-        return None

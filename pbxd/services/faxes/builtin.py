@@ -48,6 +48,7 @@ _ALL: tuple[dict[str, Any], ...] = (
             "get_status": {"method": "GET", "url": "{{base_url}}/v2.1/faxes/{{job_id}}", "response": _PHAXIO_ANSWER},
             "cancel_fax": {"url": "{{base_url}}/v2.1/faxes/{{job_id}}/cancel"},
             "get_file": {"method": "GET", "url": "{{base_url}}/v2.1/faxes/{{job_id}}/file"},
+            "check": {"method": "GET", "url": "{{base_url}}/v2.1/account/status"},
         },
     },
     {
@@ -73,6 +74,7 @@ _ALL: tuple[dict[str, Any], ...] = (
             },
             "get_status": {"method": "GET", "url": _SINCH_FAXES + "/{{job_id}}", "response": _SINCH_ANSWER},
             "get_file": {"method": "GET", "url": _SINCH_FAXES + "/{{job_id}}/file.pdf"},
+            "check": {"method": "GET", "url": _SINCH_FAXES + "?pageSize=1"},
         },
     },
     {
@@ -86,7 +88,12 @@ _ALL: tuple[dict[str, Any], ...] = (
                 "url": _SIGNALWIRE_FAXES + ".json",
                 "body": {
                     "kind": "form",
-                    "template": {"To": "{{to}}", "From": "{{from}}", "MediaUrl": "{{file_url}}"},
+                    "template": {
+                        "To": "{{to}}",
+                        "From": "{{from}}",
+                        "MediaUrl": "{{file_url}}",
+                        "StatusCallback": "{{callback_url}}",
+                    },
                 },
                 "response": _SIGNALWIRE_ANSWER,
             },
@@ -99,6 +106,7 @@ _ALL: tuple[dict[str, Any], ...] = (
                 "url": _SIGNALWIRE_FAXES + "/{{job_id}}.json",
                 "body": {"kind": "form", "template": {"Status": "canceled"}},
             },
+            "check": {"method": "GET", "url": _SIGNALWIRE_FAXES + ".json?PageSize=1"},
         },
     },
     {
@@ -116,6 +124,7 @@ _ALL: tuple[dict[str, Any], ...] = (
                 "sofia%2Fgateway%2F{{settings.gateway}}%2F{{to}}%20%26txfax({{file_path}})",
                 "response": {"job_id": "last", "status": "first", "error": "text", "status_map": {"-ERR": "failed"}},
             },
+            "check": {"method": "GET", "url": "{{base_url}}/webapi/status"},
         },
     },
 )

@@ -22,13 +22,15 @@ Paged = Callable[[int], None]
 
 
 class Line(Protocol):
-    """Dials a number and sends the pages of a TIFF file; says how that went, whatever happened, and tells `paged` of
-    each page in between.
+    """Dials a number for an account and sends the pages of a TIFF file; says how that went, whatever happened, and
+    tells `paged` of each page in between.
 
     Who cancels the call of `send` hangs up.
     """
 
-    async def send(self, number: str, tiff: Path, options: FaxOptions, paged: Paged) -> FaxOutcome: ...
+    async def send(
+        self, number: str, tiff: Path, options: FaxOptions, paged: Paged, *, account_id: str
+    ) -> FaxOutcome: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,8 @@ class SipCarrier:
         asked = FaxOptions(ident=job.ident, header=job.header, mode=self.mode, start_page=job.confirmed)
         if self.line is None:
             return failed(FaxReason.NO_ROUTE, "this house has no fax line")
-        return await self.line.send(job.to, papers.tiff, options_at(job.step, asked), partial(self.paged, job.id))
+        options, paged = options_at(job.step, asked), partial(self.paged, job.id)
+        return await self.line.send(job.to, papers.tiff, options, paged, account_id=job.account_id)
 
 
 def failed(reason: FaxReason, detail: str) -> FaxOutcome:

@@ -23,6 +23,14 @@ class Unreached(Unavailable):
     """The request did not get there: another try does no harm."""
 
 
+class Answered(Unavailable):
+    """It answered, and not with what was asked for."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"its answer was {status}")
+        self.status = status
+
+
 @dataclass(frozen=True, slots=True)
 class Replied:
     """An answer. `value` is its JSON; of other texts `text`, and the `first` and `last` word."""
@@ -60,7 +68,7 @@ class Exchange:
         """Writes a file of at most `most` bytes to `target`. Raises Unavailable, TooLarge, OSError."""
         async with self._answer(method, url, headers, timeout_s, {}) as response:
             if response.status != 200:
-                raise Unavailable(f"its answer was {response.status}")
+                raise Answered(response.status)
             left = most
             with target.open("wb") as file:
                 async for chunk in response.content.iter_chunked(65_536):

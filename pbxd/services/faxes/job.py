@@ -74,7 +74,7 @@ class FaxJob:
 class FaxWish:
     """What somebody asks for. `key` makes it idempotent within the account; `at` is when it is to go, None at once.
 
-    Higher `priority` goes first, -10 to 10.
+    Higher `priority` goes first, -10 to 10. Without an `account_id` it is the house's own account.
     """
 
     to: str
@@ -86,6 +86,7 @@ class FaxWish:
     header: str | None = None
     detail: str | None = None
     made_by: str = ""
+    account_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

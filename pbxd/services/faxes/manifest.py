@@ -106,6 +106,7 @@ class Actions(_Part):
     get_status: Action | None = None
     cancel_fax: Action | None = None
     get_file: Action | None = None
+    check: Action | None = None  # harmless: tells whether it can be reached, and knows us
 
 
 class Manifest(_Part):

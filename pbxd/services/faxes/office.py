@@ -11,6 +11,7 @@ from media.pages import Layout, Pages, Paper, Resolution
 from pbxd.config.faxes import FaxDetail, Faxes
 from pbxd.events import Bus
 from pbxd.outbox import Outbox
+from pbxd.services.faxes.depot import Depot
 from pbxd.services.faxes.shelf import Files, Rows
 from pbxd.store import StoreError
 
@@ -27,22 +28,31 @@ _LINES = {
 
 @dataclass(slots=True)
 class Office:
-    """`wall` is the time in seconds since the epoch; `settings` and `outbox` may be assigned to while it runs."""
+    """`account_id` is the house's own account, `account_for` names that of a called number, if one has it; `wall` is
+    the time in seconds since the epoch. `account_for`, `has_account` (whether it is still there), `settings` and
+    `outbox` may be assigned to while it runs."""
 
     account_id: str
     rows: Rows
     files: Files
+    depot: Depot
     pages: Pages
     bus: Bus
     wall: Callable[[], float]
     settings: Faxes
     outbox: Outbox | None = None
+    account_for: Callable[[str], str | None] = lambda _called: None
+    has_account: Callable[[str], bool] = lambda _account_id: True
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     firm: set[asyncio.Task[None]] = field(default_factory=set)  # of these, those that a stop waits for
 
     def layout(self, detail: str) -> Layout:
         paper = Paper(self.settings.paper.value)
         return Layout(_LINES[FaxDetail(detail)], paper, self.settings.max_pages)
+
+    def account_of(self, called: str) -> str:
+        """The account that a fax to that number is for."""
+        return self.account_for(called) or self.account_id
 
     async def surely(self, write: Callable[[], Awaitable[None]]) -> None:
         """Writes what has happened already, however long the store takes to come back."""

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from yarl import URL
 from media.fax import FaxOutcome, FaxReason
 from pbxd.config.providers import FaxProvider
 from pbxd.errors import Conflict, Invalid, Unavailable
-from pbxd.services.faxes.builtin import BUILT_IN, PHAXIO
+from pbxd.services.faxes.builtin import BUILT_IN, PHAXIO, SIGNALWIRE
 from pbxd.services.faxes.carrier import Handed, News, Papers, Refused, failed
 from pbxd.services.faxes.exchange import Exchange, Replied, Unreached
 from pbxd.services.faxes.job import FaxJob, JobState
@@ -42,6 +43,7 @@ UNTOLD_S = 86_400.0  # who cannot be asked tells by then, or never
 MAX_FILE = 64 << 20
 FILE_TIMEOUT_S = 60.0
 _FILE = "{{file_path}}"
+_CALLBACKS = {PHAXIO: "/phaxio-callback", SIGNALWIRE: "/signalwire-callback"}
 _TYPES = {".pdf": "application/pdf", ".tiff": "image/tiff"}
 Link = Callable[[str], str | None]
 """What opens the PDF of a fax of ours to a provider; None where nobody said what we are called outside."""
@@ -116,6 +118,21 @@ class HttpProvider:
         if reply.status >= 400:
             raise Unavailable(f"its answer was {reply.status}")
         return news_of(reply.value, action.response), pause
+
+    async def check(self) -> dict[str, bool | str]:
+        """Whether it is `ready` to be asked, `reachable`, and takes our `credentials`; a sentence says why not."""
+        if self.trouble is not None:
+            return {"ready": self.trouble}
+        action = self.manifest.actions.check or self.manifest.actions.get_status
+        if action is None or action.method != "GET":
+            return {"ready": True}
+        try:
+            reply = await self._ask(action, self._variables() | {"job_id": "0"})
+        except (Invalid, Unavailable) as error:
+            return {"ready": True, "reachable": error.message}
+        if reply.status in (401, 403):
+            return {"ready": True, "reachable": True, "credentials": f"its answer was {reply.status}"}
+        return {"ready": True, "reachable": True, "credentials": True}
 
     async def withdraw(self, job: FaxJob) -> None:
         """Takes a fax back. Raises Conflict where it does not let it go, Unavailable."""
@@ -280,22 +297,26 @@ class Providers:
     def items(self) -> Iterable[tuple[str, HttpProvider]]:
         return self._known.items()
 
+    def trial(self, name: str, said: FaxProvider) -> HttpProvider:
+        """A provider as it would be with other settings. Raises Invalid."""
+        return HttpProvider(manifest_of(name, said), said, self._exchange)
+
     async def close(self) -> None:
         await self._exchange.close()
 
     def _made(self, manifest: Manifest, said: FaxProvider) -> HttpProvider:
         provider = HttpProvider(manifest, said, self._exchange)
         provider.file_link = self._file
-        if manifest.id == PHAXIO:
-            provider.callback_link = self._callback
+        if (door := _CALLBACKS.get(manifest.id)) is not None:
+            provider.callback_link = partial(self._callback, door)
         return provider
 
     def _file(self, fax_id: str) -> str | None:
         return self.file_link(fax_id)
 
-    def _callback(self, fax_id: str) -> str | None:
+    def _callback(self, door: str, fax_id: str) -> str | None:
         base = self.public_url()
-        return f"{base}/phaxio-callback?job_id={fax_id}" if base else None
+        return f"{base}{door}?job_id={fax_id}" if base else None
 
 
 def _no_link(_fax_id: str) -> str | None:

@@ -37,14 +37,14 @@ _ENDED = (JobState.SUCCESS, JobState.FAILED, JobState.REFUSED, JobState.DISABLED
 class Sending:
     """The queue and what happens to each job in it. Call `beat` every second.
 
-    `carriers` are by backend; `trunk_of` names the trunk that a number leaves by, for the limits.
+    `carriers` are by backend; `trunk_of` names the trunk that a fax leaves by, for the limits.
     """
 
     def __init__(
         self,
         office: Office,
         carriers: Mapping[str, Carrier],
-        trunk_of: Callable[[str], str] = lambda _number: "",
+        trunk_of: Callable[[FaxJob], str] = lambda _job: "",
         rng: random.Random | None = None,
     ) -> None:
         self._office = office
@@ -77,7 +77,7 @@ class Sending:
         """Begins what is due at `wall`."""
         settings = self._office.settings
         self.queue.at_once, self.queue.per_trunk = settings.at_once, settings.per_trunk
-        for job in self.queue.due(wall, lambda job: self.trunk_of(job.to)):
+        for job in self.queue.due(wall, self.trunk_of):
             task = self._office.aside(self._try(job), f"fax-{job.id}")
             self._running[job.id] = task
             task.add_done_callback(partial(self._finished, job.id))
@@ -95,14 +95,14 @@ class Sending:
         Raises Invalid for a document that cannot be faxed, Conflict where the key was another fax's, Overloaded,
         StoreError, OSError.
         """
-        office = self._office
+        office, account_id = self._office, wish.account_id or self._office.account_id
         if len(self.queue) >= office.settings.max_waiting:
             raise Overloaded("too many faxes are waiting", 60)
         job_id = uuid.uuid4().hex
         papers, original = office.files.papers(job_id), office.files.original(job_id)
         try:
             digest = await office.files.take(file, papers.pdf if kind is Kind.PDF else original)
-            if wish.key and (known := await office.rows.job_of_key(office.account_id, wish.key)):
+            if wish.key and (known := await office.rows.job_of_key(account_id, wish.key)):
                 return await self._same(known, wish, digest, job_id)
             job = self._new(wish, job_id, digest)
             if job.state is not JobState.DISABLED:
@@ -111,7 +111,7 @@ class Sending:
             try:
                 await office.rows.add(job)
             except StoreError:
-                if wish.key and (known := await office.rows.job_of_key(office.account_id, wish.key)):
+                if wish.key and (known := await office.rows.job_of_key(account_id, wish.key)):
                     return await self._same(known, wish, digest, job_id)  # somebody was faster
                 raise
         except BaseException:
@@ -123,19 +123,19 @@ class Sending:
             self.beat(office.wall())
         return self.queue.get(job.id) or job
 
-    async def find(self, job_id: str) -> FaxJob:
-        """Raises NotFound, StoreError."""
-        job = self.queue.get(job_id) or await self._office.rows.job(self._office.account_id, job_id)
-        if job is None:
+    async def find(self, job_id: str, account_id: str | None = None) -> FaxJob:
+        """A job of an account; None: of any. Raises NotFound, StoreError."""
+        job = self.queue.get(job_id) or await self._office.rows.job(job_id)
+        if job is None or account_id not in (None, job.account_id):
             raise NotFound("Job not found")
         return job
 
-    async def cancel(self, job_id: str) -> FaxJob:
+    async def cancel(self, job_id: str, account_id: str | None = None) -> FaxJob:
         """Ends a fax; one that is being sent is hung up, one that a provider has is taken back.
 
         Raises NotFound, Conflict where it has ended or cannot be had back, Unavailable, StoreError.
         """
-        job = await self.find(job_id)
+        job = await self.find(job_id, account_id)
         if job.state.ended:
             raise Conflict("this fax has ended")
         carrier = self.carriers.get(job.backend)
@@ -187,7 +187,7 @@ class Sending:
         disabled = settings.backend == DISABLED
         return FaxJob(
             id=job_id,
-            account_id=self._office.account_id,
+            account_id=wish.account_id or self._office.account_id,
             to=wish.to,
             state=JobState.DISABLED if disabled else JobState.QUEUED,
             backend=settings.backend,
@@ -306,6 +306,8 @@ class Sending:
     async def _carried(self, job: FaxJob) -> FaxOutcome | Handed:
         office, papers = self._office, self._office.files.papers(job.id)
         carrier = self._carrier(job)
+        if not office.has_account(job.account_id):
+            raise Refused("its account is gone")
         if carrier.dials and not papers.tiff.exists():
             pages = await office.pages.render(papers.pdf, Kind.PDF, papers.tiff, office.layout(job.detail))
             job = replace(job, pages=pages)
@@ -389,6 +391,10 @@ class Sending:
         await self._office.surely(lambda: self._office.rows.keep(job))
         self._say(job)
         await self._tell(job)
+        self._office.aside(self._put_away(job), f"fax-away-{job.id}")
+
+    async def _put_away(self, job: FaxJob) -> None:
+        await self._office.depot.put_away(self._office.files.papers(job.id).pdf)
 
     def _say(self, job: FaxJob) -> None:
         log.info("fax %s to %s: %s", job.id, _masked(job.to), job.state.value)
@@ -417,13 +423,13 @@ class Sending:
         self.queue.done(job_id)
 
     async def clean(self, wall: float) -> int:
-        """Deletes the documents of what ended long enough ago; how many. Raises StoreError."""
+        """Deletes the documents of what ended long enough ago; how many. Raises StoreError, Unavailable."""
         office = self._office
         if not office.settings.keep_days:
             return 0
         old = await office.rows.to_clean(wall - office.settings.keep_days * DAY_S, 200)
         for job in old:
-            await office.files.remove(office.files.papers(job.id).pdf)
+            await office.depot.remove(office.files.papers(job.id).pdf)
             await office.rows.keep(replace(job, cleaned_at=wall))
         return len(old)
 

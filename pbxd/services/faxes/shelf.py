@@ -67,8 +67,8 @@ class Rows:
         going = (fax_jobs.c.id == job_id) & fax_jobs.c.state.in_(_OPEN) & (fax_jobs.c.confirmed < pages)
         await self._store.commit([(update(fax_jobs).where(going), {"confirmed": pages})])
 
-    async def job(self, account_id: str, job_id: str) -> FaxJob | None:
-        return await self._one(fax_jobs.c.id == job_id, fax_jobs.c.account_id == account_id)
+    async def job(self, job_id: str) -> FaxJob | None:
+        return await self._one(fax_jobs.c.id == job_id)
 
     async def job_of_key(self, account_id: str, key: str) -> FaxJob | None:
         return await self._one(fax_jobs.c.idempotency_key == key, fax_jobs.c.account_id == account_id)
@@ -121,10 +121,8 @@ class Rows:
         told = self._store.update_by_id(received_faxes, "told_at", "updated_at")
         await self._store.commit([(told, {"key": fax.id, "told_at": fax.told_at, "updated_at": fax.updated_at})])
 
-    async def received(self, account_id: str, fax_id: str) -> ReceivedFax | None:
-        found = await self._received(
-            select(received_faxes).where(received_faxes.c.id == fax_id, received_faxes.c.account_id == account_id)
-        )
+    async def received(self, fax_id: str) -> ReceivedFax | None:
+        found = await self._received(select(received_faxes).where(received_faxes.c.id == fax_id))
         return found[0] if found else None
 
     async def received_of(self, account_id: str, event: str) -> ReceivedFax | None:

@@ -67,7 +67,8 @@ PROVIDERS = """faxes.providers={{
   phaxio: {{base_url: '{base}', creds: {{key: the-key, secret: the-secret, callback_token: test-webhook-token}}}},
   sinch: {{base_url: '{base}', settings: {{project_id: p-1}},
            creds: {{key: the-key, secret: the-secret, inbound_user: fax, inbound_password: word, inbound_secret: s}}}},
-  signalwire: {{base_url: '{base}', creds: {{key: the-key, secret: the-secret}}, settings: {{space: s.example}}}},
+  signalwire: {{base_url: '{base}', settings: {{space: s.example}},
+                creds: {{key: the-key, secret: the-secret, signing_key: the-signing-key}}}},
   freeswitch: {{base_url: '{base}', creds: {{key: the-key, secret: the-secret, inbound_secret: hush-hush}},
                 settings: {{gateway: 'a/b c'}}}}
 }}"""

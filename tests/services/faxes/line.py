@@ -45,6 +45,7 @@ class Sent:
     number: str
     options: FaxOptions
     pages: int
+    account_id: str
 
 
 @dataclass(slots=True)
@@ -60,10 +61,10 @@ class ScriptedLine:
     most_at_once: int = 0
     confirms: int = 0  # pages, before anything else happens to a try
 
-    async def send(self, number: str, tiff: Path, options: FaxOptions, paged: Paged) -> FaxOutcome:
+    async def send(self, number: str, tiff: Path, options: FaxOptions, paged: Paged, *, account_id: str) -> FaxOutcome:
         with Image.open(tiff) as file:
             pages = int(getattr(file, "n_frames", 1))
-        self.sent.append(Sent(number, options, pages))
+        self.sent.append(Sent(number, options, pages, account_id))
         self.at_once += 1
         self.most_at_once = max(self.at_once, self.most_at_once)
         for page in range(options.start_page, self.confirms):
@@ -109,7 +110,7 @@ class Desk:
 
     async def job(self, job: FaxJob) -> FaxJob:
         """As it is stored now."""
-        found = await self.faxes.rows.job(job.account_id, job.id)
+        found = await self.faxes.rows.job(job.id)
         assert found is not None
         return found
 

@@ -111,8 +111,10 @@ async def test_a_number_that_leads_nowhere_is_not_tried_again(desk: Desk, three:
 class BrokenLine:
     """A line with a bug."""
 
-    async def send(self, _number: str, _tiff: Path, _options: FaxOptions, _paged: Paged) -> FaxOutcome:
-        raise RuntimeError("a bug")
+    async def send(
+        self, _number: str, _tiff: Path, _options: FaxOptions, _paged: Paged, *, account_id: str
+    ) -> FaxOutcome:
+        raise RuntimeError(f"a bug for {account_id}")
 
 
 async def test_a_line_that_breaks_is_a_try_that_failed(
@@ -385,6 +387,17 @@ async def test_an_answer_that_overtakes_its_request_is_not_lost(place: Place, th
         provider.gate.set()
         assert (await hearing).state is JobState.SUCCESS
         assert (await desk.job(job)).state is JobState.SUCCESS
+
+
+async def test_nothing_is_sent_for_an_account_that_is_gone(desk: Desk, three: Path) -> None:
+    desk.faxes.office.has_account = {"acc_1"}.__contains__
+    job = await desk.submit(three, account_id="acc_2")
+    await desk.settle()
+    assert ((await desk.job(job)).state, (await desk.job(job)).error) == (JobState.REFUSED, "its account is gone")
+    assert desk.line.sent == []
+    await desk.submit(three)
+    await desk.settle()
+    assert [one.account_id for one in desk.line.sent] == ["acc_1"]
 
 
 async def test_nothing_is_sent_where_faxes_are_disabled(place: Place, three: Path) -> None:
