@@ -23,7 +23,7 @@ from pbxd.errors import Conflict, Invalid, NotFound
 from pbxd.ids import new_id
 from pbxd.store import Store
 from pbxd.store.queue import Write
-from pbxd.store.schema import METADATA
+from pbxd.store.schema import METADATA, users
 from pbxd.store.tenancy import audit
 
 Changed = Callable[[], Awaitable[None]]
@@ -74,9 +74,9 @@ class Administration:
 
     async def every(self, account: Account, kind: Kind) -> list[Stored]:
         """All of a kind, by their key. Raises StoreError."""
-        users = await self._names(account)
+        names = await self._names(account)
         rows = [row for row in await self._rows(account, kind.table) if kind.belongs(row)]
-        return [_stored(kind, row, users) for row in sorted(rows, key=lambda row: _order(row[kind.key]))]
+        return [_stored(kind, row, names) for row in sorted(rows, key=lambda row: _order(row[kind.key]))]
 
     async def get(self, account: Account, kind: Kind, wanted: str) -> Stored:
         """One by its id or its key. Raises NotFound, StoreError."""
@@ -124,12 +124,12 @@ class Administration:
 
     async def remove(self, account: Account, kind: Kind, wanted: str, by: str, seen: int | None = None) -> Stored:
         """Gives what it was. Raises NotFound; Conflict where it is declared, needed, or has changed; StoreError."""
-        users = await self._names(account)
+        names = await self._names(account)
         async with self.directory.changing():
             before = own(kind.one, await self._find(account, kind, wanted), seen)
             await self._write(account, kind, before, None, by)
         await self.changed()
-        return _stored(kind, before, users)
+        return _stored(kind, before, names)
 
     # ---- inside
 
@@ -138,7 +138,9 @@ class Administration:
         return as_dicts(await self.store.rows(select(found).where(found.c.account_id == account.id)))
 
     async def _names(self, account: Account) -> dict[str, str]:
-        return {row["id"]: row["name"] for row in await self._rows(account, "users")}
+        """The users' names by their ids."""
+        query = select(users.c.id, users.c.name).where(users.c.account_id == account.id)
+        return {row.id: row.name for row in await self.store.rows(query)}
 
     async def _find(self, account: Account, kind: Kind, wanted: str) -> dict[str, Any]:
         for row in await self._rows(account, kind.table):
@@ -147,14 +149,16 @@ class Administration:
         raise NotFound(f"there is no such {kind.one}")
 
     async def _free(self, account: Account, kind: Kind, key: Any) -> None:
-        if any(row[kind.key] == key for row in await self._rows(account, kind.table)):
+        found = METADATA.tables[kind.table].c
+        query = select(found.id).where(found.account_id == account.id, found[kind.key] == key).limit(1)
+        if await self.store.rows(query):
             raise Conflict(f"the {kind.key} {key} is taken already")
         if kind.word == "numbers" and self.directory.number(key) is not None:
             raise Conflict(f"the number {key} cannot be had")
 
     async def _columns(self, account: Account, kind: Kind, wish: BaseModel, before: Row | None) -> dict[str, Any]:
-        users = {name: user_id for user_id, name in (await self._names(account)).items()}
-        columns = kind.columns(wish, users)
+        ids = {name: user_id for user_id, name in (await self._names(account)).items()}
+        columns = kind.columns(wish, ids)
         if columns.get("user_id") == "":
             raise Invalid(f"user: there is no user {getattr(wish, 'user', '')}")
         if isinstance(wish, DeviceWish):
@@ -184,10 +188,10 @@ class Administration:
     async def _write(self, account: Account, kind: Kind, before: Row | None, after: Row | None, by: str) -> None:
         """Writes one change and its entry, if the account is as sound after it as it was."""
         was = await self.resources(account)
-        await self._sound(was, kind, before, after)
-        users = await self._names(account)
+        names = {row["id"]: row["name"] for row in was["users"].values()}
+        await self._sound(was, names, kind, before, after)
         row = after or before or {}
-        said = [masked(fields_of(kind, one, users)) if one is not None else None for one in (before, after)]
+        said = [masked(fields_of(kind, one, names)) if one is not None else None for one in (before, after)]
         entry = self.note(account.id, (kind.one, row["id"], str(row[kind.key])), by, *said)
         table = METADATA.tables[kind.table]
         write: Write = (self.store.upsert(table), dict(row))
@@ -203,17 +207,23 @@ class Administration:
             word: {row["id"]: row for row in tables[kind.table] if kind.belongs(row)} for word, kind in KINDS.items()
         }
 
-    async def _sound(self, was: dict[str, dict[str, Row]], kind: Kind, before: Row | None, after: Row | None) -> None:
-        users = {row["id"]: row["name"] for row in was["users"].values()}
+    async def _sound(
+        self,
+        was: dict[str, dict[str, Row]],
+        names: Mapping[str, str],
+        kind: Kind,
+        before: Row | None,
+        after: Row | None,
+    ) -> None:
         if after is not None and kind.word == "users":
-            users[after["id"]] = after["name"]
-        known = await asyncio.to_thread(problems_in, was, users)
+            names = {**names, after["id"]: after["name"]}
+        known = await asyncio.to_thread(problems_in, was, names)
         becomes = {word: dict(rows) for word, rows in was.items()}
         if before is not None:
             del becomes[kind.word][before["id"]]
         if after is not None:
             becomes[kind.word][after["id"]] = after
-        found = await asyncio.to_thread(problems_in, becomes, users)
+        found = await asyncio.to_thread(problems_in, becomes, names)
         fresh = [problem for problem in found if problem not in known]
         if not fresh:
             return
