@@ -25,7 +25,7 @@ from dialplan.tree import MAX_BYTES
 from media.library import SUFFIXES, PromptLibrary, phrases
 from pbxd.calls import causes
 from pbxd.calls.record import CallRecord, Result
-from pbxd.calls.stage import Act, Stage
+from pbxd.calls.stage import Act, Delegate, Stage
 from pbxd.config.dialplan import DEAF
 from pbxd.directory.accounts import Directory
 from pbxd.directory.model import ExtensionKind
@@ -280,13 +280,12 @@ class Flows:
         return found
 
 
-class Late:
+class Late(Delegate):
     """The act for a call that comes while the flows are read for the first time: it waits for them."""
 
     def __init__(self, ready: Callable[[], bool], make: Callable[[], Act]) -> None:
         self._ready = ready
         self._make = make
-        self._act: Act | None = None
 
     def begin(self, stage: Stage, now: float) -> None:
         if self._ready():
@@ -294,18 +293,6 @@ class Late:
             self._act.begin(stage, now)
         else:
             stage.later(LATE_S, lambda later: self.begin(stage, later))
-
-    def digit(self, digit: str, now: float) -> None:
-        if self._act is not None:
-            self._act.digit(digit, now)
-
-    def talking(self, talks: bool) -> None:
-        if self._act is not None:
-            self._act.talking(talks)
-
-    def leave(self, now: float) -> None:
-        if self._act is not None:
-            self._act.leave(now)
 
 
 class NotLive:
