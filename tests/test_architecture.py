@@ -62,6 +62,7 @@ FLOORS = {
     "pbxd.faults": 7,
     "pbxd.app": 7,
     "pbxd.banning": 8,
+    "pbxd.guard_commands": 8,
     "pbxd.answering": 8,
     "pbxd.account_commands": 8,
     "pbxd.cli": 8,

@@ -9,7 +9,7 @@ from typing import Annotated, Self
 from pydantic import Field, SecretStr, model_validator
 
 from pbxd.config.destinations import Conference, Extension
-from pbxd.config.groups import CallLimits, Queues, RingGroups, RingStrategy
+from pbxd.config.groups import CallLimits, Queues, RingGroups, UserRing
 from pbxd.config.mailboxes import Lamp, Mailbox
 from pbxd.config.numbers import E164, DirectNumber, Hours
 from pbxd.config.section import (
@@ -18,12 +18,15 @@ from pbxd.config.section import (
     Host,
     Label,
     Name,
+    NameOrNone,
     Pattern,
     Proxy,
     Seconds,
     Secret,
     Section,
+    Slug,
     Switch,
+    Timezone,
 )
 from pbxd.config.sound import OwnCodecs, OwnSrtp
 from pbxd.config.values import NetworkField, Number, Numbers, PathField
@@ -72,8 +75,11 @@ SCOPES = (
 )
 
 
+_CLOCK = "whose clock its call flows and its nights follow, like Europe/Berlin; null is the house's"
+
+
 class Account(Section):
-    slug: Name = Field(default="house", description="short name of the default account", json_schema_extra=RESTART)
+    slug: Slug = Field(default="house", description="short name of the default account", json_schema_extra=RESTART)
     name: Label = Field(default="House", description="its name for people")
     realm: Name = Field(
         default="pbxd",
@@ -83,6 +89,7 @@ class Account(Section):
     domains: tuple[Host, ...] = Field(
         default=(), max_length=100, description="host names and addresses that mean this account"
     )
+    timezone: Timezone | None = Field(default=None, description=_CLOCK)
 
 
 class ListenRight(StrEnum):
@@ -98,8 +105,9 @@ class UserOptions(Section):
     """How calls reach a user, and what the user's own calls show."""
 
     ring_timeout_s: Seconds | None = Field(default=None, le=600, description="rings for so long; null is the house's")
-    ring_strategy: RingStrategy = Field(
-        default=RingStrategy.SIMULTANEOUS, description="its phones all at once, or one after the other"
+    ring_strategy: UserRing = Field(
+        default=UserRing.SIMULTANEOUS,
+        description="its phones all at once, one after the other, or only those with ring_on_fork",
     )
     dnd: Switch = Field(default=False, description="do not disturb: callers are told that it is busy")
     forward_always: Number | None = Field(default=None, description="all calls go on to this number")
@@ -116,7 +124,28 @@ class UserOptions(Section):
     )
 
 
-class Phone(UserOptions):
+class PhoneTransport(StrEnum):
+    UDP = "udp"
+    TCP = "tcp"
+    TLS = "tls"
+
+
+class DeviceOptions(Section):
+    """How one phone of a user is reached."""
+
+    transport: PhoneTransport | None = Field(
+        default=None, description="registers, and is called, over udp, tcp or tls alone; null is as it likes"
+    )
+    ring_order: Annotated[int, Field(strict=True, ge=0, le=1000)] = Field(
+        default=0, description="where its user's phones ring one after the other: lower ones first"
+    )
+    ring_on_fork: Switch = Field(
+        default=True,
+        description="rings together with its user's other phones; false: only where none of those is there",
+    )
+
+
+class Phone(UserOptions, DeviceOptions):
     password: Secret = Field(description="its digest password, 8 characters at least")
     name: Label = Field(default="", description="the caller name it shows")
     codecs: OwnCodecs = Field(default=None, description="its own codecs in order of preference; null is the house's")
@@ -206,6 +235,10 @@ class AccountSections(Section):
     mailboxes: Mailboxes = Field(default={}, description="mailboxes by number: a user's own, or shared")
     trunks: Trunks = Field(default={}, description="providers by name")
     routes: Routes = Field(default=(), description="which trunk takes which dialled number; the first match wins")
+    carrier: NameOrNone | None = Field(
+        default=None,
+        description="the trunk that takes numbers no route fits; null: an account has the house's; empty: none",
+    )
     keys: Keys = Field(default={}, description="API keys by name")
 
 
@@ -220,6 +253,7 @@ class FurtherAccount(AccountSections):
     music: PathField | None = Field(
         default=None, description="folder with its music; null is accounts/NAME/music in data_dir, if there is one"
     )
+    timezone: Timezone | None = Field(default=None, description=_CLOCK)
 
 
-Accounts = Annotated[dict[Name, FurtherAccount], Field(max_length=1_000)]
+Accounts = Annotated[dict[Slug, FurtherAccount], Field(max_length=1_000)]

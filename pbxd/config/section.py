@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zoneinfo
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
@@ -29,6 +30,10 @@ def _name(value: str) -> str:
     if not _NAME.fullmatch(value):
         raise ValueError("a name is 1 to 63 letters, digits, '-', '_' or '.', the first a letter or digit")
     return value
+
+
+def _name_or_none(value: str) -> str:
+    return _name(value) if value else value
 
 
 def _host(value: str) -> str:
@@ -78,7 +83,22 @@ def _mail_address(value: str) -> str:
     return value
 
 
+def _zone(value: str) -> str:
+    if value not in zoneinfo.available_timezones():
+        raise ValueError("this is no timezone such as Europe/Berlin")
+    return value
+
+
+def _slug(value: str) -> str:
+    """What stands for other things beside accounts in the paths of the APIs."""
+    if value == "system" or value.startswith("acc_"):
+        raise ValueError("an account is not called system, nor something that begins with acc_: these are taken")
+    return value
+
+
 Name = Annotated[str, AfterValidator(_name)]
+Slug = Annotated[Name, AfterValidator(_slug)]
+NameOrNone = Annotated[str, AfterValidator(_name_or_none)]  # empty is none
 Host = Annotated[str, AfterValidator(_host)]
 ServerName = Annotated[str, AfterValidator(_server_name)]
 PublicUrl = Annotated[str, AfterValidator(_url)]
@@ -86,6 +106,7 @@ Proxy = Annotated[str, AfterValidator(_proxy)]
 Pattern = Annotated[str, AfterValidator(_pattern)]
 MailAddress = Annotated[str, AfterValidator(_mail_address)]
 Label = Annotated[str, Field(max_length=128, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Timezone = Annotated[Label, AfterValidator(_zone)]
 Secret = Annotated[SecretStr, Field(min_length=8, max_length=256)]
 Switch = Annotated[bool, Field(strict=True)]
 Count = Annotated[int, Field(strict=True, ge=1, le=10_000_000)]

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from sqlalchemy import select
 
-from pbxd.config.section import Host, Label, Name
+from pbxd.config.section import Host, Label, Name, NameOrNone, Slug, Timezone
 from pbxd.directory.administration import Administration, Fields, fields_of, own, problems_in
 from pbxd.directory.declared import PREFIXES
 from pbxd.directory.model import Account, login_domain
@@ -49,10 +49,16 @@ class AccountWish(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    slug: Name = Field(description="its short name")
+    slug: Slug = Field(description="its short name")
     name: Label = Field(default="", description="its name for people; empty is its short name")
     realm: Name | None = Field(default=None, description="digest realm of its phones; null is its first domain")
     domains: tuple[Host, ...] = Field(default=(), max_length=100, description="host names that mean it")
+    timezone: Timezone | None = Field(
+        default=None, description="whose clock its flows and its nights follow, like Europe/Berlin; null is the house's"
+    )
+    carrier: NameOrNone | None = Field(
+        default=None, description="its trunk that takes numbers no route fits; null: the house's; empty: none"
+    )
 
     @property
     def realm_meant(self) -> str:
@@ -127,15 +133,18 @@ class Tenants:
         return await self._make(AccountDocument(format=FORMAT, account=wish), by)
 
     async def replace(self, account: Account, wish: AccountWish, by: str, seen: int | None) -> Account:
-        """Changes name and domains. Raises Conflict where it is declared, has changed since revision `seen`, or a
-        domain is taken; Invalid for another realm, which no stored password would fit; StoreError."""
+        """Changes name, domains and timezone. Raises Conflict where it is declared, has changed since revision `seen`,
+        or a domain is taken; Invalid for another realm, which no stored password would fit; StoreError."""
         async with self._directory.changing():
             row = await self._own(account, seen)
             if (wish.slug, wish.realm_meant) != (account.slug, account.realm):
                 raise Invalid("the short name and the realm of an account stay what they are")
             self._free(wish, account)
             wall = self._wall()
-            after = {**row, "name": wish.name or wish.slug, "revision": row["revision"] + 1, "updated_at": wall}
+            if problems := await self._administration.carrier_problems(account, wish.carrier):
+                raise Invalid(problems[0])
+            said = {"name": wish.name or wish.slug, "timezone": wish.timezone, "carrier": wish.carrier}
+            after = {**row, **said, "revision": row["revision"] + 1, "updated_at": wall}
             old = await self._store.rows(select(domains).where(domains.c.account_id == account.id))
             writes: list[Write] = [(self._store.delete_by_id(domains), {"key": one.id}) for one in old]
             writes += self._domains(account.id, wish)
@@ -186,8 +195,14 @@ class Tenants:
                 self._administration.sources_free(wish.slug, trunk)
             account_id = new_id(PREFIXES["accounts"], wall)
             times = {"revision": 1, "created_at": wall, "updated_at": wall}
-            row = {"id": account_id, "slug": wish.slug, "name": wish.name or wish.slug, "realm": wish.realm_meant}
-            writes: list[Write] = [(self._store.upsert(accounts), {**row, "declared": False, **times})]
+            row: dict[str, Any] = {
+                "id": account_id,
+                "slug": wish.slug,
+                "name": wish.name or wish.slug,
+                "realm": wish.realm_meant,
+            }
+            row |= {"timezone": wish.timezone, "carrier": wish.carrier, "declared": False, **times}
+            writes: list[Write] = [(self._store.upsert(accounts), row)]
             writes += self._domains(account_id, wish)
             writes += self._contents(document, account_id, times)
             writes += [self._note(account_id, wish.slug, by, None, wish.model_dump(mode="json"))]
@@ -209,7 +224,8 @@ class Tenants:
                 if word == "users":
                     ids[wish.name] = row["id"]
                 resources[word][row["id"]] = row
-        if problems := problems_in(resources, {user_id: name for name, user_id in ids.items()}):
+        names = {user_id: name for name, user_id in ids.items()}
+        if problems := problems_in(resources, names, document.account.carrier):
             raise Invalid("; ".join(problems[:10]))
         return [
             (self._store.upsert(METADATA.tables[KINDS[word].table]), row)
@@ -258,4 +274,5 @@ class Tenants:
 def _plain(account: Account) -> dict[str, Any]:
     first = login_domain(account.realm, account.domains)
     hosts = sorted(account.domains, key=lambda host: (host != first, host))
-    return {"slug": account.slug, "name": account.name, "realm": account.realm, "domains": hosts}
+    said = {"slug": account.slug, "name": account.name, "realm": account.realm}
+    return {**said, "domains": hosts, "timezone": account.timezone, "carrier": account.carrier}

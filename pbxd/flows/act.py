@@ -16,6 +16,7 @@ from typing import Any
 from dialplan import command as commands
 from dialplan.command import Cause, Command, Outcome, Reply, Ringback
 from dialplan.flow import Flow, Library
+from dialplan.hours import Moment
 from dialplan.machine import Machine
 from dialplan.state import Ending, Facts
 from media.script import BREATH, Line, Signal
@@ -98,7 +99,7 @@ class FlowAct:
 
     def begin(self, stage: Stage, now: float) -> None:
         self._stage = stage
-        self._go(self._machine.start(self.name, self._facts(), self._desk.moment(now)), now)
+        self._go(self._machine.start(self.name, self._facts(), self._moment(now)), now)
 
     def digit(self, digit: str, now: float) -> None:
         if self._take is None or not self._take.press(digit):
@@ -114,7 +115,7 @@ class FlowAct:
         self._ended = True
         self._end_command(now)
         if not self._machine.ended:
-            self._machine.step(Reply(Outcome.HANGUP, {}), self._desk.moment(now))
+            self._machine.step(Reply(Outcome.HANGUP, {}), self._moment(now))
         self.ending = self.ending or self._machine.ending
         self.record.flow = self.position
         self._over(self)
@@ -155,7 +156,7 @@ class FlowAct:
         reply = self._reply or Reply(Outcome.ERROR, {})
         self._note(*came_note(self.position, reply), now)
         self._end_command(now)
-        return self._machine.step(reply, self._desk.moment(now))
+        return self._machine.step(reply, self._moment(now))
 
     def _end_command(self, now: float) -> None:
         stop, self._stop, self._take = self._stop, None, None
@@ -206,6 +207,9 @@ class FlowAct:
                 if key not in SECRET_HEADERS and lines:
                     headers[key] = lines[0][:MAX_HEADER]
         return Facts(record.id, record.caller, record.caller_name, record.called, self._account.slug, headers)
+
+    def _moment(self, now: float) -> Moment:
+        return self._desk.moment(self.record.account_id, now)
 
     @property
     def _account(self) -> Account:
@@ -367,7 +371,7 @@ class FlowAct:
         )
 
     def _rotate(self, command: commands.Rotate, came: Came_, now: float) -> None:
-        came(Reply(Outcome.DONE, {"index": self._desk.turn(command.key, command.size)}), now)
+        came(Reply(Outcome.DONE, {"index": self._desk.turn(self.record.account_id, command.key, command.size)}), now)
 
     def _conference(self, command: commands.Conference, came: Came_, now: float) -> None:
         extension = self._desk.facilities.directory.extension(self._account, command.room)
@@ -455,7 +459,8 @@ class FlowAct:
         came(_DONE, now)
 
     def _set_hours(self, command: commands.SetHours, came: Came_, now: float) -> None:
-        why = self._desk.override(command.schedule, command.opening, command.until, f"call {self.record.id}")
+        account_id, by = self.record.account_id, f"call {self.record.id}"
+        why = self._desk.override(account_id, command.schedule, command.opening, command.until, by)
         came(_DONE if why is None else _failed(why), now)
 
     def _hangup(self, command: commands.Hangup, came: Came_, now: float) -> None:

@@ -52,28 +52,29 @@ class Limits:
 
 @dataclass(slots=True)
 class Desk:
-    """`moment` is the time with the overrides in force. `voicemail` and `enqueue` are None as long as there is no such
+    """`moment` is the time with the overrides in force in an account, by its id; `override` sets one there; `turns` are
+    those of its groups. `voicemail` and `enqueue` are None as long as there is no such
     service; so `check` refuses flows that need one. `tapes` is there once the house records."""
 
     facilities: Facilities
     conferences: Conferences
     ask: Ask
     send_mail: SendMail
-    moment: Callable[[float], Moment]
-    override: Callable[[str, str | None, float | None, str], str | None]
+    moment: Callable[[str, float], Moment]
+    override: Callable[[str, str, str | None, float | None, str], str | None]
     hold: Hold = lambda _record, _caller, _found, targets: list(targets)
     music: Callable[[str], Sequence[Line]] = lambda _account_id: ()
     voicemail: MakeVisitor | None = None
     enqueue: MakeWaiting | None = None
-    mailboxes: Callable[[], Collection[str]] = tuple
+    mailboxes: Callable[[str], Collection[str]] = lambda _account_id: ()
     tapes: Tapes | None = None
     limits: Limits = field(default_factory=Limits)
-    turns: dict[str, int] = field(default_factory=dict)
+    turns: dict[tuple[str, str], int] = field(default_factory=dict)
 
-    def turn(self, key: str, size: int) -> int:
-        """Whose turn it is, of so many: each time it is the next one's."""
-        turn = self.turns.get(key, 0)
-        self.turns[key] = turn + 1
+    def turn(self, account_id: str, key: str, size: int) -> int:
+        """Whose turn it is in an account, of so many: each time it is the next one's."""
+        turn = self.turns.get((account_id, key), 0)
+        self.turns[account_id, key] = turn + 1
         return turn % max(1, size)
 
     @property

@@ -196,7 +196,7 @@ class Stagehand:
             music=lambda _account_id: [HouseMusic()],
             ask=self._ask,
             send_mail=self._mail,
-            moment=lambda now: Moment(facilities.wall(now)),
+            moment=lambda _account_id, now: Moment(facilities.wall(now)),
             override=self._override,
             tapes=self.recorder,
         )
@@ -233,7 +233,9 @@ class Stagehand:
         self.mails.append((to, subject, text))
         done(self.mail_fault)
 
-    def _override(self, schedule: str, opening: str | None, until: float | None, by: str) -> str | None:
+    def _override(
+        self, _account_id: str, schedule: str, opening: str | None, until: float | None, by: str
+    ) -> str | None:
         self.orders.append((schedule, opening, until))
         return None
 
