@@ -180,9 +180,7 @@ class Entrance:
         return network.num_addresses == 1 and self._directory.is_provider(str(network.network_address))
 
     def _immune(self, source: str) -> bool:
-        if self._covered(parse_network(source)) or self._directory.is_provider(source):
-            return True
-        return any(source in addresses for addresses in self._proxies.values())
+        return self._covered(parse_network(source)) or any(source in addresses for addresses in self._proxies.values())
 
     def _known(self, key: str, now: float) -> bool:
         return any(source_key(binding.source[0]) == key for binding in self._registrar.all(now))

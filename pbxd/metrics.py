@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -39,6 +40,25 @@ class HistogramReading:
             running += count
             rows.append((bound, float(running)))
         return rows
+
+
+class Histogram:
+    """Values, counted by the first bound that they do not pass."""
+
+    __slots__ = ("_bounds", "_counts", "_total")
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self._bounds = bounds
+        self._counts = [0] * (len(bounds) + 1)
+        self._total = 0.0
+
+    def count(self, value: float) -> None:
+        """One more."""
+        self._counts[bisect_left(self._bounds, value)] += 1
+        self._total += value
+
+    def reading(self) -> HistogramReading:
+        return HistogramReading(self._bounds, tuple(self._counts), self._total)
 
 
 class Metrics:
@@ -116,8 +136,7 @@ class LoopLag:
     def __init__(self, interval_s: float = 0.25) -> None:
         self.worst_s = 0.0
         self._interval_s = interval_s
-        self._counts = [0] * (len(self.BOUNDS) + 1)
-        self._total = 0.0
+        self._lateness = Histogram(self.BOUNDS)
         self._handle: asyncio.TimerHandle | None = None
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -133,12 +152,10 @@ class LoopLag:
         """Count one lateness, in seconds."""
         late_s = max(0.0, late_s)
         self.worst_s = max(self.worst_s, late_s)
-        self._total += late_s
-        place = next((i for i, bound in enumerate(self.BOUNDS) if late_s <= bound), len(self.BOUNDS))
-        self._counts[place] += 1
+        self._lateness.count(late_s)
 
     def reading(self) -> HistogramReading:
-        return HistogramReading(self.BOUNDS, tuple(self._counts), self._total)
+        return self._lateness.reading()
 
     def _expect(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
         def arrive() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dialplan.command import Greeting, MailboxAction, Outcome
 from dialplan.command import Voicemail as Command
 from pbxd.calls.record import CallRecord
-from pbxd.calls.stage import Act, Stage
+from pbxd.calls.stage import Act, Delegate, Stage
 from pbxd.services.voicemail import Left, Reason, Voicemail
 
 Done = Callable[[Left, float], None]
@@ -27,7 +27,7 @@ _REASONS = {
 }
 
 
-class MailboxVisit:
+class MailboxVisit(Delegate):
     """A caller at a mailbox, who is given back by hanging up; `outcome` says then what came of it."""
 
     def __init__(self, make: Callable[[Done], Act | None]) -> None:
@@ -44,18 +44,6 @@ class MailboxVisit:
         self._stage = stage
         if self._act is not None:
             self._act.begin(stage, now)
-
-    def digit(self, digit: str, now: float) -> None:
-        if self._act is not None:
-            self._act.digit(digit, now)
-
-    def talking(self, talks: bool) -> None:
-        if self._act is not None:
-            self._act.talking(talks)
-
-    def leave(self, now: float) -> None:
-        if self._act is not None:
-            self._act.leave(now)
 
     def _left(self, left: Left, now: float) -> None:
         self.outcome = _OUTCOMES[left]

@@ -50,7 +50,7 @@ class Origins:
 
     def _trusted(self, address: str) -> bool:
         ip = ipaddress.ip_address(address.partition("%")[0])
-        return any(ip.version == network.version and ip in network for network in self.proxies)
+        return any(ip in network for network in self.proxies)
 
 
 def _literal(hop: str) -> str | None:

@@ -10,7 +10,7 @@ from pbxd.calls.connection import Came, Connection, Host, Outcome, Terms
 from pbxd.calls.dial import Target
 from pbxd.calls.facilities import Facilities
 from pbxd.calls.record import Result
-from pbxd.calls.stage import Act, Stage
+from pbxd.calls.stage import Act, Delegate, Stage
 
 Parties = Callable[[float], Sequence[Sequence[Target]]]
 """The places of each party, asked when their turn has come."""
@@ -24,7 +24,7 @@ class Round:
     seconds: float
 
 
-class Hunt:
+class Hunt(Delegate):
     """The act of a call that rings one round after the other. `last` makes what is done when nobody took it, from the
     SIP status that says why."""
 
@@ -33,32 +33,22 @@ class Hunt:
         self._rounds = list(rounds)
         self._last = last
         self._connection: Connection | None = None
-        self._next: Act | None = None
         self._status = 480
 
     def begin(self, stage: Stage, now: float) -> None:
         self._stage = stage
         self._ring(now)
 
-    def digit(self, digit: str, now: float) -> None:
-        if self._next is not None:
-            self._next.digit(digit, now)
-
-    def talking(self, talks: bool) -> None:
-        if self._next is not None:
-            self._next.talking(talks)
-
     def leave(self, now: float) -> None:
         if self._connection is not None:
             self._connection.stop(now)
-        if self._next is not None:
-            self._next.leave(now)
+        super().leave(now)
 
     def _ring(self, now: float) -> None:
         call = self._stage.host
         if not self._rounds or not isinstance(call, Host):
-            self._next = self._last(self._status)
-            self._next.begin(self._stage, now)
+            self._act = self._last(self._status)
+            self._act.begin(self._stage, now)
             return
         turn = self._rounds.pop(0)
         terms = Terms(timeout_s=turn.seconds)

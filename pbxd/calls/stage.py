@@ -47,6 +47,24 @@ class Act(Protocol):
         """The caller has gone, or the call was ended. Once, always last."""
 
 
+class Delegate:
+    """What acts are that leave what comes to another one, as soon as there is one."""
+
+    _act: Act | None = None
+
+    def digit(self, digit: str, now: float) -> None:
+        if self._act is not None:
+            self._act.digit(digit, now)
+
+    def talking(self, talks: bool) -> None:
+        if self._act is not None:
+            self._act.talking(talks)
+
+    def leave(self, now: float) -> None:
+        if self._act is not None:
+            self._act.leave(now)
+
+
 class Company(Protocol):
     """Somebody whom the caller of the stage is connected with, or is about to be."""
 

@@ -13,32 +13,27 @@ from media.plan import MediaPlan
 from media.session import MediaStatistics
 from media.wire import LegStatistics
 from pbxd.calls.record import LegQuality
-from pbxd.metrics import HistogramReading
+from pbxd.metrics import Histogram
 from pbxd.trace.score import HEARD_AGAIN, ONE_WAY
 
 ONE_WAY_S = 5.0  # without a packet
 _AT_ONCE = float("-inf")
 
 
-class Scores:
-    """Mean opinion scores, counted in a histogram."""
+class Scores(Histogram):
+    """Mean opinion scores."""
 
     BOUNDS = (1.5, 2.0, 2.5, 3.0, 3.5, 3.75, 4.0, 4.25)
 
-    __slots__ = ("_counts", "_total")
+    __slots__ = ()
 
     def __init__(self) -> None:
-        self._counts = [0] * (len(self.BOUNDS) + 1)
-        self._total = 0.0
+        super().__init__(self.BOUNDS)
 
-    def count(self, score: float | None) -> None:
+    def count(self, value: float | None) -> None:
         """One more; None is none."""
-        if score is not None:
-            self._counts[sum(score > bound for bound in self.BOUNDS)] += 1
-            self._total += score
-
-    def reading(self) -> HistogramReading:
-        return HistogramReading(self.BOUNDS, tuple(self._counts), self._total)
+        if value is not None:
+            super().count(value)
 
 
 class Watchers:

@@ -36,7 +36,6 @@ from pbxd.directory.seal import Seal
 from pbxd.directory.snapshot import Rows, Snapshot
 from pbxd.errors import Conflict, NotFound
 from pbxd.ids import new_id
-from pbxd.sip.uri import Uri
 from pbxd.store import Store
 from pbxd.store.queue import Write
 from pbxd.store.schema import METADATA, devices, extensions, users
@@ -252,9 +251,8 @@ class Directory:
 
     def provider_addresses(self) -> list[str]:
         """The addresses (IP literals) of the proxies that are given as such, and where trunks are registered."""
-        proxies = [Uri.parse(trunk.proxy).host for trunk in self._snapshot.trunks.values() if trunk.proxy is not None]
         registered = [address for addresses in self._registered.values() for address in addresses]
-        return list(dict.fromkeys([*filter(is_ip, proxies), *registered]))
+        return list(dict.fromkeys([*filter(is_ip, sorted(self._snapshot.proxies)), *registered]))
 
     def trust_registered(self, trunk: Trunk, addresses: frozenset[str]) -> None:
         """Trust `addresses` to be this trunk's provider while we are registered there; none ends that."""

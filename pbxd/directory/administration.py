@@ -24,7 +24,7 @@ from pbxd.errors import Conflict, Invalid, NotFound
 from pbxd.ids import new_id
 from pbxd.store import Store
 from pbxd.store.queue import Write
-from pbxd.store.schema import METADATA, accounts
+from pbxd.store.schema import METADATA, accounts, users
 from pbxd.store.tenancy import audit
 
 Changed = Callable[[], Awaitable[None]]
@@ -75,9 +75,9 @@ class Administration:
 
     async def every(self, account: Account, kind: Kind) -> list[Stored]:
         """All of a kind, by their key. Raises StoreError."""
-        users = await self._names(account)
+        names = await self._names(account)
         rows = [row for row in await self._rows(account, kind.table) if kind.belongs(row)]
-        return [_stored(kind, row, users) for row in sorted(rows, key=lambda row: _order(row[kind.key]))]
+        return [_stored(kind, row, names) for row in sorted(rows, key=lambda row: _order(row[kind.key]))]
 
     async def get(self, account: Account, kind: Kind, wanted: str) -> Stored:
         """One by its id or its key. Raises NotFound, StoreError."""
@@ -125,12 +125,12 @@ class Administration:
 
     async def remove(self, account: Account, kind: Kind, wanted: str, by: str, seen: int | None = None) -> Stored:
         """Gives what it was. Raises NotFound; Conflict where it is declared, needed, or has changed; StoreError."""
-        users = await self._names(account)
+        names = await self._names(account)
         async with self.directory.changing():
             before = own(kind.one, await self._find(account, kind, wanted), seen)
             await self._write(account, kind, before, None, by)
         await self.changed()
-        return _stored(kind, before, users)
+        return _stored(kind, before, names)
 
     # ---- inside
 
@@ -139,7 +139,9 @@ class Administration:
         return as_dicts(await self.store.rows(select(found).where(found.c.account_id == account.id)))
 
     async def _names(self, account: Account) -> dict[str, str]:
-        return {row["id"]: row["name"] for row in await self._rows(account, "users")}
+        """The users' names by their ids."""
+        query = select(users.c.id, users.c.name).where(users.c.account_id == account.id)
+        return {row.id: row.name for row in await self.store.rows(query)}
 
     async def _find(self, account: Account, kind: Kind, wanted: str) -> dict[str, Any]:
         for row in await self._rows(account, kind.table):
@@ -148,7 +150,9 @@ class Administration:
         raise NotFound(f"there is no such {kind.one}")
 
     async def _free(self, account: Account, kind: Kind, key: Any) -> None:
-        if any(row[kind.key] == key for row in await self._rows(account, kind.table)):
+        found = METADATA.tables[kind.table].c
+        query = select(found.id).where(found.account_id == account.id, found[kind.key] == key).limit(1)
+        if await self.store.rows(query):
             raise Conflict(f"the {kind.key} {key} is taken already")
         if kind.word == "numbers" and self.directory.number(key) is not None:
             raise Conflict(f"the number {key} cannot be had")
@@ -156,8 +160,8 @@ class Administration:
     async def _columns(
         self, account: Account, kind: Kind, wish: BaseModel, row_id: str, before: Row | None
     ) -> dict[str, Any]:
-        users = {name: user_id for user_id, name in (await self._names(account)).items()}
-        columns = kind.columns(wish, users)
+        ids = {name: user_id for user_id, name in (await self._names(account)).items()}
+        columns = kind.columns(wish, ids)
         if columns.get("user_id") == "":
             raise Invalid(f"user: there is no user {getattr(wish, 'user', '')}")
         if isinstance(wish, DeviceWish):
@@ -191,10 +195,10 @@ class Administration:
     async def _write(self, account: Account, kind: Kind, before: Row | None, after: Row | None, by: str) -> None:
         """Writes one change and its entry, if the account is as sound after it as it was."""
         was = await self.resources(account)
-        await self._sound(account, was, kind, before, after)
-        users = await self._names(account)
+        names = {row["id"]: row["name"] for row in was["users"].values()}
+        await self._sound(account, was, names, kind, before, after)
         row = after or before or {}
-        said = [masked(fields_of(kind, one, users)) if one is not None else None for one in (before, after)]
+        said = [masked(fields_of(kind, one, names)) if one is not None else None for one in (before, after)]
         entry = self.note(account.id, (kind.one, row["id"], str(row[kind.key])), by, *said)
         table = METADATA.tables[kind.table]
         write: Write = (self.store.upsert(table), dict(row))
@@ -212,28 +216,33 @@ class Administration:
 
     async def carrier_problems(self, account: Account, carrier: str | None) -> list[str]:
         """What is wrong with a default carrier for an account. Raises StoreError."""
-        was, users = await self.resources(account), await self._names(account)
-        known = problems_in(was, users)
-        return [problem for problem in problems_in(was, users, carrier) if problem not in known]
+        was, names = await self.resources(account), await self._names(account)
+        known = problems_in(was, names)
+        return [problem for problem in problems_in(was, names, carrier) if problem not in known]
 
     async def _carrier(self, account: Account) -> str | None:
         found = await self.store.rows(select(accounts.c.carrier).where(accounts.c.id == account.id))
         return found[0].carrier if found else None
 
     async def _sound(
-        self, account: Account, was: dict[str, dict[str, Row]], kind: Kind, before: Row | None, after: Row | None
+        self,
+        account: Account,
+        was: dict[str, dict[str, Row]],
+        names: Mapping[str, str],
+        kind: Kind,
+        before: Row | None,
+        after: Row | None,
     ) -> None:
-        users = {row["id"]: row["name"] for row in was["users"].values()}
         if after is not None and kind.word == "users":
-            users[after["id"]] = after["name"]
+            names = {**names, after["id"]: after["name"]}
         carrier = await self._carrier(account)
-        known = await asyncio.to_thread(problems_in, was, users, carrier)
+        known = await asyncio.to_thread(problems_in, was, names, carrier)
         becomes = {word: dict(rows) for word, rows in was.items()}
         if before is not None:
             del becomes[kind.word][before["id"]]
         if after is not None:
             becomes[kind.word][after["id"]] = after
-        found = await asyncio.to_thread(problems_in, becomes, users, carrier)
+        found = await asyncio.to_thread(problems_in, becomes, names, carrier)
         fresh = [problem for problem in found if problem not in known]
         if not fresh:
             return

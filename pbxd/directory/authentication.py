@@ -7,7 +7,6 @@ where he can be reached.
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, StrEnum
@@ -15,6 +14,7 @@ from typing import Protocol
 
 from pbxd.directory.accounts import Directory
 from pbxd.directory.model import Account, Device
+from pbxd.directory.passwords import made_up
 from pbxd.events import Bus
 from pbxd.sip.digest import Challenge, Credentials, NonceBook, NonceCheck, read_credentials, verify
 from pbxd.sip.errors import ParseError
@@ -172,8 +172,8 @@ class Authenticator:
         if self.watch is not None and not self.watch.may_try(source, credentials.username, now):
             return Reason.TOO_OFTEN, None
         device = self._directory.login(account, credentials.username)
-        made_up = self._made_up(credentials.username, algorithm)  # always made, so that it takes no time of its own
-        secret = (device or _NOBODY).ha1(credentials.username, algorithm) or made_up
+        otherwise = made_up(self._secret, credentials.username, algorithm)  # always: it takes no time of its own
+        secret = (device or _NOBODY).ha1(credentials.username, algorithm) or otherwise
         try:
             right = verify(secret, request.method, credentials, request.body)
         except ParseError:
@@ -182,10 +182,6 @@ class Authenticator:
             return Reason.WRONG, None
         use = self._nonces.check(credentials, now)
         return (Reason.PROVEN, device) if use is NonceCheck.FRESH else (_OF_NONCES[use], None)
-
-    def _made_up(self, username: str, algorithm: str) -> str:
-        digest = hmac.digest(self._secret, f"{algorithm}:{username}".encode(errors="replace"), "sha256").hex()
-        return digest[:32] if algorithm == "MD5" else digest
 
     def _challenge(
         self,

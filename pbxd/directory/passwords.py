@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import secrets
 from dataclasses import dataclass
 from typing import Any, Self
@@ -27,6 +28,12 @@ class Hashes:
     @classmethod
     def of(cls, username: str, realm: str, password: str) -> Self:
         return cls(ha1(username, realm, password, "MD5"), ha1(username, realm, password, "SHA-256"))
+
+
+def made_up(secret: bytes, username: str, algorithm: str) -> str:
+    """The HA1 of a user who does not exist: always the same, so that nobody learns who does."""
+    digest = hmac.digest(secret, f"{algorithm}:{username}".encode(errors="replace"), "sha256").hex()
+    return digest[:32] if algorithm == "MD5" else digest
 
 
 def credentials(username: str, realm: str, domain: str, password: str) -> dict[str, Any]:

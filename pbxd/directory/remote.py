@@ -15,6 +15,7 @@ from hashlib import sha256
 
 from pbxd.directory.accounts import Directory
 from pbxd.directory.model import Account, Device
+from pbxd.directory.passwords import made_up
 from pbxd.sip.digest import Credentials, NonceBook, NonceCheck, verify
 from pbxd.sip.errors import ParseError
 
@@ -87,7 +88,7 @@ class RemoteDigests:
             return Refusal.UNSUPPORTED
         account = next((one for one in accounts if one.realm == credentials.realm), None)
         device = self._directory.login(account, credentials.username) if account is not None else None
-        secret = self._made_up(credentials.username, algorithm)  # always made, so that it takes no time of its own
+        secret = made_up(self._secret, credentials.username, algorithm)  # always: it takes no time of its own
         if device is not None and device.realm == credentials.realm:
             secret = device.ha1(credentials.username, algorithm) or secret
         try:
@@ -97,10 +98,6 @@ class RemoteDigests:
         if not right or device is None or account is None:
             return Refusal.WRONG
         return self._used(credentials, now) or Proven(account, device)
-
-    def _made_up(self, username: str, algorithm: str) -> str:
-        digest = hmac.digest(self._secret, f"{algorithm}:{username}".encode(errors="replace"), "sha256").hex()
-        return digest[:32] if algorithm == "MD5" else digest
 
     def _used(self, credentials: Credentials, now: float) -> Refusal | None:
         """What is wrong with the nonce or its count, after the answer was right; the count is used up by this."""

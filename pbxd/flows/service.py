@@ -16,7 +16,7 @@ from dialplan.state import Ending
 from media.library import PromptLibrary
 from pbxd.calls import causes
 from pbxd.calls.record import CallRecord, Result
-from pbxd.calls.stage import Act, Stage
+from pbxd.calls.stage import Act, Delegate, Stage
 from pbxd.directory.accounts import Directory
 from pbxd.flows.act import FlowAct
 from pbxd.flows.desk import Desk
@@ -162,13 +162,12 @@ class Flows:
             self.endings[act.ending.value] += 1
 
 
-class Late:
+class Late(Delegate):
     """The act for a call that comes while the flows are read for the first time: it waits for them."""
 
     def __init__(self, ready: Callable[[], bool], make: Callable[[], Act]) -> None:
         self._ready = ready
         self._make = make
-        self._act: Act | None = None
 
     def begin(self, stage: Stage, now: float) -> None:
         if self._ready():
@@ -176,18 +175,6 @@ class Late:
             self._act.begin(stage, now)
         else:
             stage.later(LATE_S, lambda later: self.begin(stage, later))
-
-    def digit(self, digit: str, now: float) -> None:
-        if self._act is not None:
-            self._act.digit(digit, now)
-
-    def talking(self, talks: bool) -> None:
-        if self._act is not None:
-            self._act.talking(talks)
-
-    def leave(self, now: float) -> None:
-        if self._act is not None:
-            self._act.leave(now)
 
 
 class NotLive:

@@ -37,7 +37,7 @@ def may_be_asked(address: str, allowed: Sequence[Network]) -> bool:
     ip: IPv4Address | IPv6Address = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, IPv6Address) and ip.ipv4_mapped is not None:
         ip = ip.ipv4_mapped
-    if any(ip.version == network.version and ip in network for network in allowed):
+    if any(ip in network for network in allowed):
         return True
     return not (ip.is_loopback or ip.is_link_local or ip.is_unspecified or ip.is_multicast or ip.is_reserved)
 

@@ -9,6 +9,7 @@ import pytest
 from pbxd.directory import authentication
 from pbxd.directory.accounts import Directory
 from pbxd.directory.authentication import Authenticator, Outcome, Reason, Verdict
+from pbxd.directory.passwords import made_up
 from pbxd.events import Bus
 from pbxd.sip.digest import Challenge, Credentials, NonceBook, answer, verify
 from pbxd.sip.flow import Flow, Transport
@@ -190,18 +191,17 @@ def _shape(verdict: Verdict) -> list[tuple[str, str]]:
 def test_a_stranger_costs_the_same_work(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever is asked for: one HA1 is made up, one response is computed."""
     work: list[str] = []
-    made_up = Authenticator._made_up
 
     def counted_verify(*arguments: object) -> bool:
         work.append("verify")
         return verify(*arguments)  # type: ignore[arg-type]
 
-    def counted_made_up(self: Authenticator, username: str, algorithm: str) -> str:
+    def counted_made_up(secret: bytes, username: str, algorithm: str) -> str:
         work.append("made up")
-        return made_up(self, username, algorithm)
+        return made_up(secret, username, algorithm)
 
     monkeypatch.setattr(authentication, "verify", counted_verify)
-    monkeypatch.setattr(Authenticator, "_made_up", counted_made_up)
+    monkeypatch.setattr(authentication, "made_up", counted_made_up)
     challenge = challenges(check(request()))[1]
     done = []
     for username in ("1001", "9999"):
@@ -214,7 +214,7 @@ def test_a_stranger_costs_the_same_work(check: Check, monkeypatch: pytest.Monkey
 def test_the_made_up_secret_does_not_open_the_door(authenticator: Authenticator, check: Check) -> None:
     for index, algorithm in enumerate(ALGORITHMS):
         challenge = challenges(check(request()))[index]
-        secret = authenticator._made_up("9999", algorithm)
+        secret = made_up(authenticator._secret, "9999", algorithm)
         proof = answer(
             challenge, method="REGISTER", uri="sip:127.0.0.1", username="9999", ha1s={algorithm: secret}, cnonce="c"
         )

@@ -71,4 +71,4 @@ class EdgeAccess:
 
 
 def _within(ip: ipaddress.IPv4Address | ipaddress.IPv6Address, networks: Sequence[Network]) -> bool:
-    return any(ip.version == network.version and ip in network for network in networks)
+    return any(ip in network for network in networks)

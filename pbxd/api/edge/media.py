@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pbxd.api.contract import Download, Identity
 from pbxd.api.edge.collaborators import Edge
 from pbxd.api.edge.contract import EDGE, SCOPE
-from pbxd.api.edge.tenancy import may_act_for
+from pbxd.api.edge.tenancy import is_house, may_act_for
 from pbxd.api.house.views import View
 from pbxd.errors import Conflict, Denied, Invalid, NotFound, TooLarge
 from pbxd.objects import NoRoom, Stored, content_type_of, words_of
@@ -143,8 +143,3 @@ def _owned(edge: Edge, identity: Identity, key: str, first: str, rest: str) -> s
     if not rest or not may_act_for(edge, identity, account.id):
         raise NotFound("there is no such object")
     return f"{account.id}/{rest}"
-
-
-def is_house(edge: Edge, identity: Identity) -> bool:
-    """Whether it is a node or a key of the house itself."""
-    return identity.account_id in (None, edge.directory.default_account.id)

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pbxd.api.contract import Identity
 from pbxd.api.edge.collaborators import Edge
 from pbxd.api.edge.contract import EDGE, SCOPE
-from pbxd.api.edge.media import is_house
+from pbxd.api.edge.tenancy import is_house
 from pbxd.errors import Conflict, Denied, Invalid
 from pbxd.services.prompts import PROMPTS, Gender, Made, Progress, languages
 

@@ -11,7 +11,12 @@ from pbxd.errors import Invalid, NotFound
 def may_act_for(edge: Edge, identity: Identity, account_id: str) -> bool:
     """Whether an account is this one's to ask about: nodes and the house's own keys serve all accounts, the key of any
     other account only its own."""
-    return identity.account_id in (None, edge.directory.default_account.id, account_id)
+    return is_house(edge, identity) or identity.account_id == account_id
+
+
+def is_house(edge: Edge, identity: Identity) -> bool:
+    """Whether it is a node or a key of the house itself."""
+    return identity.account_id in (None, edge.directory.default_account.id)
 
 
 def accounts_of(edge: Edge, identity: Identity) -> list[Account]:

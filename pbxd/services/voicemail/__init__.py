@@ -22,7 +22,7 @@ from media.transcription import CannotTranscribe, Transcriber
 from pbxd.calls.call import Fallback
 from pbxd.calls.facilities import Facilities
 from pbxd.calls.record import CallRecord, Direction
-from pbxd.calls.stage import Act, Stage
+from pbxd.calls.stage import Act, Delegate, Stage
 from pbxd.config.mailboxes import Mailbox
 from pbxd.config.mailboxes import Voicemail as VoicemailRules
 from pbxd.directory.model import Extension, User
@@ -333,14 +333,13 @@ def _converted(content: bytes, path: Path, most_s: float) -> None:
         remove(source)
 
 
-class _Final:
+class _Final(Delegate):
     """Leaving a message as the last thing of a call."""
 
     def __init__(self, make: Callable[[Key, Reason, Done], Act | None], key: Key, reason: Reason) -> None:
         self._make = make
         self._key = key
         self._reason = reason
-        self._act: Act | None = None
 
     def begin(self, stage: Stage, now: float) -> None:
         self._act = self._make(self._key, self._reason, lambda left, later: stage.hangup(later, left.value))
@@ -348,15 +347,3 @@ class _Final:
             stage.hangup(now, "the mailbox is gone")
         else:
             self._act.begin(stage, now)
-
-    def digit(self, digit: str, now: float) -> None:
-        if self._act is not None:
-            self._act.digit(digit, now)
-
-    def talking(self, talks: bool) -> None:
-        if self._act is not None:
-            self._act.talking(talks)
-
-    def leave(self, now: float) -> None:
-        if self._act is not None:
-            self._act.leave(now)
