@@ -74,7 +74,9 @@ class Policy:
         if offered is None:
             return self
         codecs = self._joining(offered.codecs)
-        protection = replace(self.protection, offers=self.protection.offers or offered.secured)
+        protection = self.protection
+        if offered.secured and not protection.offers:
+            protection = replace(protection, offers=True)
         noise, hears = offered.comfort_noise, offered.opus
         return replace(self, codecs=codecs, comfort_noise=noise, hears=hears, protection=protection)
 
