@@ -171,7 +171,7 @@ class App:
 
     async def _open_edge(self, data: DataDirectory) -> Edge:
         """The edge with the calls of its nodes, and the call centre whose operators it speaks for."""
-        self.call_centre = CallCentre(self.store, self.telephony)
+        self.call_centre = CallCentre(self.store, self.telephony, self.records)
         edge = control.edge_of(
             self.config,
             data.secret,
@@ -222,6 +222,7 @@ class App:
         if not await self._quiet(deadline_s, lambda: not self.telephony.switch.calls):
             log.warning("calls are hung up at the deadline", calls=len(self.telephony.switch.calls))
         self._serving = False
+        self.call_centre.stop()
         self.telephony.hangup_all("the daemon stops")
         await self._quiet(GOODBYE_S, lambda: self.telephony.quiet)
 

@@ -11,6 +11,7 @@ from pbxd.directory.accounts import Directory
 from pbxd.directory.model import Account, Extension, ExtensionKind, QueueSpec
 from pbxd.metrics import Metrics
 from pbxd.services.announcements import Announcement
+from pbxd.services.cdr import CallRecords
 from pbxd.services.queues import QueueRules, Queues, SignIn, Wishes
 from pbxd.services.queues.line import QueueLine
 from pbxd.services.queues.table import Activity, Place, Status
@@ -21,8 +22,9 @@ from pbxd.telephony import Telephony
 class CallCentre:
     """`open` it before SIP is answered, `close` it after the last call has ended."""
 
-    def __init__(self, store: Store, telephony: Telephony) -> None:
+    def __init__(self, store: Store, telephony: Telephony, records: CallRecords) -> None:
         self._telephony = telephony
+        self._records = records
         self._directory: Directory = telephony.facilities.directory
         calls, music = telephony.switch.calls, telephony.music
 
@@ -35,9 +37,10 @@ class CallCentre:
         telephony.dialplans.flows.desk.enqueue = self._waiting
 
     async def open(self) -> None:
-        """Takes up who was logged in. Raises StoreError."""
+        """Takes up who was logged in, and says of the calls of the last process how they left. Raises StoreError."""
         now = self._telephony.now()
-        await self.queues.load(now, self._telephony.wall(now))
+        for left in await self.queues.load(now, self._telephony.wall(now)):
+            self._records.left_queue(left.caller, left.queue, left.exit.value, left.waited_s, left.operator)
         self.reload()
 
     def reload(self) -> None:
@@ -48,6 +51,10 @@ class CallCentre:
             self.queues.configure(account.id, {one.name: (rules_of(one), members_of(one)) for one in specs}, now)
         for gone in set(self.queues.accounts()) - {account.id for account in self._directory.accounts()}:
             self.queues.configure(gone, {}, now)
+
+    def stop(self) -> None:
+        """The calls that are still up are about to be hung up."""
+        self.queues.stop()
 
     def close(self) -> None:
         """Writes down the last."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from functools import partial
 
 from dialplan.flow import Library
@@ -80,7 +81,7 @@ def edge_of(
         wall=wall,
         now=telephony.now,
     )
-    queues.elsewhere = calls.busy
+    queues.elsewhere = AtNodes(edge.reach, calls)
     telephony.switch.gate.elsewhere = calls.alive
     reload(edge, config)
     return edge
@@ -91,12 +92,27 @@ async def take_up(edge: Edge) -> None:
     now = edge.now()
     edge.calls.take_up(await edge.kept.load(now), now)
     for call in edge.calls.live():
+        edge.counted(call)
         edge.records.resume(call.record)
 
 
 def settle(edge: Edge) -> None:
     """What is not written down yet is."""
     edge.calls.save()
+
+
+class AtNodes:
+    """Operators at nodes: whose phones are registered there, and who is in a call there."""
+
+    def __init__(self, reach: Reach, calls: RemoteCalls) -> None:
+        self._reach = reach
+        self._calls = calls
+
+    def reachable(self, aor: Aor, now: float) -> bool:
+        return bool(self._reach.contacts(aor, now))
+
+    def busy(self, account_id: str) -> Iterable[str]:
+        return self._calls.busy(account_id)
 
 
 def reload(edge: Edge, config: Config) -> None:

@@ -13,7 +13,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import select
@@ -172,11 +172,29 @@ class FlowSessions:
         return await self._alone(self._begun(begun, machine, record, first))
 
     async def step(
-        self, session: Session, record: CallRecord, outcome: str, data: Mapping[str, Any], seq: int | None
+        self,
+        session: Session,
+        record: CallRecord,
+        outcome: str,
+        data: Mapping[str, Any],
+        seq: int | None,
+        *,
+        heard: tuple[str, Mapping[str, Any]] | None = None,
     ) -> Answer:
-        """What came of the command `seq`, or of the one that is out. Raises Conflict for one that is not out, and
-        Invalid for an outcome that there is not."""
-        return await self._alone(self._stepped(session, record, outcome, data, seq))
+        """What came of the command `seq`, or of the one that is out; `heard` is what the node said where that led to
+        this outcome. Raises Conflict for one that is not out, and Invalid for an outcome that there is not."""
+        said = _digest(*(heard or (outcome, data)))
+        return await self._alone(self._stepped(session, record, outcome, data, seq, said))
+
+    def keep(self, session: Session, **more: Any) -> None:
+        """The command that is out says this, too, from now on."""
+        answer = session.answer
+        session.answer = replace(answer, args={**answer.args, **more})
+        self._write(session)
+
+    def touch(self, session: Session) -> None:
+        """Its node is there still."""
+        session.touched = self._wall()
 
     async def _alone(self, work: Coroutine[Any, Any, Answer]) -> Answer:
         """To its end, even where whoever asked no longer waits: it will ask again, and finds the answer."""
@@ -192,9 +210,8 @@ class FlowSessions:
             session.turn.release()
 
     async def _stepped(
-        self, session: Session, record: CallRecord, outcome: str, data: Mapping[str, Any], seq: int | None
+        self, session: Session, record: CallRecord, outcome: str, data: Mapping[str, Any], seq: int | None, said: str
     ) -> Answer:
-        said = _digest(outcome, data)
         async with session.turn:
             current = session.answer
             if seq is not None and seq != current.seq:

@@ -108,19 +108,18 @@ class EdgeHouse:
         return flow_id(self.account(slug), name)
 
 
-def configured(folder: Path, flow: str = FLOW, store_url: str | None = None) -> Config:
+def configured(folder: Path, flow: str = FLOW, more: str = "") -> Config:
     flows = folder / "flows"
     flows.mkdir(exist_ok=True)
     (flows / "reception.yaml").write_text(flow, encoding="utf-8")
     file = folder / "pbxd.yaml"
-    store = f"store: {{url: '{store_url}'}}\n" if store_url is not None else ""
-    file.write_text(TEXT.format(data=folder / "data", flows=flows) + store, encoding="utf-8")
+    file.write_text(TEXT.format(data=folder / "data", flows=flows) + more, encoding="utf-8")
     return load(file)
 
 
 @asynccontextmanager
-async def edge_house(folder: Path, flow: str = FLOW, store_url: str | None = None) -> AsyncIterator[EdgeHouse]:
-    app = App(configured(folder, flow, store_url))
+async def edge_house(folder: Path, flow: str = FLOW, more: str = "") -> AsyncIterator[EdgeHouse]:
+    app = App(configured(folder, flow, more))
     await app.start()
     try:
         host, port = app.server.bound[0]

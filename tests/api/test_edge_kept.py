@@ -19,6 +19,11 @@ from pbxd.store.schema import edge_calls
 from tests.api.node_house import EdgeHouse, edge_house
 
 
+def store_at(url: str) -> str:
+    """The section that says so."""
+    return f"store: {{url: '{url}'}}\n"
+
+
 async def routed(house: EdgeHouse, call: str, called: str = "1002") -> Any:
     body = {"callId": call, "from": "1001", "fromDomain": "lab.example", "to": called, "node": "edge-1"}
     return (await house.post("/route", body))["rtjson"]
@@ -36,7 +41,7 @@ async def counters(house: EdgeHouse) -> dict[str, int]:
 
 
 async def test_they_are_counted_known_and_recorded_as_before(tmp_path: Path, store_url: str) -> None:
-    async with edge_house(tmp_path, store_url=store_url) as house:
+    async with edge_house(tmp_path, more=store_at(store_url)) as house:
         told = await routed(house, "up")
         await event(house, "up", "answered")
         await routed(house, "out", "14155551234")
@@ -46,7 +51,7 @@ async def test_they_are_counted_known_and_recorded_as_before(tmp_path: Path, sto
         (first,) = house.app.edge.calls.find([house.account("lab")], "up")
         control.beat(house.app.edge)
         await event(house, "short", "ended")
-    async with edge_house(tmp_path, store_url=store_url) as house:
+    async with edge_house(tmp_path, more=store_at(store_url)) as house:
         assert await counters(house) == {"account": 2, "user 1001": 2, "user 1002": 1, "trunk carrier": 1}
         (again,) = house.app.edge.calls.find([house.account("lab")], "up")
         assert (again.record, again.callee, again.answer["aor"]) == (first.record, "1002", "sip:1002@lab.example")
@@ -68,19 +73,19 @@ async def test_they_are_counted_known_and_recorded_as_before(tmp_path: Path, sto
         assert len(await house.app.records.page(RecordFilter())) == 3
         record = found["14155551234"]
         assert (record.result, record.reason) == (Result.CLIENT, "the node said that it is over")
-    async with edge_house(tmp_path, store_url=store_url) as house:
+    async with edge_house(tmp_path, more=store_at(store_url)) as house:
         assert len(house.app.edge.calls) == 0
 
 
 async def test_one_of_which_nothing_is_heard_any_more_is_over_in_time(tmp_path: Path, store_url: str) -> None:
-    async with edge_house(tmp_path, store_url=store_url) as house:
+    async with edge_house(tmp_path, more=store_at(store_url)) as house:
         await routed(house, "silent")
         control.beat(house.app.edge)
         await house.app.store.drain()
         long_ago = house.app.edge.wall() - house.app.edge.calls.patience.setup_s
         await house.app.store.commit([(update(edge_calls).values(touched_at=long_ago), {})])
         house.app.edge.calls._unsaved.clear()
-    async with edge_house(tmp_path, store_url=store_url) as house:
+    async with edge_house(tmp_path, more=store_at(store_url)) as house:
         control.beat(house.app.edge)
         assert house.app.edge.calls.ends[Ended.SILENT] == 1
         assert await counters(house) == {}
@@ -91,14 +96,14 @@ async def test_one_of_which_nothing_is_heard_any_more_is_over_in_time(tmp_path: 
 
 @pytest.mark.parametrize("data", ["[]", '{"name": "x", "record": {"nobody": 1}}'])
 async def test_what_cannot_be_read_is_no_call(tmp_path: Path, store_url: str, data: str) -> None:
-    async with edge_house(tmp_path, store_url=store_url) as house:
+    async with edge_house(tmp_path, more=store_at(store_url)) as house:
         await routed(house, "odd")
         (call,) = house.app.edge.calls.live()
         house.app.edge.calls._unsaved.clear()  # as if the house were killed within the second
         row = {"id": call.record.id, "account_id": house.account("lab"), "node": house.app.config.node}
         await house.app.store.commit([(insert(edge_calls), {**row, "touched_at": 0.0, "data": data})])
     for _ in range(2):
-        async with edge_house(tmp_path, store_url=store_url) as house:
+        async with edge_house(tmp_path, more=store_at(store_url)) as house:
             assert len(house.app.edge.calls) == 0
             assert await counters(house) == {}
             records = await house.app.records.page(RecordFilter())
@@ -106,13 +111,13 @@ async def test_what_cannot_be_read_is_no_call(tmp_path: Path, store_url: str, da
 
 
 async def test_another_house_on_the_same_store_has_calls_of_its_own(tmp_path: Path, store_url: str) -> None:
-    async with edge_house(tmp_path, store_url=store_url) as house:
+    async with edge_house(tmp_path, more=store_at(store_url)) as house:
         await routed(house, "mine")
         control.beat(house.app.edge)
         await house.app.store.drain()
         await house.app.store.commit([(update(edge_calls).values(node="another"), {})])
         house.app.edge.calls._unsaved.clear()
-    async with edge_house(tmp_path, store_url=store_url) as house:
+    async with edge_house(tmp_path, more=store_at(store_url)) as house:
         assert len(house.app.edge.calls) == 0
         assert len(await house.app.store.rows(select(edge_calls))) == 1
 

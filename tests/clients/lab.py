@@ -95,6 +95,11 @@ class Lab:
         self._known.add(record["id"])
         return record
 
+    def records(self) -> list[Json]:
+        """Of the calls of this story that are over, the last one first."""
+        since = self._begun
+        return [one for one in self.house.records() if datetime.fromisoformat(one["started_at"]) >= since]
+
     def _is_news(self, record: Json) -> bool:
         return record["id"] not in self._known and datetime.fromisoformat(record["started_at"]) >= self._begun
 

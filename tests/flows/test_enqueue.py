@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from media.script import Prompt
 from pbxd.calls.record import CallRecord
 from pbxd.directory.model import ExtensionKind
 from pbxd.services.queues import Control, QueueLine, Queues, Wishes
 from pbxd.services.queues.archive import Archive
-from pbxd.services.queues.model import QueueRules, Strategy
+from pbxd.services.queues.elsewhere import NoNodes
+from pbxd.services.queues.model import Exit, QueueRules, Strategy
 from pbxd.services.queues.table import Activity, Status
 from pbxd.store import Store, sqlite_url
 from tests.calls.house import WALL, Handset
@@ -126,14 +128,25 @@ async def test_the_operator_answers_talks_and_leaves_and_the_flow_goes_on(floor:
     assert floor.state("1002") == (Status.AVAILABLE, Activity.WAITING)
 
 
+@dataclass(frozen=True, slots=True)
+class Calls(NoNodes):
+    """Who is in a call at a node."""
+
+    callers: set[str]
+
+    def busy(self, account_id: str) -> set[str]:
+        del account_id
+        return self.callers
+
+
 async def test_an_operator_in_a_call_at_a_node_is_offered_none(floor: Floor) -> None:
-    house, at_nodes = floor.hand.house, {"1002"}
-    floor.queues.elsewhere = lambda _account_id: at_nodes
+    house, at_nodes = floor.hand.house, Calls({"1002"})
+    floor.queues.elsewhere = at_nodes
     bob = floor.phone("bob", "1002")
     alice = floor.hand.talk_to()
     house.wire.after(5)
     assert floor.state("1002") == (Status.AVAILABLE, Activity.WAITING)
-    at_nodes.clear()
+    at_nodes.callers.clear()
     house >> "INVITE" >> bob >> 200 >> house >> "ACK" >> bob
     assert floor.state("1002") == (Status.AVAILABLE, Activity.IN_CALL)
     alice >> "BYE" >> house >> 200 >> alice
@@ -363,6 +376,62 @@ async def test_where_the_caller_stands_is_said_between_the_music(floor: Floor) -
     assert hand.saying == "[queue-next]"
 
 
+async def test_how_long_it_takes_is_said_and_who_would_wait_too_long_is_not_taken(floor: Floor) -> None:
+    """One operator, whose call took two minutes: 110 s of talk and 10 of wrap-up."""
+    house, hand = floor.hand.house, floor.hand
+    floor.rules(("1002",), announce_position=True, max_expected_wait_s=300)
+    bob = floor.phone("bob", "1002")
+    first = hand.talk_to()
+    house >> "INVITE" >> bob >> 200 >> house >> "ACK" >> bob
+    house.wire.after(110)
+    first >> "BYE" >> house >> 200 >> first
+    house >> "BYE" >> bob >> 200 >> house
+    hand.talk_to()
+    house.wire.after(10)
+    house >> "INVITE" >> bob >> 200 >> house >> "ACK" >> bob
+    hand.talk_to()
+    hand.talk_to()
+    hand.talk_to()
+    assert hand.acts[-1].variables["outcome"] == "ewt", "six minutes"
+    assert floor.queues.exits["ewt"] == 1
+    hand.hall.played.clear()
+    house.wire.after(14)
+    assert told(hand) == []
+    house.wire.after(1.5)
+    assert told(hand) == [
+        *(("queue-next", ()), ("queue-wait", (("minutes", "2"),))),
+        *(("queue-position", (("position", "2"),)), ("queue-wait", (("minutes", "4"),))),
+    ]
+    house.wire.after(28)
+    assert len(told(hand)) == 4
+    house.wire.after(2)
+    assert len(told(hand)) == 8, "every 30 s from then on"
+
+
+def told(hand: Stagehand) -> list[tuple[str, tuple[tuple[str, str], ...]]]:
+    """The prompts that were played."""
+    lines = [line for one in hand.hall.played for line in one.lines]
+    return [(line.name, line.values) for line in lines if isinstance(line, Prompt)]
+
+
+async def test_who_waits_when_the_house_stops_has_not_given_up(floor: Floor) -> None:
+    house, hand = floor.hand.house, floor.hand
+    bob = floor.phone("bob", "1002")
+    hand.talk_to()
+    house >> "INVITE" >> bob >> 200 >> house >> "ACK" >> bob
+    talks = hand.call.record
+    house.wire.after(5)
+    waits = hand.talk_to()
+    floor.queues.stop()
+    house.switch.hangup_all(house.wire.now, "the daemon stops")
+    house.wire.settle()
+    house >> "BYE" >> waits >> 200 >> house
+    records = {record.id: record for record in house.records}
+    assert (talks.queue_exit, talks.operator) == ("answered", "1002")
+    (other,) = [one for one in records.values() if one.id != talks.id]
+    assert (other.queue_exit, other.operator) == ("interrupted", None)
+
+
 async def test_an_operator_on_a_call_of_their_own_is_not_rung(floor: Floor) -> None:
     house, hand = floor.hand.house, floor.hand
     bob = floor.phone("bob", "1002")
@@ -403,25 +472,42 @@ async def test_a_queue_that_was_dialled_says_why_and_hangs_up(floor: Floor) -> N
     assert house.empty()
 
 
-async def test_who_was_logged_in_is_so_after_a_restart_and_figures_go_on(floor: Floor, store_url: str) -> None:
+async def test_what_a_killed_house_had_written_down_goes_on(floor: Floor, store_url: str) -> None:
+    """One talks, one has a break, one waits; the house is dead for an hour."""
     house, hand = floor.hand.house, floor.hand
     bob = floor.phone("bob", "1002")
     alice = hand.talk_to()
     house >> "INVITE" >> bob >> 200 >> house >> "ACK" >> bob
+    talks = hand.call.record.id
+    house.wire.after(30)
+    account = house.directory.default_account
+    waits = hand.talk_to()
+    house.wire.after(4)
     store = await Store.open(store_url)
     try:
         floor.queues.archive = Archive(store)
-        floor.queues.save(house.wire.now)
+        floor.queues.control(account, "1001", Control.LOGIN)
+        floor.queues.control(account, "1001", Control.PAUSE)
+        house.wire.after(0.6)  # written by itself
         await store.drain()
         again = Queues(house.facilities, store, list, lambda *_: (), lambda: "2026-03-01")
-        await again.load(house.wire.now, WALL + house.wire.now)
-        account = house.directory.default_account
+        now = house.wire.now + 3600
+        lefts = {one.caller: one for one in await again.load(now, WALL + now)}
+        assert [(one.exit, one.operator) for one in lefts.values()] == [
+            (Exit.ANSWERED, "1002"),
+            (Exit.INTERRUPTED, None),
+        ]
+        assert lefts[talks].talked_s == pytest.approx(34, abs=1), "not the hour in which nobody was there"
+        assert again.operator(account, "1001").status is Status.ON_BREAK
         seen = again.operator(account, "1002")
-        assert (seen.status, seen.activity) == (Status.AVAILABLE, Activity.WRAP_UP), "its call died with the process"
+        assert (seen.status, seen.activity) == (Status.AVAILABLE, Activity.WRAP_UP)
+        assert (seen.today.offered, seen.today.handled, seen.today.missed) == (1, 1, 0)
         today = again.queue(account.id, "support").today
-        assert (today.entered, today.handled) == (1, 1)
+        assert (today.entered, today.handled, today.abandoned, today.exits["interrupted"]) == (2, 1, 0, 1)
+        assert again.exits["interrupted"] == 1
         (day,) = await again.days(account.id, "2026-03-01", "2026-03-01")
-        assert day.queue("support").entered == 1
+        assert day.queue("support").entered == 2
     finally:
         await store.close()
-    alice >> "BYE" >> house >> 200 >> alice
+    for phone in (alice, waits):
+        phone >> "BYE" >> house >> 200 >> phone

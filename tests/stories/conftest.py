@@ -4,7 +4,7 @@ And who watches: at the end of each story the ladders of its calls are compared 
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from tests.clients.block import leased_block
 from tests.clients.house import House
 from tests.clients.lab import Lab, eventually
 from tests.clients.witness import CannotWatch, Witness, moment
+from tests.stories import call_centre
 
 NewHouse = Callable[..., House]
 
@@ -39,20 +40,27 @@ def witness() -> Iterator[Witness | None]:
 def house(worker_house: House, witness: Witness | None, request: pytest.FixtureRequest) -> Iterator[House]:
     """The worker's house, without calls and bindings before and after. Ladders are compared with the wire, but where a
     story is marked `unwitnessed`: nonsense within a dialog is on the wire, and part of no call."""
-    if not worker_house.is_running():
-        worker_house.start()
+    with as_it_was(worker_house, witness, request):
+        yield worker_house
+
+
+@contextmanager
+def as_it_was(house: House, witness: Witness | None, request: pytest.FixtureRequest) -> Iterator[None]:
+    """One story on a house that others share."""
+    if not house.is_running():
+        house.start()
     since = moment()
-    yield worker_house
-    assert worker_house.is_running(), f"the house died: {worker_house.log()[-4000:]}"
+    yield
+    assert house.is_running(), f"the house died: {house.log()[-4000:]}"
     try:
-        eventually(lambda: not worker_house.calls(), "all calls to be over", timeout=8)
+        eventually(lambda: not house.calls(), "all calls to be over", timeout=8)
     finally:
-        for call in worker_house.calls():  # so that one story's failure is not the next one's
-            worker_house.hang_up(call["id"])
-    for extension in {binding["aor"] for binding in worker_house.registrations()}:
-        worker_house.forget(extension)
+        for call in house.calls():  # so that one story's failure is not the next one's
+            house.hang_up(call["id"])
+    for extension in {binding["aor"] for binding in house.registrations()}:
+        house.forget(extension)
     if witness is not None and request.node.get_closest_marker("unwitnessed") is None:
-        witness.confirms(worker_house, since)
+        witness.confirms(house, since)
 
 
 @pytest.fixture
@@ -93,3 +101,20 @@ def new_lab(new_house: NewHouse) -> Iterator[Callable[..., Lab]]:
             return stack.enter_context(stage)
 
         yield make
+
+
+@pytest.fixture(scope="session")
+def worker_call_centre(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """One daemon with music, short times and keys for all stories of queues of this worker."""
+    folder = tmp_path_factory.mktemp("call-centre")
+    with leased_block() as block, House(block, folder, call_centre.settings(folder)) as house:
+        yield house
+
+
+@pytest.fixture
+def busy_lab(worker_call_centre: House, witness: Witness | None, request: pytest.FixtureRequest) -> Iterator[Lab]:
+    """A stage on the worker's house with queues, whose operators are logged out before and after."""
+    with as_it_was(worker_call_centre, witness, request), Lab(worker_call_centre) as stage:
+        yield stage
+        for one in worker_call_centre.get("/house/v1/operators")["operators"]:
+            worker_call_centre.order("POST", f"/house/v1/operators/{one['name']}", {"event": "logout"})

@@ -6,7 +6,6 @@ import json
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -16,21 +15,14 @@ from tests.clients.house import ADMIN_KEY, House
 from tests.clients.lab import Lab, eventually
 from tests.clients.phone import Call, talk
 from tests.clients.phones import Make
+from tests.stories.call_centre import CALLS_KEY, EDGE_KEY, OTHER_KEY
 
-EDGE_KEY, OTHER_KEY, CALLS_KEY = "edge-key-of-lab", "key-of-the-other", "key-for-calls-only"
-KEYS = {
-    "keys.node": {"secret": EDGE_KEY, "scopes": ["edge"]},
-    "keys.calls": {"secret": CALLS_KEY, "scopes": ["calls:read"]},
-    "accounts.other.keys": {"theirs": {"secret": OTHER_KEY, "scopes": ["*"]}},
-    "queues.support.agent_ring_timeout_s": 5,
-    "queues.support.wrap_up_s": 1,
-}
 Answer = tuple[int, Any]
 
 
 @pytest.fixture
-def lab(new_lab: Callable[..., Lab]) -> Lab:
-    return new_lab(**KEYS)
+def lab(busy_lab: Lab) -> Lab:
+    return busy_lab
 
 
 def ask(house: House, path: str, form: dict[str, str] | None = None, *, key: str | None = EDGE_KEY) -> Answer:
@@ -73,8 +65,14 @@ def test_who_may_and_who_may_not(lab: Lab) -> None:
         status, said = ask(house, path, key=OTHER_KEY)
         assert (status, said["error"]["message"]) == (404, "there is no such account"), path
     assert ask(house, paths[0])[0] == ask(house, paths[0], key=ADMIN_KEY)[0] == 200
-    assert ask(house, "/agent", {"accountId": "lab", "userId": "1004", "event": "login"}, key=None)[0] == 401
-    assert ask(house, "/agent", {"accountId": "nowhere", "userId": "1004", "event": "login"})[0] == 404
+    login = {"accountId": "lab", "userId": "1004", "event": "login"}
+    for path, form in (("/agent", login), ("/presence/event", login | {"type": "agent"})):
+        assert ask(house, path, form, key=None)[0] == 401, path
+        assert ask(house, path, form, key="nobody-knows-it")[0] == 403, path
+        assert ask(house, path, form, key=CALLS_KEY)[0] == 403, path
+        assert ask(house, path, form, key=OTHER_KEY)[0] == 404, path
+        assert ask(house, path, form | {"accountId": "nowhere"})[0] == 404, path
+    assert ask(house, paths[0])[1]["status"] == "offline", "none of them was obeyed"
     assert agent(lab, "9999", "login")[0] == 404
     assert agent(lab, "1004", "sleep")[0] == 400
     assert agent(lab, "1004", "login", queues='[{"queueId": "sales"}]')[0] == 404
@@ -123,6 +121,7 @@ def test_a_stale_epoch_is_refused_and_the_right_one_gets_the_call(lab: Lab) -> N
     assert ask(lab.house, f"{confirm}/soon")[0] == 400
     first.ended(timeout=8)  # its ring time is over
     assert ask(lab.house, f"{confirm}/{lease['epoch']}")[0] == 409, "the answer comes too late"
+    agent(lab, "1004", "available")  # or it were asked again after a rest
     second = phone.incoming(timeout=12)
     status, said = ask(lab.house, f"{confirm}/{lease['epoch'] + 1}")
     assert (status, said["ok"], said["call_id"]) == (200, True, call_id)

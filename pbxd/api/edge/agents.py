@@ -18,7 +18,7 @@ from pbxd.errors import Conflict, Invalid, NotFound
 from pbxd.services.queues import Control, OperatorView
 from pbxd.services.queues.table import Activity, Status
 
-__all__ = ["EDGE", "control_by"]
+__all__ = ["EDGE", "control_by", "queue_named"]
 
 _WORDS = {
     "logged_in": Control.LOGIN,
@@ -172,7 +172,7 @@ async def control_agent(edge: Edge, body: AgentWish, identity: Identity) -> Done
     account = account_of(edge, identity, body.account_id)
     queues = None
     if body.queues is not None:
-        queues = {_queue(edge, account, one.queue_id): one.level for one in body.queues}
+        queues = {queue_named(edge, account, one.queue_id): one.level for one in body.queues}
     seen = edge.queues.control(account, user_named(edge, account, body.user_id), body.event, queues)
     edge.flush()
     return DoneView.of(edge, account, seen)
@@ -261,7 +261,7 @@ def control_by(edge: Edge, account: Account, user: str, word: str) -> tuple[Oper
     return after, (before.status, before.activity) != (after.status, after.activity)
 
 
-def _queue(edge: Edge, account: Account, wanted: str) -> str:
+def queue_named(edge: Edge, account: Account, wanted: str) -> str:
     """The name of a queue, by id, name or number. Raises NotFound."""
     for queue in edge.directory.queues(account):
         if wanted in (queue.id, queue.name):

@@ -21,7 +21,7 @@ from pbxd.services.monitor import Monitor
 from pbxd.services.prompts import SystemPrompts
 from pbxd.services.queues import Queues
 from pbxd.services.reach import NodeContact, Reach
-from pbxd.services.remote import RemoteCalls
+from pbxd.services.remote import RemoteCall, RemoteCalls
 from pbxd.services.remote.kept import Kept
 from pbxd.services.traces import Traces
 
@@ -65,3 +65,7 @@ class Edge:
     hours: Hours
     wall: Callable[[], float]
     now: Callable[[], float]
+
+    def counted(self, call: RemoteCall) -> None:
+        """What the call holds of the limits is given back when it ends."""
+        call.release = lambda: self.gate.leave(call.record, self.now())

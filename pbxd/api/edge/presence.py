@@ -20,6 +20,7 @@ from pbxd.api.edge.wishes import AccountName, EdgeWish, JsonObject, Text
 from pbxd.api.house.views import View, moment
 from pbxd.directory.model import Account, Aor
 from pbxd.errors import Conflict, Invalid, NotFound
+from pbxd.services.queues import Exit
 from pbxd.services.reach import NodeContact
 from pbxd.services.remote import RemoteCall
 from pbxd.trace import Topic
@@ -285,6 +286,8 @@ def _moved(edge: Edge, call: RemoteCall, stage: Stage, body: PresenceWish, now: 
         case Stage.ENDED:
             status = body.code or _STATUS.get((body.event or "").lower())
             by = _BY.get(body.by.lower())
+            for session in edge.flows.find([call.record.account_id], call.name):
+                edge.queues.left_at_node(call.record, Exit.ABANDON, session.record)
             edge.flows.forget([call.record.account_id], call.name)
             return edge.calls.end(call, now, status=status, reason=body.reason, by=by)
 

@@ -171,7 +171,7 @@ def _let_in(edge: Edge, call: RemoteCall, found: Dispatch, party: str, node: str
     inbound = found.direction is Direction.INBOUND
     try:
         gate.enter(call.record, None if inbound else party, "" if inbound else None, found.route, node)
-        call.release = lambda: gate.leave(call.record, edge.now())
+        edge.counted(call)
         if isinstance(found.route, ToUser):
             gate.reach(call.record, party, found.route, node)
     except HouseError as error:

@@ -10,6 +10,7 @@ from pbxd.api.contract import Identity
 from pbxd.api.edge.calls import only_one
 from pbxd.api.edge.collaborators import Edge
 from pbxd.api.edge.contract import EDGE, SCOPE
+from pbxd.api.edge.queueing import ENQUEUE, WAITING, leaves, stands
 from pbxd.api.edge.tenancy import account_of, accounts_of
 from pbxd.api.edge.wishes import AccountName, EdgeWish, JsonObject, Text, Word
 from pbxd.api.house.views import View
@@ -35,7 +36,7 @@ class FlowWish(EdgeWish):
     outcome: Word | None = Field(
         default=None,
         description="of a step: what came of the command, such as done, digit:1, digits:1234, timeout, invalid, "
-        "answered, busy, no_answer, recorded, left, failed, hangup",
+        "answered, busy, no_answer, recorded, left, failed, hangup; waiting, of enqueue, asks how the caller stands",
         examples=["digit:1"],
     )
     data: JsonObject = Field(default={}, description="what there is to say about the outcome")
@@ -68,6 +69,11 @@ async def step_flow(edge: Edge, body: FlowWish, identity: Identity) -> CommandVi
 
     Beginning what has begun gives the command that is out. A step with a `seq` that is not out any more is a conflict,
     but for the very step before, which gets its answer again. Without `seq` a step is of the command that is out.
+
+    A caller of `enqueue` waits in the house's queue from the first `waiting` on. Said again every second or two, its
+    answer is `enqueue` with `standing`: the position, what is to be announced, and the operators to ring, each with
+    the lease that `/agent/confirm` wants when they answer. Where one does not, `data` may say so with that `lease_id`,
+    its `epoch` and `why`, declined or unreachable. When the time is out the answer is the next command.
     """
     if body.outcome is None:
         return _said(await _begin(edge, body, identity))
@@ -75,6 +81,10 @@ async def step_flow(edge: Edge, body: FlowWish, identity: Identity) -> CommandVi
     session = only_one(edge.flows.find([account.id for account in accounts], body.call_id), "flow for such a call")
     call = call_of(edge, session.account_id, body.call_id)
     edge.calls.touch(call, edge.now())
+    if body.outcome == WAITING:
+        return _said(await stands(edge, session, call, body.seq, body.data))
+    if session.answer.command == ENQUEUE and body.seq in (None, session.answer.seq):
+        leaves(edge, session, call, body.outcome)
     if session.answer.args.get("answer") and body.outcome not in _UNANSWERED:
         edge.calls.answered(call, edge.now())  # else there were nobody to whom that came to pass
     return _said(await edge.flows.step(session, call.record, body.outcome, body.data, body.seq))

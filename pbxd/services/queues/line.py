@@ -41,6 +41,7 @@ OUTCOMES = {
     Exit.QUEUE_FULL: Outcome.QUEUE_FULL,
     Exit.EWT: Outcome.EWT,
     Exit.DIGIT: Outcome.DIGITS,
+    Exit.INTERRUPTED: Outcome.FAILED,
 }
 
 
@@ -132,6 +133,8 @@ class QueueLine:
         self.record = record
         self.exit: Exit | None = None
         self.digits = ""
+        self.remote = False
+        self.waited_s = 0.0
 
     @property
     def wishes(self) -> Wishes:

@@ -167,15 +167,18 @@ class Acd:
         name: str = "",
         priority: int = 0,
         wait_when_empty: bool | None = None,
+        remote: bool = False,
+        waited_s: float = 0.0,
     ) -> Exit | None:
-        """A caller comes; None: it waits from now on. Raises KeyError for a queue that is not there, ValueError for a
-        call that is in a queue already."""
+        """A caller comes, or is back at the place of one that has waited for so long; None: it waits from now on.
+        Raises KeyError for a queue that is not there, ValueError for a call that is in a queue already."""
         if call in self.callers:
             raise ValueError(f"{call} waits already")
         found = self.queues[queue]
         waits = found.rules.wait_when_empty if wait_when_empty is None else wait_when_empty
         self._serial += 1
-        caller = Caller(call, queue, number, name, priority, now, self._serial, waits)
+        came = now - waited_s
+        caller = Caller(call, queue, number, name, priority, came, self._serial, waits, remote)
         figures = self.day.queue(queue)
         figures.entered += 1
         refusal = self._refusal(found, caller, now)
@@ -186,7 +189,7 @@ class Acd:
         self.callers[call] = caller
         insort(found.line, caller, key=lambda one: one.rank)
         self._tell(Joined(call, queue, self.position(caller)))
-        self._at(now + found.rules.max_wait_s, Due.WAIT, call, caller.serial)
+        self._at(max(now, came + found.rules.max_wait_s), Due.WAIT, call, caller.serial)
         if found.rules.announce_position:
             self._at(now + found.rules.announce_first_s, Due.ANNOUNCE, call, caller.serial)
         self._dispatch(now)
@@ -198,6 +201,17 @@ class Acd:
         if caller is not None:
             self._leave(caller, Exit.ANSWERED if caller.place is Place.TALKING else exit_, now)
             self._dispatch(now)
+
+    def interrupt(self, now: float) -> None:
+        """Every call of the house is over, for it has stopped. Nobody is offered anything by that. Who talks at a node
+        goes on; who waits there comes back, and is counted then."""
+        for caller in tuple(self.callers.values()):
+            if caller.remote and caller.place is Place.TALKING:
+                continue
+            back = caller.remote and caller.waits
+            self._leave(caller, Exit.INTERRUPTED, now)
+            if back:
+                self._forget_one(self.day.queue(caller.queue))
 
     # ---- operators
 
@@ -229,7 +243,10 @@ class Acd:
             if self.roster.see(operator, phone, now):
                 news.append((operator, phone))
         for operator, phone in news:
-            if operator.activity is Activity.OFFERING and (phone.on_call or not phone.reachable):
+            lease = operator.lease
+            if operator.activity is not Activity.OFFERING or lease is None:
+                continue
+            if phone.on_call or not phone.reachable or not operator.reaches(self.callers[lease.caller]):
                 self._withdraw(operator, Why.ON_CALL if phone.on_call else Why.UNREACHABLE, now)
         if news:
             self._dispatch(now)
@@ -355,7 +372,7 @@ class Acd:
             everybody = queue.rules.strategy is Strategy.RING_ALL
             if caller.place is Place.OFFERED and not everybody:
                 continue
-            able = [one for one in free if caller.queue in one.queues]
+            able = [one for one in free if caller.queue in one.queues and one.reaches(caller)]
             if not able:
                 continue
             for operator in choose(queue.rules.strategy, caller, able, list(queue.members), self._rng):
@@ -471,6 +488,10 @@ class Acd:
             self.roster.released(operator, Why.CALLER_LEFT, 0, now)
             self.roster.turn(operator, Turn.RETURNED, Why.CALLER_LEFT, now)
             self._tell(Withdrawn(lease, Why.CALLER_LEFT))
+
+    def _forget_one(self, figures: QueueFigures) -> None:
+        figures.entered -= 1
+        figures.exits[Exit.INTERRUPTED] -= 1
 
     def _count(self, figures: QueueFigures, exit_: Exit, waited_s: float) -> None:
         figures.exits[exit_] += 1

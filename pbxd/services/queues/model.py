@@ -27,6 +27,7 @@ class Exit(StrEnum):
     QUEUE_FULL = "queue_full"
     EWT = "ewt"  # would have to wait longer than is sensible
     DIGIT = "digit"
+    INTERRUPTED = "interrupted"  # the house stopped while they waited: nobody's doing but ours
 
 
 class Verdict(StrEnum):
@@ -99,6 +100,7 @@ class Caller:
     joined_at: float
     serial: int
     wait_when_empty: bool
+    remote: bool = False  # the call is at a node of the edge, which rings whom it is offered to
     place: Place = Place.WAITING
     tried: set[str] = field(default_factory=set)
     offers: set[str] = field(default_factory=set)  # operators whose phones ring for it
@@ -139,6 +141,7 @@ class Operator:
     activity: Activity = Activity.WAITING
     reachable: bool = False
     on_call: bool = False  # on one that is not of a queue
+    afar: bool = False  # reachable at nodes only: no phone that the house itself could ring
     queues: dict[str, int] = field(default_factory=dict)
     lease_id: str = ""
     epoch: int = 0
@@ -163,6 +166,10 @@ class Operator:
             and now >= self.rests_until
         )
 
+    def reaches(self, caller: Caller) -> bool:
+        """Whether there is a phone that can be rung for that caller."""
+        return caller.remote or not self.afar
+
 
 @dataclass(frozen=True, slots=True)
 class Seen:
@@ -170,6 +177,7 @@ class Seen:
 
     reachable: bool
     on_call: bool = False
+    afar: bool = False
 
 
 # ---- what the machine tells

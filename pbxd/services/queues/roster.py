@@ -77,11 +77,11 @@ class Roster:
 
     def see(self, operator: Operator, phone: Seen, now: float) -> bool:
         """What registrations and calls show. Whether that is news."""
-        if (operator.reachable, operator.on_call) == (phone.reachable, phone.on_call):
+        if (operator.reachable, operator.on_call, operator.afar) == (phone.reachable, phone.on_call, phone.afar):
             return False
         if operator.on_call and not phone.on_call:
             operator.idle_since = now
-        operator.reachable, operator.on_call = phone.reachable, phone.on_call
+        operator.reachable, operator.on_call, operator.afar = phone.reachable, phone.on_call, phone.afar
         self._say(operator, Why.PRESENCE)
         return True
 

@@ -6,10 +6,11 @@ hears what happened, and timers are set anew.
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -22,6 +23,7 @@ from pbxd.errors import Conflict, NotFound
 from pbxd.ids import new_id
 from pbxd.logs import get_logger
 from pbxd.services.queues.archive import Archive
+from pbxd.services.queues.elsewhere import Elsewhere, NoNodes
 from pbxd.services.queues.line import QueueLine, Wishes
 from pbxd.services.queues.machine import Acd
 from pbxd.services.queues.model import (
@@ -43,8 +45,10 @@ from pbxd.services.queues.model import (
     Withdrawn,
 )
 from pbxd.services.queues.plain import plain, restored
+from pbxd.services.queues.remote import RemoteLine
 from pbxd.services.queues.statistics import Day
 from pbxd.services.queues.table import Control, Status
+from pbxd.services.queues.waiter import Waiter
 from pbxd.services.queues.wallboard import (
     CallerView,
     OperatorView,
@@ -60,7 +64,9 @@ from pbxd.store import Store
 log = get_logger(part="queues")
 
 LOOK_S = 1.0
-SAVE_S = 5.0
+SAVE_S = 0.5  # at the least between two times that a state is written down
+LONGEST_S = 14_400.0  # that a conversation at a node may last beyond a restart, when nothing is said of it
+ROW_S = 0.002  # more for each operator and caller of it, so that a large one costs no more than a small one
 
 
 class LiveCall(Protocol):
@@ -75,11 +81,13 @@ class Branch:
 
     account_id: str
     acd: Acd
-    lines: dict[str, QueueLine] = field(default_factory=dict)  # by call
+    lines: dict[str, Waiter] = field(default_factory=dict)  # by call
     pumping: bool = False
     dirty: bool = False
+    saved_at: float = -math.inf
     timer: TimerHandle | None = None
     soon: bool = False  # a look at its operators is about to come
+    saving: TimerHandle | None = None
 
 
 class Queues:
@@ -95,12 +103,13 @@ class Queues:
         today: Callable[[], str] = lambda: time.strftime("%Y-%m-%d"),
     ) -> None:
         self._calls = calls
-        self.elsewhere: Callable[[str], Collection[str]] = lambda _account_id: ()  # users in calls at nodes
         self._music = music
         self._today = today
         self._looking: TimerHandle | None = None
-        self._saved_at = 0.0
+        self._stopping = False
+        self.elsewhere: Elsewhere = NoNodes()
         self._branches: dict[str, Branch] = {}
+        self._at_nodes: dict[str, RemoteLine] = {}  # by call
         self.archive = Archive(store)
         self.facilities = facilities
         self.exits: Counter[str] = Counter({one.value: 0 for one in Exit})
@@ -111,19 +120,26 @@ class Queues:
 
     # ---- life
 
-    async def load(self, now: float, wall: float) -> None:
-        """Takes up what the last process knew: who is logged in, what was counted today. Its calls died with it, and
-        count as abandoned. Raises StoreError."""
+    async def load(self, now: float, wall: float) -> list[Left]:
+        """Takes up what the last process knew: who is logged in or rests, what was counted today. Its calls died with
+        it, when it last wrote something down; how they left. Raises StoreError."""
+        lefts: list[Left] = []
         for account_id, (state, saved_at) in (await self.archive.states()).items():
+            died = now - max(0.0, wall - saved_at)
             try:
-                acd = restored(state, self._lease_id, random.SystemRandom(), now - max(0.0, wall - saved_at))
+                acd = restored(state, self._lease_id, random.SystemRandom(), died)
             except ValueError as error:
                 log.warning("the queues begin anew", account=account_id, reason=str(error))
                 continue
-            for call in tuple(acd.callers):
-                acd.leave(call, now)
-            acd.events_to_send()
-            self._branches[account_id] = Branch(account_id, acd)
+            acd.interrupt(died)
+            lefts += [event for event in acd.events_to_send() if isinstance(event, Left)]
+            self._branches[account_id] = Branch(account_id, acd, dirty=True)
+        self.exits.update(left.exit.value for left in lefts)
+        return lefts
+
+    def stop(self) -> None:
+        """Calls are about to be hung up by the house: who waits has not given up."""
+        self._stopping = True
 
     def configure(self, account_id: str, queues: Mapping[str, tuple[QueueRules, Membership]], now: float) -> None:
         """Takes up the queues of an account; an account without any needs nothing."""
@@ -138,32 +154,51 @@ class Queues:
 
     def save(self, now: float) -> None:
         """Writes down what has changed."""
-        wall = self.facilities.wall(now)
-        self._saved_at = now
         for branch in self._branches.values():
-            if branch.dirty:
-                branch.dirty = False
-                self.archive.save(branch.account_id, plain(branch.acd, now), wall)
-                self.archive.save_day(branch.account_id, branch.acd.day)
+            self._save(branch, now)
 
     # ---- on calls
 
     def act(self, account: Account, queue: str, record: CallRecord, wishes: Wishes) -> QueueLine | None:
         """What the house does with a call to a queue; None: there is no such queue."""
-        branch = self._branches.get(account.id)
-        if branch is None or queue not in branch.acd.queues:
-            return None
-        acd, last = branch.acd, branch.acd.queues[queue].rules
+        rules = self._rules(account.id, queue)
+        return None if rules is None else QueueLine(self, account, rules, record, wishes)
 
-        def rules() -> QueueRules:
-            return acd.queues[queue].rules if queue in acd.queues else last
+    def at_node(
+        self, account: Account, queue: str, record: CallRecord, wishes: Wishes, waited_s: float
+    ) -> RemoteLine | None:
+        """A caller whose node asks how it stands; the first time it begins to wait. None: there is no such queue."""
+        now, line = self.facilities.clock(), self._at_nodes.get(record.id)
+        if line is None:
+            rules = self._rules(account.id, queue)
+            if rules is None:
+                return None
+            line = self._at_nodes[record.id] = RemoteLine(self, account, rules, record, wishes, waited_s)
+            line.asked(now)
+            self.enter(line, now)
+        line.asked(now)
+        self._pump(self._branch(account.id), now)
+        return line
 
-        return QueueLine(self, account, rules, record, wishes)
+    def left_at_node(self, record: CallRecord, exit_: Exit, known_as: str = "") -> None:
+        """A node says that its caller is out of the queue, or the call is over. `known_as` is the id of the call before
+        the house was restarted."""
+        now, line = self.facilities.clock(), self._at_nodes.pop(record.id, None)
+        branch = self._branches.get(record.account_id)
+        if line is not None:
+            line.leave(exit_, now)
+        elif branch is not None:
+            talked = branch.acd.callers.get(known_as or record.id)
+            if talked is not None and talked.remote:
+                record.queue, record.queue_exit, record.operator = talked.queue, Exit.ANSWERED.value, talked.operator
+                record.queue_wait_s = round(talked.waited_s or 0.0, 3)
+                branch.acd.leave(talked.id, now)
+                self._pump(branch, now)
 
     def music(self, account_id: str, rules: QueueRules) -> Sequence[Line]:
         return self._music(account_id, rules.music, rules.same_music)
 
-    def enter(self, line: QueueLine, now: float) -> Exit | None:
+    def enter(self, line: Waiter, now: float) -> Exit | None:
         """Desk: the caller waits from now on, or is told that it may not by its `left`."""
         branch, record, wishes = self._branch(line.account.id), line.record, line.wishes
         branch.lines[record.id] = line
@@ -176,28 +211,31 @@ class Queues:
             name=record.caller_name,
             priority=wishes.priority,
             wait_when_empty=wishes.wait_when_empty,
+            remote=line.remote,
+            waited_s=line.waited_s,
         )
         self._pump(branch, now)
         return refusal
 
-    def leave(self, line: QueueLine, exit_: Exit, now: float) -> None:
+    def leave(self, line: Waiter, exit_: Exit, now: float) -> None:
         branch = self._branch(line.account.id)
-        branch.acd.leave(line.record.id, now, exit_)
+        gone = self._stopping and exit_ is Exit.ABANDON
+        branch.acd.leave(line.record.id, now, Exit.INTERRUPTED if gone else exit_)
         self._pump(branch, now)
 
-    def confirm(self, line: QueueLine, lease: Lease, now: float) -> bool:
+    def confirm(self, line: Waiter, lease: Lease, now: float) -> bool:
         branch = self._branch(line.account.id)
         won = branch.acd.confirm(lease.id, lease.epoch, now) is Verdict.WON
         self._pump(branch, now)
         return won
 
-    def connected(self, line: QueueLine, lease: Lease, now: float) -> bool:
+    def connected(self, line: Waiter, lease: Lease, now: float) -> bool:
         branch = self._branch(line.account.id)
         fits = branch.acd.connected(lease, now)
         self._pump(branch, now)
         return fits
 
-    def failed(self, line: QueueLine, lease: Lease, why: Why, now: float) -> None:
+    def failed(self, line: Waiter, lease: Lease, why: Why, now: float) -> None:
         branch = self._branch(line.account.id)
         branch.acd.failed(lease, why, now)
         self._pump(branch, now)
@@ -272,6 +310,12 @@ class Queues:
         ranked = sorted(acd.callers.values(), key=lambda one: one.rank)
         return [caller_view(acd, one, now) for one in ranked if queue in (None, one.queue)]
 
+    def caller(self, account_id: str, call: str) -> CallerView | None:
+        """One of them; None: that call is in no queue."""
+        acd, now = self._branch(account_id).acd, self.facilities.clock()
+        found = acd.callers.get(call)
+        return None if found is None else caller_view(acd, found, now)
+
     def operators(self, account_id: str) -> list[OperatorView]:
         """Everybody a queue names, and who serves one."""
         branch, now = self._branch(account_id), self.facilities.clock()
@@ -279,6 +323,7 @@ class Queues:
         for name in {name for queue in acd.queues.values() for name in queue.members}:
             acd.roster.get(name)
         self._look(branch, now, everybody=True)
+        self._pump_soon(branch, now)
         return [operator_view(acd, one, now) for one in sorted(acd.roster, key=lambda one: one.name)]
 
     def operator(self, account: Account, user: str) -> OperatorView:
@@ -286,6 +331,7 @@ class Queues:
         branch, now = self._branch(account.id), self.facilities.clock()
         name = self._user(account, user)
         self._look(branch, now, also=name)
+        self._pump_soon(branch, now)
         return operator_view(branch.acd, branch.acd.roster.get(name), now)
 
     def call_named(self, account_id: str, name: str) -> str | None:
@@ -301,7 +347,7 @@ class Queues:
         """Users who have a phone in any call, here or at a node."""
         records = (call.record for call in self._calls())
         legs = (leg for record in records if record.account_id == account_id for leg in record.legs)
-        return {*(leg.party for leg in legs if leg.ended_at is None), *self.elsewhere(account_id)}
+        return {leg.party for leg in legs if leg.ended_at is None} | set(self.elsewhere.busy(account_id))
 
     async def days(self, account_id: str, since: str, until: str) -> list[Day]:
         """Figures by day, today's as they are now. Raises StoreError."""
@@ -314,6 +360,14 @@ class Queues:
         return sum(of(branch.acd) for branch in self._branches.values())
 
     # ---- inside
+
+    def _rules(self, account_id: str, queue: str) -> Callable[[], QueueRules] | None:
+        """Those of a queue as they are each time, or were at last."""
+        branch = self._branches.get(account_id)
+        if branch is None or queue not in branch.acd.queues:
+            return None
+        acd, last = branch.acd, branch.acd.queues[queue].rules
+        return lambda: acd.queues[queue].rules if queue in acd.queues else last
 
     def _branch(self, account_id: str) -> Branch:
         found = self._branches.get(account_id)
@@ -351,6 +405,27 @@ class Queues:
             branch.timer = None
         if due is not None:
             branch.timer = self.facilities.stack.schedule(max(due, now), lambda later: self._due(branch, later))
+        self._save_soon(branch, now)
+
+    def _pump_soon(self, branch: Branch, now: float) -> None:
+        """Who only looks rings nobody by that, but what was seen has to be carried out."""
+        self.facilities.stack.schedule(now, lambda later: self._pump(branch, later))
+
+    def _save_soon(self, branch: Branch, now: float) -> None:
+        """Who is told that they are logged in is so, whatever happens to the process."""
+        if branch.dirty and branch.saving is None:
+            rows = len(branch.acd.callers) + len(branch.acd.roster.operators)
+            due = max(now, branch.saved_at + SAVE_S + ROW_S * rows)
+            branch.saving = self.facilities.stack.schedule(due, lambda later: self._save(branch, later))
+
+    def _save(self, branch: Branch, now: float) -> None:
+        if branch.saving is not None:
+            branch.saving.cancel()
+            branch.saving = None
+        if branch.dirty:
+            branch.dirty, branch.saved_at = False, now
+            self.archive.save(branch.account_id, plain(branch.acd, now), self.facilities.wall(now))
+            self.archive.save_day(branch.account_id, branch.acd.day)
 
     def _due(self, branch: Branch, now: float) -> None:
         self._look(branch, now)
@@ -406,8 +481,7 @@ class Queues:
             wanted[also] = roster.get(also)
         if not wanted:
             return
-        away = self.elsewhere(branch.account_id)
-        busy = {name for name in away if name in wanted and wanted[name].lease is None}
+        busy = {name for name in self.elsewhere.busy(branch.account_id) if name in wanted}
         for call in self._calls():
             record = call.record
             if record.account_id != branch.account_id:
@@ -417,15 +491,18 @@ class Queues:
                     lease = wanted[leg.party].lease
                     if leg.role is Role.CALLER or lease is None or lease.caller != record.id:
                         busy.add(leg.party)
-        registrar = self.facilities.registrar
-        branch.acd.see(
-            {name: Seen(bool(registrar.bindings(Aor(branch.account_id, name), now)), name in busy) for name in wanted},
-            now,
-        )
+        branch.acd.see({name: self._seen(Aor(branch.account_id, name), name in busy, now) for name in wanted}, now)
+
+    def _seen(self, aor: Aor, on_call: bool, now: float) -> Seen:
+        here = bool(self.facilities.registrar.bindings(aor, now))
+        afar = not here and self.elsewhere.reachable(aor, now)
+        return Seen(here or afar, on_call, afar)
 
     def _call_changed(self, event: CallChanged) -> None:
         """Operators who begin or end a call are looked at at once, when the call is where the change says it is."""
         branch = self._branches.get(event.record.account_id)
+        if event.change is Change.ENDED:
+            self.left_at_node(event.record, Exit.ABANDON)
         if branch is None or event.change is Change.MOVED:
             return
         operators = branch.acd.roster.operators
@@ -461,8 +538,14 @@ class Queues:
             self._look_at(branch, now)
             for line in tuple(branch.lines.values()):
                 line.look(now)
-        if now - self._saved_at >= SAVE_S:
-            self.save(now)
+            self._let_go(branch, now)
+
+    def _let_go(self, branch: Branch, now: float) -> None:
+        """Of who talked at a node before a restart, and whose node says nothing of it."""
+        for caller in tuple(branch.acd.callers.values()):
+            if caller.id not in branch.lines and now - caller.joined_at >= LONGEST_S:
+                branch.acd.leave(caller.id, now)
+                self._pump(branch, now)
 
 
 _OFFER_ENDS = (Why.NO_ANSWER, Why.DECLINED, Why.UNREACHABLE, Why.ON_CALL, Why.TAKEN, Why.CALLER_LEFT, Why.NOT_AVAILABLE)
@@ -478,7 +561,7 @@ def _call_of(event: Event) -> str:
             return ""
 
 
-def _instruct(line: QueueLine, event: Event, now: float) -> None:
+def _instruct(line: Waiter, event: Event, now: float) -> None:
     match event:
         case Offered(lease):
             line.offer(lease, now)

@@ -92,7 +92,10 @@ class Day:
     operators: dict[str, OperatorFigures] = field(default_factory=dict)
 
     def queue(self, name: str) -> QueueFigures:
-        return self.queues.setdefault(name, QueueFigures())
+        found = self.queues.get(name)
+        if found is None:
+            found = self.queues[name] = QueueFigures()
+        return found
 
     def operator(self, name: str) -> OperatorFigures:
         return self.operators.setdefault(name, OperatorFigures())

@@ -199,6 +199,17 @@ def test_ring_all_the_first_wins_and_the_others_ring_no_more() -> None:
     assert stand.offers() == [("a", "y"), ("c", "y")], "who is free again serves the next one"
 
 
+def test_ring_all_and_everybody_answers_at_once() -> None:
+    stand = Stand("a", "b", "c", strategy=Strategy.RING_ALL)
+    stand.join("x")
+    leases = [stand.lease(name) for name in "bca"]
+    verdicts = [stand.acd.confirm(lease.id, lease.epoch, stand.now) for lease in leases]
+    assert verdicts == [Verdict.WON, Verdict.STALE, Verdict.STALE]
+    assert stand.state("b") == (Status.AVAILABLE, Activity.IN_CALL)
+    assert [stand.acd.roster.get(name).missed for name in "ac"] == [0, 0], "who was slower has not missed it"
+    assert stand.acd.connected(stand.lease("b"), stand.now)
+
+
 def test_ring_all_rings_who_logs_in_later_too() -> None:
     stand = Stand("a", strategy=Strategy.RING_ALL)
     stand.join("x")
@@ -313,6 +324,20 @@ def test_penalties_are_asked_last() -> None:
     for caller in "xyz":
         stand.join(caller)
     assert stand.offers() == [("c", "x"), ("b", "y"), ("a", "z")]
+
+
+def test_priority_asks_by_penalty_then_by_the_order_of_the_queue() -> None:
+    stand = Stand("a", "b", "c", strategy=Strategy.PRIORITY, penalties={"a": 1}, wrap_up_s=0)
+    asked = []
+    for number in range(3):
+        stand.join(f"call {number}")
+        asked += stand.offers()
+    assert asked == [("b", "call 0"), ("c", "call 1"), ("a", "call 2")]
+    for name in "bca":
+        stand.answer(name)
+        stand.acd.leave(f"call {'bca'.index(name)}", stand.now)
+    stand.join("again")
+    assert stand.offers() == [("b", "again")], "not who has waited longest"
 
 
 @pytest.mark.parametrize(
@@ -469,6 +494,57 @@ def test_the_state_travels_as_plain_data_and_goes_on() -> None:
     stand.after(10)
     assert stand.offers() == [("b", "rings"), ("a", "waits")], "b after its rest, a after its wrap-up"
     assert stand.acd.day.queue("support").entered == 3
+
+
+def test_a_phone_at_a_node_rings_for_callers_at_nodes_only() -> None:
+    stand = Stand("a")
+    stand.acd.see({"a": Seen(True, afar=True)}, stand.now)
+    stand.join("here")
+    assert stand.offers() == []
+    stand.join("there", remote=True)
+    assert stand.offers() == [("a", "there")]
+    stand.acd.leave("there", stand.now)
+    stand.acd.see({"a": Seen(True)}, stand.now)
+    assert stand.offers() == [("a", "here")]
+    stand.acd.see({"a": Seen(True, afar=True)}, stand.now)
+    assert [one.why for one in stand.told(Withdrawn)][-1] is Why.UNREACHABLE, "its phone here has gone"
+
+
+def test_who_comes_back_takes_the_place_that_it_had() -> None:
+    stand = Stand(max_wait_s=60)
+    stand.join("new")
+    stand.join("back", remote=True, waited_s=50)
+    assert [stand.acd.position(stand.acd.callers[one]) for one in ("back", "new")] == [1, 2]
+    stand.after(10)
+    assert [(one.caller, one.exit) for one in stand.told(Left)] == [("back", Exit.TIMEOUT)]
+    stand.join("at node", remote=True)
+    stand.acd.interrupt(stand.now)
+    figures = stand.acd.day.queue("support")
+    assert (figures.entered, figures.exits[Exit.INTERRUPTED]) == (2, 1), "who is at a node comes back again"
+
+
+def test_a_house_that_stops_interrupts_who_waits_and_offers_nothing_more() -> None:
+    stand = Stand("a", "b", "c")
+    for caller in ("talks", "is claimed", "rings", "waits"):
+        stand.join(caller)
+    stand.answer("a")
+    claimed = stand.lease("b")
+    stand.acd.confirm(claimed.id, claimed.epoch, stand.now)
+    stand.after(5)
+    stand.offers()
+    stand.acd.interrupt(stand.now)
+    assert {one.caller: (one.exit, one.operator, one.talked_s) for one in stand.told(Left)} == {
+        "talks": (Exit.ANSWERED, "a", 5),
+        "is claimed": (Exit.INTERRUPTED, None, 0),
+        "rings": (Exit.INTERRUPTED, None, 0),
+        "waits": (Exit.INTERRUPTED, None, 0),
+    }
+    assert stand.offers() == []
+    assert stand.state("a") == (Status.AVAILABLE, Activity.WRAP_UP)
+    assert [stand.state(name) for name in "bc"] == [(Status.AVAILABLE, Activity.WAITING)] * 2
+    figures = stand.acd.day.queue("support")
+    assert (figures.handled, figures.abandoned, figures.exits[Exit.INTERRUPTED]) == (1, 0, 3)
+    assert [stand.acd.day.operator(name).missed for name in "abc"] == [0, 0, 0]
 
 
 @pytest.mark.parametrize("data", [{}, {"version": 0}, {"version": 1}, {"version": 1, "queues": [{"rules": {}}]}])
