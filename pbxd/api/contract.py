@@ -17,6 +17,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cache
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, BinaryIO, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -99,6 +100,7 @@ class OneAccount(BaseModel):
     """The query of an operation that works in one account: that of the key, or one that the house's own may name."""
 
 
+@cache
 def needs_body(model: type[BaseModel]) -> bool:
     """Whether a request must have a body. Where every value may be left out, so may the body."""
     return any(field.is_required() for field in model.model_fields.values())

@@ -49,6 +49,8 @@ class Origins:
         return Origin(address, secure)
 
     def _trusted(self, address: str) -> bool:
+        if not self.proxies:
+            return False
         ip = ipaddress.ip_address(address.partition("%")[0])
         return any(ip in network for network in self.proxies)
 

@@ -99,7 +99,9 @@ class Policy:
         if offered.plain and self.fax is not FaxMode.PASSTHROUGH:
             return self.faxing(FaxMode.PASSTHROUGH).like(offered)
         codecs = self._joining(offered.codecs)
-        protection = replace(self.protection, offers=self.protection.offers or offered.secured)
+        protection = self.protection
+        if offered.secured and not protection.offers:
+            protection = replace(protection, offers=True)
         noise = offered.comfort_noise and self.fax is not FaxMode.PASSTHROUGH
         return replace(self, codecs=codecs, comfort_noise=noise, hears=offered.opus, protection=protection)
 

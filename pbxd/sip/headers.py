@@ -234,6 +234,8 @@ class NameAddr:
             start, display, uri = _read_name_cached(text[:end])
             if uri is not None:
                 rest = text[end:]
+                if rest[:5] == ";tag=" and is_token(rest[5:]):
+                    return cls(display, uri, {"tag": rest[5:]}, text)
                 return cls(display, uri, parse_params(rest) if rest else {}, text)
         start, display, _ = _read_name(text)
         if start < 0:

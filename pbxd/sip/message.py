@@ -315,10 +315,9 @@ def assemble(head: Head, body: bytes) -> Request | Response:
     try:
         message: Request | Response
         if head.start[:4].upper() == "SIP/":
-            message = _read_status_line(head.start)
+            message = _read_status_line(head.start, head.headers)
         else:
-            message = _read_request_line(head.start)
-        message.headers = head.headers
+            message = _read_request_line(head.start, head.headers)
         message.charset = head.charset
         message.body = body
         if head.fault is not None:
@@ -330,7 +329,7 @@ def assemble(head: Head, body: bytes) -> Request | Response:
     return message
 
 
-def _read_request_line(line: str) -> Request:
+def _read_request_line(line: str, headers: Headers) -> Request:
     """RFC 3261 §7.1: exactly one space between the three parts."""
     if len(line) > MAX_LINE:
         raise ParseError("Request-URI Too Long", 414)
@@ -343,10 +342,10 @@ def _read_request_line(line: str) -> Request:
         raise ParseError("Version Not Supported", 505) if version[:4] == "SIP/" else ParseError("Bad request line")
     if not (method.isalpha() and method.isascii()) and not is_token(method):
         raise ParseError("Bad method")
-    return Request(method, Uri.parse(uri))
+    return Request(method, Uri.parse(uri), headers)
 
 
-def _read_status_line(line: str) -> Response:
+def _read_status_line(line: str, headers: Headers) -> Response:
     """RFC 3261 §7.2; the reason phrase may be empty."""
     version, _, rest = line.partition(" ")
     status, _, reason = rest.partition(" ")
@@ -354,7 +353,7 @@ def _read_status_line(line: str) -> Response:
         raise ParseError("Bad status line")
     if not 100 <= int(status) <= 699:
         raise ParseError("Bad status code")
-    return Response(int(status), reason)
+    return Response(int(status), reason, headers)
 
 
 def _check(message: Request | Response) -> None:

@@ -92,6 +92,7 @@ class _Entry:
     """A write that waits; `number` counts all that ever waited."""
 
     number: int
+    key: tuple[str, object]  # the table and the row
     statement: Statement
     values: Values
     at: float
@@ -143,7 +144,7 @@ class WriteQueue:
             self._drop(table)
             return
         self._accepted += 1
-        entry = _Entry(self._accepted, statement, values, time.monotonic())
+        entry = _Entry(self._accepted, key, statement, values, time.monotonic())
         self._pending.append(entry)
         if row is not None:
             self._latest[key] = entry
@@ -219,9 +220,8 @@ class WriteQueue:
     def _leave(self, count: int, *, written: int) -> None:
         for _ in range(count):
             entry = self._pending.popleft()
-            key = (_table(entry.statement), row_key(entry.values))
-            if self._latest.get(key) is entry:
-                del self._latest[key]
+            if self._latest.get(entry.key) is entry:
+                del self._latest[entry.key]
         self._finished += count
         self._written += written
 
