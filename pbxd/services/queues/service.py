@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -95,6 +95,7 @@ class Queues:
         today: Callable[[], str] = lambda: time.strftime("%Y-%m-%d"),
     ) -> None:
         self._calls = calls
+        self.elsewhere: Callable[[str], Collection[str]] = lambda _account_id: ()  # users in calls at nodes
         self._music = music
         self._today = today
         self._looking: TimerHandle | None = None
@@ -297,10 +298,10 @@ class Queues:
         return None
 
     def busy(self, account_id: str) -> set[str]:
-        """Users who have a phone in any call."""
+        """Users who have a phone in any call, here or at a node."""
         records = (call.record for call in self._calls())
         legs = (leg for record in records if record.account_id == account_id for leg in record.legs)
-        return {leg.party for leg in legs if leg.ended_at is None}
+        return {*(leg.party for leg in legs if leg.ended_at is None), *self.elsewhere(account_id)}
 
     async def days(self, account_id: str, since: str, until: str) -> list[Day]:
         """Figures by day, today's as they are now. Raises StoreError."""
@@ -405,7 +406,8 @@ class Queues:
             wanted[also] = roster.get(also)
         if not wanted:
             return
-        busy = set()
+        away = self.elsewhere(branch.account_id)
+        busy = {name for name in away if name in wanted and wanted[name].lease is None}
         for call in self._calls():
             record = call.record
             if record.account_id != branch.account_id:
