@@ -70,8 +70,11 @@ static enum arrival place(struct receiver *r, const struct rtp *rtp, uint64_t no
     }
     if (rtp->ssrc == r->ssrc)
         return follow(r, rtp->seq);
-    if (r->replaced && rtp->ssrc == r->old_ssrc && now - r->replaced < OLD_SOURCE_TIME)
+    if (r->replaced && rtp->ssrc == r->old_ssrc && now - r->replaced < OLD_SOURCE_TIME &&
+        now - r->heard < OLD_SOURCE_TIME) {
+        r->replaced = now; /* two streams at once would take turns; the newer one stays while it goes on */
         return ARRIVAL_OLD_SOURCE;
+    }
     r->old_ssrc = r->ssrc;
     r->replaced = now;
     r->ssrc = rtp->ssrc;

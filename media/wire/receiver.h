@@ -8,7 +8,7 @@ enum arrival { ARRIVAL_FIRST, ARRIVAL_NEXT, ARRIVAL_NEW_SOURCE, ARRIVAL_RESTARTE
 
 struct receiver {
     uint64_t heard;             /* when the last packet came, ns; 0: never */
-    uint64_t replaced;          /* when `old_ssrc` was replaced */
+    uint64_t replaced;          /* when `old_ssrc` was replaced, or came all the same */
     uint64_t packets, octets;   /* of all sources */
     uint64_t expected, arrived; /* of the sources before this one, in packets */
     uint32_t ssrc, old_ssrc;

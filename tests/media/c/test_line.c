@@ -141,6 +141,61 @@ void test_stragglers_of_an_old_source_stay_out(void) {
     stage_free(stage);
 }
 
+/* All that was emitted is one source that counts on; the time it says is within 20 ms of the time that passed. */
+static void check_one_line(const struct stage *stage) {
+    for (size_t back = stage->emissions - 1; back > 0; back--) {
+        const struct emitted *before = stage_back(stage, back), *after = stage_back(stage, back - 1);
+        CHECK_IS(after->rtp.ssrc, before->rtp.ssrc);
+        CHECK_IS(seq_ahead(after->rtp.seq, before->rtp.seq), 1);
+        int32_t passed = (int32_t)((after->at - before->at) / 125000);
+        CHECK(abs(ts_ahead(after->rtp.timestamp, before->rtp.timestamp) - passed) <= 160);
+    }
+}
+
+void test_a_source_that_changes_with_each_packet_is_one_line(void) {
+    struct stage *stage = stage_new();
+    stage_open(stage, 0);
+    struct plan b = stage_open(stage, 1);
+    struct source from_b = source_of(&b);
+    stage_bridge(stage, 0, 1);
+    for (uint32_t i = 0; i < 200; i++) {
+        from_b.ssrc += 0x10001 * (i + 1);
+        from_b.seq = (uint16_t)(from_b.seq + 7919 * i);
+        from_b.timestamp += 104729 * i;
+        say_for(stage, 1, &from_b, 1);
+    }
+    CHECK_IS(stage->emissions, 200);
+    check_one_line(stage);
+    stage_free(stage);
+}
+
+/* Both at once would be noise. */
+void test_of_two_streams_at_once_one_is_heard(void) {
+    struct stage *stage = stage_new();
+    stage_open(stage, 0);
+    struct plan b = stage_open(stage, 1);
+    struct source one = source_of(&b), other = source_of(&b);
+    other.ssrc ^= 1;
+    other.timestamp += 50000;
+    stage_bridge(stage, 0, 1);
+    for (int i = 0; i < 500; i++) {
+        source_say(stage, 1, &one, 160);
+        stage_run_until(stage, stage->now + 10 * MS);
+        source_say(stage, 1, &other, 160);
+        stage_run_until(stage, stage->now + 10 * MS);
+    }
+    CHECK_IS(stage->emissions, 501); /* the newer one, and a packet of the other before it came */
+    CHECK_IS(stage->core.drops[DROP_old_source], 499);
+    for (size_t back = 499; back > 0; back--)
+        CHECK_IS(ts_ahead(stage_back(stage, back - 1)->rtp.timestamp, stage_back(stage, back)->rtp.timestamp), 160);
+    stage_run_until(stage, stage->now + 180 * MS);
+    say_for(stage, 1, &one, 50); /* the newer one has ended: the other is heard again */
+    CHECK_IS(stage->emissions, 551);
+    CHECK_IS(stage->core.drops[DROP_old_source], 499);
+    check_one_line(stage);
+    stage_free(stage);
+}
+
 void test_packets_from_before_the_anchor_stay_out(void) {
     struct stage *stage = stage_new();
     stage_open(stage, 0);

@@ -39,6 +39,8 @@
     X(test_the_true_picture_of_loss_and_disorder) \
     X(test_a_clock_that_is_set_does_not_reach_the_other_side) \
     X(test_stragglers_of_an_old_source_stay_out) \
+    X(test_a_source_that_changes_with_each_packet_is_one_line) \
+    X(test_of_two_streams_at_once_one_is_heard) \
     X(test_packets_from_before_the_anchor_stay_out) \
     X(test_echo) \
     X(test_a_source_that_restarts_with_its_old_name) \
