@@ -91,11 +91,11 @@ class Repertoire:
         `prompts`, the names of all prompts of the house."""
         async with self._lock:
             account = self._account
-            if (
-                account is None
-                or await asyncio.to_thread(mark_of, self.folder) != self.mark
-                or (self.mark is not None and self._against(account, self._house(account, prompts)) != self._checked)
-            ):
+            if account is None:
+                return
+            mark = await asyncio.to_thread(mark_of, self.folder)
+            same = mark is None or self._against(account, self._house(account, prompts)) == self._checked
+            if mark != self.mark or not same:
                 await self._load(FILE, prompts)
 
     async def forget(self) -> None:
