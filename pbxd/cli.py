@@ -333,6 +333,14 @@ def table(columns: Sequence[Column], rows: Sequence[Row]) -> str:
     return "\n".join("  ".join(f"{text:<{w}}" for text, w in zip(line, widths, strict=True)).rstrip() for line in lines)
 
 
+def read_text(path: Path) -> str:
+    """The text of a file; `-` is the standard input. Raises CommandError."""
+    try:
+        return sys.stdin.read() if str(path) == "-" else path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandError(f"{path} cannot be read: {error}", Exit.MISTAKE) from None
+
+
 def clock(moment: str | None) -> str:
     """A moment of the API in the local time of who asks."""
     return datetime.fromisoformat(moment).astimezone().strftime("%Y-%m-%d %H:%M:%S") if moment else "-"

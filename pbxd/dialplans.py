@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from media.library import PromptLibrary
 from media.rooms import Room
+from media.script import Line
 from media.session import MediaSession
 from pbxd.calls.facilities import Facilities
 from pbxd.calls.gate import Gate
@@ -48,6 +49,7 @@ class Dialplans:
         facilities: Facilities,
         conferences: Conferences,
         flush: Callable[[], None],
+        music: Callable[[str], Sequence[Line]] = lambda _account_id: (),
     ) -> None:
         self._flush = flush
         self._facilities = facilities
@@ -61,7 +63,7 @@ class Dialplans:
             send_mail=self._send_mail,
             moment=lambda account_id, now: self.flows.overrides.moment(account_id, facilities.wall(now)),
             override=self._override,
-            music=conferences.tunes,
+            music=music,
             limits=Limits(config.dialplan.max_steps),
         )
         self.flows = Flows(

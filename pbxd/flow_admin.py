@@ -6,15 +6,25 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
-from pbxd.cli import Column, CommandError, Commands, Exit, account_option, ask, clock, daemon_options, of_account, table
+from pbxd.cli import (
+    Column,
+    CommandError,
+    Commands,
+    Exit,
+    Row,
+    account_option,
+    ask,
+    clock,
+    daemon_options,
+    of_account,
+    read_text,
+    table,
+)
 
 FLOWS = "/house/v1/flows"
 OVERRIDES = "/house/v1/schedules"
-
-Row = dict[str, Any]
 
 
 def add_commands(flow: Commands) -> None:
@@ -56,11 +66,7 @@ def _reload(arguments: argparse.Namespace) -> None:
 
 
 def _put(arguments: argparse.Namespace) -> None:
-    try:
-        text = sys.stdin.read() if str(arguments.file) == "-" else arguments.file.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise CommandError(f"{arguments.file} cannot be read: {error}", Exit.MISTAKE) from None
-    _show(arguments, ask(arguments, "PUT", _path(arguments), {"text": text}))
+    _show(arguments, ask(arguments, "PUT", _path(arguments), {"text": read_text(arguments.file)}))
 
 
 def _versions(arguments: argparse.Namespace) -> None:

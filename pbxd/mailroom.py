@@ -122,7 +122,7 @@ class Mailroom:
     # ---- inside
 
     def _domain(self, account_id: str) -> str:
-        account = self._directory.account(account_id) or self._directory.default_account
+        account = self._directory.account_or_default(account_id)
         return domain_of(account)
 
     def _aside(self, work: Callable[[], Found], done: Callable[[Found | Exception], None]) -> None:

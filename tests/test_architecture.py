@@ -58,6 +58,7 @@ FLOORS = {
     "pbxd.mailroom": 7,
     "pbxd.callcentre": 7,
     "pbxd.faxroom": 7,
+    "pbxd.music": 7,
     "pbxd.faults": 7,
     "pbxd.app": 7,
     "pbxd.banning": 8,

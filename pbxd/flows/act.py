@@ -19,7 +19,7 @@ from dialplan.flow import Flow, Library
 from dialplan.hours import Moment
 from dialplan.machine import Machine
 from dialplan.state import Ending, Facts
-from media.script import Line, Pause, Signal
+from media.script import BREATH, Line, Signal
 from media.tones import Tone
 from pbxd.calls import causes
 from pbxd.calls.connection import Came, Connection, Terms
@@ -44,7 +44,6 @@ from pbxd.trace import Topic
 
 log = logging.getLogger(__name__)
 
-BREATH = Pause(0.3)  # phones lose the first syllable while their sound opens
 AT_ONCE = 25  # commands that are done at once in a row, before others have their turn
 TURN_S = 0.005
 MAX_TAGS = 20
@@ -214,8 +213,7 @@ class FlowAct:
 
     @property
     def _account(self) -> Account:
-        directory = self._desk.facilities.directory
-        return directory.account(self.record.account_id) or directory.default_account
+        return self._desk.facilities.directory.account_or_default(self.record.account_id)
 
     @property
     def _answered(self) -> bool:
@@ -358,7 +356,7 @@ class FlowAct:
         waiting: tuple[Line, ...] | None
         match command.ringback:
             case Ringback.MUSIC:
-                waiting = tuple(self._desk.music()) or (Signal(Tone.RINGBACK),)
+                waiting = tuple(self._desk.music(self.record.account_id)) or (Signal(Tone.RINGBACK),)
             case Ringback.SILENCE:
                 waiting = ()
             case _:
@@ -373,10 +371,7 @@ class FlowAct:
         )
 
     def _rotate(self, command: commands.Rotate, came: Came_, now: float) -> None:
-        turns, key = self._desk.turns, (self.record.account_id, command.key)
-        turn = turns.get(key, 0)
-        turns[key] = turn + 1
-        came(Reply(Outcome.DONE, {"index": turn % max(1, command.size)}), now)
+        came(Reply(Outcome.DONE, {"index": self._desk.turn(self.record.account_id, command.key, command.size)}), now)
 
     def _conference(self, command: commands.Conference, came: Came_, now: float) -> None:
         extension = self._desk.facilities.directory.extension(self._account, command.room)
@@ -455,7 +450,7 @@ class FlowAct:
             came(_DONE if 200 <= status < 300 else _failed(f"the phone answered {status}"), later)
 
         body = command.text.encode()[:MAX_TEXT].decode("utf-8", "ignore").encode()
-        Page(facilities, body, "text/plain;charset=UTF-8", answered).send(targets, now)
+        Page(facilities, body, "text/plain;charset=UTF-8", answered).send(targets)
 
     # ---- what is written down, and the end
 

@@ -262,9 +262,7 @@ class FlowSessions:
         desk = self._desk
         match command:
             case commands.Rotate(key=key, size=size):
-                turn = desk.turns.get((record.account_id, key), 0)
-                desk.turns[record.account_id, key] = turn + 1
-                return Reply(Outcome.DONE, {"index": turn % max(1, size)})
+                return Reply(Outcome.DONE, {"index": desk.turn(record.account_id, key, size)})
             case commands.Answer():  # the node answers before it does what comes next
                 return Reply(Outcome.DONE, {})
             case commands.Tag(name=name):

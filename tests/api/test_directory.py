@@ -200,7 +200,7 @@ async def office(tmp_path: Path, store_url: str) -> AsyncIterator[Office]:
 
     await follow()
     administration.changed = follow
-    queues = Queues(cast(Facilities, Quiet(directory)), store, tuple, tuple)
+    queues = Queues(cast(Facilities, Quiet(directory)), store, tuple, lambda *_: ())
     parts: dict[str, Any] = {field.name: None for field in fields(House)}
     house = House(
         **parts
@@ -252,6 +252,29 @@ async def test_each_kind_is_made_found_changed_and_removed(office: Office) -> No
 def _short(value: Any) -> Any:
     """A destination without all that it is not."""
     return {name: said for name, said in value.items() if said} if isinstance(value, dict) else value
+
+
+async def test_a_number_of_the_house_is_shown_as_it_was_made(office: Office) -> None:
+    for wish in ({"operator": True}, {"listen": True}, {"fax": {"mode": "g711"}}, {"voicemail": "any"}):
+        made = await office.ask("POST", "/directory/extensions", "other-admin", json={"number": "*77", **wish})
+        assert made.status == 201, made.body
+        seen = (await office.ask("GET", "/directory/extensions/*77", "other-admin")).json
+        assert {name: seen[name] for name in wish} == wish
+        assert (await office.ask("DELETE", "/directory/extensions/*77", "other-admin")).status == 200
+
+
+async def test_music_at_a_path_is_for_the_house_own_key(office: Office) -> None:
+    """A tenant must not hear what lies elsewhere on the machine: recordings are sound too."""
+    room, queue = {"number": "2700", "music": "/srv/sound"}, {"name": "support", "music": "sales/../../other"}
+    for word, wish in (("conferences", room), ("queues", queue)):
+        answer = await office.ask("POST", f"/directory/{word}", "other-admin", json=wish)
+        assert (answer.status, answer.json["error"]["code"]) == (403, "forbidden")
+        named = await office.ask("POST", f"/directory/{word}", "other-admin", json=wish | {"music": "sales"})
+        assert (named.status, named.json["music"]) == (201, "sales")
+        again = await office.ask("PUT", f"/directory/{word}/{named.json['id']}", "other-admin", json=wish)
+        assert again.status == 403
+        whole = await office.ask("PUT", f"/directory/{word}/{named.json['id']}?account=other", json=wish)
+        assert (whole.status, whole.json["music"]) == (200, wish["music"])
 
 
 async def test_what_is_made_counts_at_once(office: Office) -> None:
@@ -412,6 +435,30 @@ async def test_an_account_is_made_renamed_and_removed(office: Office) -> None:
     assert stale.status == 409
     assert (await office.ask("DELETE", "/accounts/acme", headers={"If-Match": '"2"'})).status == 204
     assert office.directory.account_named("acme") is None
+
+
+async def test_an_account_has_a_default_carrier_of_its_own_trunks(office: Office) -> None:
+    wish = {"slug": "acme", "domains": ["acme.test"]}
+    assert (await office.ask("POST", "/accounts", json=wish)).json["carrier"] is None
+    refused = await office.ask("PUT", "/accounts/acme", json=wish | {"carrier": "gateway"})
+    assert (refused.status, refused.json["error"]["message"]) == (400, "carrier: there is no trunk gateway")
+    trunk = {"name": "gateway", "proxy": "sip:192.0.2.1"}
+    assert (await office.ask("POST", "/directory/trunks?account=acme", json=trunk)).status == 201
+    assert (await office.ask("PUT", "/accounts/acme", json=wish | {"carrier": "gateway"})).json["carrier"] == "gateway"
+    carrier = office.directory.carrier(office.account("acme"))
+    assert carrier is not None
+    assert carrier.name == "gateway"
+    gone = await office.ask("DELETE", "/directory/trunks/gateway?account=acme")
+    assert (gone.status, gone.json["error"]["message"]) == (
+        409, "it is still needed: carrier: there is no trunk gateway",
+    )  # fmt: skip
+    document = (await office.ask("GET", "/accounts/acme/export")).json
+    document["account"] |= {"slug": "copy", "realm": "copy.test", "domains": []}
+    assert (await office.ask("POST", "/accounts/import", json=document)).json["carrier"] == "gateway"
+    document["account"] |= {"slug": "third", "realm": "third.test", "carrier": "gone"}
+    assert (await office.ask("POST", "/accounts/import", json=document)).status == 400
+    assert (await office.ask("PUT", "/accounts/acme", json=wish | {"carrier": ""})).json["carrier"] == ""
+    assert office.directory.carrier(office.account("acme")) is None
 
 
 @pytest.mark.parametrize(

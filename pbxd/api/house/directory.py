@@ -45,7 +45,7 @@ class Match(BaseModel):
 
 
 class ThingView(Revised):
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, serialize_by_alias=True)
 
     id: str
     declared: bool = Field(description="whether the configuration file declares it, and is its only truth")
@@ -73,7 +73,10 @@ class Operations:
         self.kind = kind
         name = kind.word.title().replace("_", "")
         fields: Any = {
-            word: (field.annotation, Field(default=field.get_default(), description=field.description))
+            word: (
+                kind.seen.get(word, field.annotation),
+                Field(default=field.get_default(), description=field.description, alias=field.alias),
+            )
             for word, field in kind.model.model_fields.items()
             if shown({word: None})
         }
@@ -136,11 +139,11 @@ class Operations:
         _declare("DELETE", single, self.remove, words, view, changing)
 
 
-_OF_THE_HOUSE = {
-    "sources": "which addresses are trusted without a password",
-    "music": "which folders of the house are played",
+_OF_THE_HOUSE: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
+    "sources": ("which addresses are trusted without a password", bool),
+    "music": ("which folders beside the account's own are played", lambda folder: "/" in (folder or "")),
 }
-"""Fields that reach beyond an account: whoever names addresses takes the calls that come from there, whosever."""
+"""Fields that reach beyond an account, and when: who names addresses takes the calls that come from there."""
 
 
 def _keep_within(house: House, identity: Identity, body: BaseModel, before: Mapping[str, Any]) -> None:
@@ -148,8 +151,8 @@ def _keep_within(house: House, identity: Identity, body: BaseModel, before: Mapp
     if of_the_house(house, identity):
         return
     said = body.model_dump(mode="json", include=set(_OF_THE_HOUSE))
-    for name, what in _OF_THE_HOUSE.items():
-        if said.get(name) and said[name] != before.get(name):
+    for name, (what, beyond) in _OF_THE_HOUSE.items():
+        if beyond(said.get(name)) and said[name] != before.get(name):
             raise Denied(f"{name}: {what} is for the house to say, not for a key of one account")
 
 
