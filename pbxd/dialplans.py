@@ -96,8 +96,8 @@ class Dialplans:
         self.flows.desk.limits = Limits(config.dialplan.max_steps)
 
     def read_again(self) -> None:
-        """Begins to read the files again, whether they have changed or not."""
-        self._spawn(self.flows.load())
+        """Begins to take up what has changed: files, and what they are checked against."""
+        self._spawn(self.flows.refresh())
 
     def keep_in(self, recordings: Recordings) -> None:
         """What flows record is among these from now on."""

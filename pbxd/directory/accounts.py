@@ -22,6 +22,7 @@ from pbxd.directory.model import (
     Extension,
     ExtensionKind,
     Number,
+    OutboundRoute,
     PhoneEntry,
     QueueSpec,
     RingGroup,
@@ -265,6 +266,10 @@ class Directory:
         self._snapshot.sources.registered(
             {address: trunks[key] for key, addresses in self._registered.items() for address in addresses}
         )
+
+    def routes(self, account: Account) -> tuple[OutboundRoute, ...]:
+        """In the order in which they are tried."""
+        return self._snapshot.routes.get(account.id, ())
 
     def outbound(self, account: Account, number: str) -> tuple[Trunk, str] | None:
         """The trunk that takes `number`, and the number to dial there; the first route that matches decides."""

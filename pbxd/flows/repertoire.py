@@ -56,6 +56,10 @@ class Backstage:
     wall: Callable[[], float]
     loads: Counter[str] = field(default_factory=lambda: Counter({"good": 0, "bad": 0}))
 
+    def prompts(self) -> frozenset[str]:
+        """The names of all prompts; looks at the disk: for a worker thread."""
+        return _prompt_names(self.library(), self.language())
+
 
 class Repertoire:
     """Those of `account_id`, in `folder`; None is nowhere."""
@@ -65,6 +69,7 @@ class Repertoire:
         self._lock = asyncio.Lock()
         self.account_id = account_id
         self.folder = folder
+        self._checked: tuple[object, ...] = ()  # what the flows were checked against
         self.book = Book()
         self.mark: Mark = None  # of the folder, as it was read
 
@@ -80,7 +85,19 @@ class Repertoire:
     async def load(self, by: str = FILE) -> Report:
         """Read the folder again. Calls in progress finish on what they began; a bad file leaves the old flow live."""
         async with self._lock:
-            return await self._load(by)
+            return await self._load(by, await asyncio.to_thread(self._backstage.prompts))
+
+    async def refresh(self, prompts: frozenset[str]) -> None:
+        """The same, where the files have changed or what they are checked against: the account's own things, or
+        `prompts`, the names of all prompts of the house."""
+        async with self._lock:
+            account = self._account
+            if account is None:
+                return
+            mark = await asyncio.to_thread(mark_of, self.folder)
+            same = mark is None or self._against(account, self._house(account, prompts)) == self._checked
+            if mark != self.mark or not same:
+                await self._load(FILE, prompts)
 
     async def forget(self) -> None:
         """The account is gone, and so are its flows, their files and their versions."""
@@ -90,7 +107,7 @@ class Repertoire:
             if self.folder is not None:
                 await asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True)
 
-    async def _load(self, by: str) -> Report:
+    async def _load(self, by: str, prompts: frozenset[str]) -> Report:
         account = self._account
         if self.folder is None or account is None:
             return self.book.report
@@ -98,9 +115,10 @@ class Repertoire:
             self.mark = None
             self.book.report = Report(str(self.folder), self._backstage.wall())  # an account without flows
             return self.book.report
+        house = self._house(account, prompts)
         mark = await asyncio.to_thread(mark_of, self.folder)
-        seen = await asyncio.to_thread(look, self.folder, self._house(account))
-        self.mark = mark
+        seen = await asyncio.to_thread(look, self.folder, house)
+        self.mark, self._checked = mark, self._against(account, house)
         before = self.book.report
         report = self.book.take(seen, self._backstage.wall())
         self._keep_versions(by)
@@ -111,14 +129,21 @@ class Repertoire:
     def _account(self) -> Account | None:
         return self._backstage.directory.account(self.account_id)
 
-    def _house(self, account: Account) -> House:
+    def _against(self, account: Account, house: House) -> tuple[object, ...]:
+        """All that a check goes by, to be compared: for the function that says what is dialable, what it goes by."""
+        directory = self._backstage.directory
+        ways = directory.routes(account), {one.name for one in directory.trunks(account) if one.proxy is not None}
+        surroundings = replace(house.surroundings, dialable=Surroundings().dialable)
+        return surroundings, ways, house.defaults, dict(house.unserved)
+
+    def _house(self, account: Account, prompts: frozenset[str]) -> House:
         directory, desk = self._backstage.directory, self._backstage.desk
         extensions = directory.extensions(account)
         language = self._backstage.language()
         surroundings = Surroundings(
             extensions=frozenset(one.number for one in extensions),
             rooms=frozenset(one.number for one in extensions if one.kind is ExtensionKind.CONFERENCE),
-            prompts=_prompt_names(self._backstage.library(), language),
+            prompts=prompts,
             mailboxes=frozenset(
                 {*desk.mailboxes(account.id), *(one.number for one in extensions if one.kind is ExtensionKind.USER)}
             ),
@@ -169,7 +194,8 @@ class Repertoire:
         text = await versions.text(self.account_id, known[0].id)
         if text is None:
             return
-        seen = await asyncio.to_thread(look, self.folder, self._house(account), {name + SUFFIX: text})
+        prompts = await asyncio.to_thread(self._backstage.prompts)
+        seen = await asyncio.to_thread(look, self.folder, self._house(account, prompts), {name + SUFFIX: text})
         flow = seen.drafts.flows[name].flow
         if flow is not None and not _errors_of(seen, name):
             self.book.adopt(flow, text)
@@ -213,14 +239,15 @@ class Repertoire:
             account = self._account
             if account is None:
                 raise NotFound("there is no such account")
-            seen = await asyncio.to_thread(look, self.folder, self._house(account), {name + SUFFIX: text})
+            prompts = await asyncio.to_thread(self._backstage.prompts)
+            seen = await asyncio.to_thread(look, self.folder, self._house(account, prompts), {name + SUFFIX: text})
             if wrong := _errors_of(seen, name):
                 raise Invalid("\n".join(str(bare(problem)) for problem in wrong[:MOST_SAID]))
             try:
                 await asyncio.to_thread(_write, self.folder / (name + SUFFIX), text)
             except OSError as error:
                 raise Unavailable(f"the flow cannot be written: {error.strerror or error}") from error
-            return await self._load(by)
+            return await self._load(by, prompts)
 
     async def roll_back(self, name: str, version: str, by: str) -> Report:
         """Make an earlier version live again. Raises NotFound, Invalid, Unavailable."""

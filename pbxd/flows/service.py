@@ -21,7 +21,7 @@ from pbxd.directory.accounts import Directory
 from pbxd.flows.act import FlowAct
 from pbxd.flows.desk import Desk
 from pbxd.flows.hours import Overrides
-from pbxd.flows.repertoire import FILE, Backstage, Repertoire, mark_of
+from pbxd.flows.repertoire import Backstage, Repertoire, mark_of
 from pbxd.flows.versions import Versions
 from pbxd.logs import get_logger
 from pbxd.metrics import Metrics
@@ -94,10 +94,11 @@ class Flows:
             if repertoire.folder is not None and mark != repertoire.mark:
                 await repertoire.load()
 
-    async def load(self, by: str = FILE) -> None:
-        """Read the folders of all accounts again."""
+    async def refresh(self) -> None:
+        """Take up what has changed: files, and what flows are checked against. Whoever has not changed is not read."""
+        prompts = await asyncio.to_thread(self._backstage.prompts)
         for repertoire in self.every():
-            await repertoire.load(by)
+            await repertoire.refresh(prompts)
 
     async def forget(self, account_id: str) -> None:
         """An account was removed: its flows go with it. Its calls finish on what they began."""

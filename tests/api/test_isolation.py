@@ -427,6 +427,12 @@ async def test_what_is_done_to_one_account_s_flows_is_not_done_to_another_s(plac
     assert opening(place.account("blue").id, "office") in ("open", "closed")
     assert opening(place.account("lab").id, "office") is None
     assert (await place.told("GET", "/schedules/overrides", "blue"))["overrides"] == []
+    for slug in ("red", "blue"):  # and so it is for those of the directory
+        await place.told(
+            "POST", "/directory/schedules", slug, json={"name": "gate", "weekly": {"mon-sun": "00:00-24:00"}}
+        )
+    await place.told("PUT", "/schedules/gate/override", "red", json={"opening": "closed"})
+    assert [opening(place.account(slug).id, "gate") for slug in ("red", "blue", "lab")] == ["closed", "open", None]
 
 
 async def test_an_account_that_is_removed_leaves_no_flow_behind(place: Town) -> None:

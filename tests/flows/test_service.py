@@ -162,6 +162,23 @@ async def test_only_changed_files_are_read_again(office: Office) -> None:
     assert live(office.flows) == {"main": "Two"}
 
 
+async def test_only_what_could_be_another_is_taken_up_again(office: Office) -> None:
+    """After a change of anything in any account."""
+    loads, flow = office.flows.loads, own(office.flows).book.library.flows["main"]
+    before = loads["good"]
+    await office.flows.refresh()
+    assert loads["good"] == before
+    office.hand.desk.mailboxes = lambda _account_id: ["1900"]  # what it is checked against
+    await office.flows.refresh()
+    assert loads["good"] == before + 1
+    assert own(office.flows).book.library.flows["main"] is flow
+    office.write("main", title="Two")
+    os.utime(office.folder / "main.yaml", ns=(1, 2))
+    for _ in range(2):
+        await office.flows.refresh()
+        assert (loads["good"], live(office.flows)) == (before + 2, {"main": "Two"})
+
+
 async def test_an_upload_is_checked_written_and_live_or_nothing_of_that(office: Office) -> None:
     flows = office.flows
     text = FLOW.format(title="Two", text="Uploaded.")
