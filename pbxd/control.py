@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import asyncio
 from functools import partial
 
+from dialplan.flow import Library
 from pbxd.api.edge import Edge, MediaDesk
 from pbxd.calls.record import CallRecord
 from pbxd.config.schema import Config
 from pbxd.directory.accounts import Directory
-from pbxd.directory.model import Account, Aor, DestinationKind, ExtensionKind
+from pbxd.directory.model import Account, Aor
 from pbxd.directory.remote import RemoteDigests
-from pbxd.directory.reports import Reports
 from pbxd.events import Bus
+from pbxd.facade import LiveCalls
 from pbxd.flows.sessions import Bounds, FlowSessions
 from pbxd.metrics import Metrics
 from pbxd.services.cdr import CallRecords
@@ -20,10 +21,13 @@ from pbxd.services.monitor import Monitor
 from pbxd.services.queues import Queues
 from pbxd.services.reach import NodeContact, Reach
 from pbxd.services.remote import Patience, RemoteCalls
+from pbxd.services.remote.kept import Kept
 from pbxd.services.traces import Traces
 from pbxd.sip.flow import place
 from pbxd.store import Store
 from pbxd.telephony import Telephony
+
+SLICE = 16  # calls that are written down at once
 
 
 def edge_of(
@@ -41,29 +45,29 @@ def edge_of(
 ) -> Edge:
     """The collaborators of the edge contract. `secret` is the house's own."""
     flows = telephony.dialplans.flows
-    calls = RemoteCalls(bus, telephony.trace, telephony.wall, Patience())
+    kept = Kept(store, config.node, telephony.switch.gate.limits, telephony.wall)
+    calls = RemoteCalls(bus, telephony.trace, telephony.wall, Patience(), kept)
 
     def wall() -> float:
         return telephony.wall(telephony.now())
+
+    def library_of(account_id: str) -> Library:
+        return flows.of(account_id).book.library
 
     edge = Edge(
         directory=directory,
         digests=RemoteDigests(directory, secret, telephony.authenticator.algorithms, config.edge.nonce_s),
         calls=calls,
+        kept=kept,
         reach=Reach(lambda aor, now: bool(telephony.registrar.bindings(aor, now))),
-        flows=FlowSessions(
-            flows.desk, store, lambda: flows.book.library, telephony.trace, wall, telephony.now, Bounds()
-        ),
-        flow_names=partial(_flow_names, directory, telephony),
+        flows=FlowSessions(flows.desk, store, library_of, telephony.trace, wall, telephony.now, Bounds()),
+        flow_names=lambda account: library_of(account.id).flows,
         housed=partial(_housed, telephony),
         live_record=partial(_live_record, telephony, calls),
-        live_records=lambda: [
-            *(call.record for call in telephony.switch.calls.values()),
-            *(call.record for call in calls.live()),
-        ],
+        live_records=LiveCalls(telephony, calls).calls,
         gate=telephony.switch.gate,
         door=telephony.entrance,
-        reports=Reports(),
+        reports=telephony.entrance.reports,
         phones_at=lambda now: {binding.source[0] for binding in telephony.registrar.all(now)},
         node=config.node,
         records=records,
@@ -76,9 +80,23 @@ def edge_of(
         wall=wall,
         now=telephony.now,
     )
-    telephony.switch.gate.elsewhere = lambda: frozenset(call.record.id for call in calls.live())
+    queues.elsewhere = calls.busy
+    telephony.switch.gate.elsewhere = calls.alive
     reload(edge, config)
     return edge
+
+
+async def take_up(edge: Edge) -> None:
+    """Calls that nodes had when the house was stopped go on. Raises StoreError."""
+    now = edge.now()
+    edge.calls.take_up(await edge.kept.load(now), now)
+    for call in edge.calls.live():
+        edge.records.resume(call.record)
+
+
+def settle(edge: Edge) -> None:
+    """What is not written down yet is."""
+    edge.calls.save()
 
 
 def reload(edge: Edge, config: Config) -> None:
@@ -95,8 +113,15 @@ def beat(edge: Edge) -> None:
     """What is due every second."""
     now = edge.now()
     edge.calls.sweep(now)
+    _save(edge)
     edge.reach.sweep(now)
     edge.flows.sweep(edge.wall())
+
+
+def _save(edge: Edge) -> None:
+    """A few calls at a time: thousands may have changed, and somebody waits for an answer meanwhile."""
+    if edge.calls.save(SLICE):
+        asyncio.get_running_loop().call_soon(_save, edge)
 
 
 def measure(metrics: Metrics, edge: Edge) -> None:
@@ -111,18 +136,6 @@ def measure(metrics: Metrics, edge: Edge) -> None:
     metrics.counters("edge_digests", "Digest answers judged for nodes, by what came of it", ["result"], lambda: {
         reason.value if reason else "proven": count for reason, count in edge.digests.judged.items()
     })  # fmt: skip
-
-
-def _flow_names(directory: Directory, telephony: Telephony, account: Account) -> Collection[str]:
-    """The flows of the house's folder are the default account's; another one may use those that its numbers lead to."""
-    live = telephony.dialplans.flows.book.library.flows
-    if account.id == directory.default_account.id:
-        return live
-    own = {str(one.options.get("flow")) for one in directory.extensions(account) if one.kind is ExtensionKind.FLOW}
-    for number in directory.numbers(account):
-        leads = (number.dest, number.closed, number.holiday)
-        own |= {one.id for one in leads if one is not None and one.kind is DestinationKind.FLOW}
-    return own & live.keys()
 
 
 def _housed(telephony: Telephony, account: Account, now: float) -> list[NodeContact]:

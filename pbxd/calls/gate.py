@@ -1,7 +1,8 @@
 """The gate that every call passes once it is known who calls and where to: limits, and who may not call abroad now.
 
-What a call holds is given back in one place, when it is over, whatever ended it. What rings on its behalf and leaves
-earlier, such as one of the phones that a menu calls, holds a `Line` of its own, which its leg gives back.
+Who begins a call gives back what it holds once it is over, whatever ended it: no listener of the bus is waited for.
+What rings on its behalf and leaves earlier, such as one of the phones that a menu calls, holds a `Line` of its own,
+which its leg gives back.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pbxd.calls.dial import Target
 from pbxd.calls.facilities import Facilities
 from pbxd.calls.limits import Claims, LimitReached, Limits, Subject, Ticket
 from pbxd.calls.line import Line
-from pbxd.calls.record import CallChanged, CallRecord, Change, Direction
+from pbxd.calls.record import CallRecord, Direction
 from pbxd.calls.routing import Route, ToTrunk, ToUser
 from pbxd.config.groups import LimitScope
 from pbxd.directory.fraud import Outward
@@ -33,6 +34,9 @@ OUTSIDE = "outside"
 OF_CALL = "/"  # between the id of a call and a part of it
 RETRY_S = 5
 RECONCILE_S = 60.0
+Hold = Callable[[CallRecord, str, ToUser | ToTrunk, Sequence[Target]], list[Target]]
+"""The places of a party that somebody's call reaches, on a line of their own. Raises Barred where none is left, or the
+call may not be."""
 
 
 class Barred(HouseError):
@@ -119,8 +123,8 @@ class Gate:
             record.direction,
             users=(user,) if user else (),
             numbers=self._own_number(record) if trunk is not None else (),
-            trunks=(outward.trunk.name,) if outward is not None else (),
-            lent=() if carrier is None else (Subject(carrier.account_id, LimitScope.TRUNK, carrier.name),),
+            trunks=_own_trunk(record, outward),
+            lent=(*(_of_trunk(carrier) if carrier is not None else ()), *_lent(record, outward)),
         )
         self._claim(record, claims, source, now)
         if outward is not None and (user is not None or trunk is not None):  # what the house itself begins is no theft
@@ -143,9 +147,10 @@ class Gate:
         """A line to whom a call reaches. Raises Barred."""
         now, part = self.facilities.clock(), str(next(self._parts))
         users = (found.user.name,) if isinstance(found, ToUser) else ()
-        trunks = (found.trunk.name,) if isinstance(found, ToTrunk) else ()
-        direction = Direction.OUTBOUND if trunks else record.direction
-        claims = Claims(record.id, record.account_id, direction, users=users, trunks=trunks, part=part)
+        outward = found if isinstance(found, ToTrunk) else None
+        direction = Direction.OUTBOUND if outward is not None else record.direction
+        trunks, lent = _own_trunk(record, outward), _lent(record, outward)
+        claims = Claims(record.id, record.account_id, direction, users=users, trunks=trunks, lent=lent, part=part)
         ticket, key = self._claim(record, claims, source, now), f"{record.id}{OF_CALL}{part}"
         if isinstance(found, ToTrunk):
             try:
@@ -172,10 +177,6 @@ class Gate:
         """The ids of all calls that are up."""
         return self.here() | self.elsewhere()
 
-    def listen(self) -> None:
-        """From now on whatever ends a call gives back what it holds, also of calls at nodes."""
-        self.facilities.bus.subscribe(CallChanged, self._changed)
-
     def look(self, now: float) -> None:
         """Compares with the calls that are up, once a minute, and says what was held for others."""
         if now >= self._due:
@@ -189,10 +190,6 @@ class Gate:
         return cleared
 
     # ---- inside
-
-    def _changed(self, event: CallChanged) -> None:
-        if event.change is Change.ENDED:
-            self.leave(event.record, self.facilities.clock())
 
     def _own_number(self, record: CallRecord) -> tuple[str, ...]:
         """The number of ours that was called from outside."""
@@ -236,3 +233,19 @@ class Gate:
             return
         keys.remove(key)
         self.watchman.ended(key, talked_s, self.facilities.wall(now))
+
+
+def _of_trunk(trunk: Trunk) -> tuple[Subject, ...]:
+    return (Subject(trunk.account_id, LimitScope.TRUNK, trunk.name),)
+
+
+def _own_trunk(record: CallRecord, outward: ToTrunk | None) -> tuple[str, ...]:
+    """The trunk of its own account that a call leaves by."""
+    own = outward is not None and outward.trunk.account_id == record.account_id
+    return (outward.trunk.name,) if outward is not None and own else ()
+
+
+def _lent(record: CallRecord, outward: ToTrunk | None) -> tuple[Subject, ...]:
+    """The trunk of another account, the house's, that a call leaves by."""
+    foreign = outward is not None and outward.trunk.account_id != record.account_id
+    return _of_trunk(outward.trunk) if outward is not None and foreign else ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from media.fax import FaxMode
 from media.fax_session import T38Terms
@@ -41,6 +42,9 @@ class OfferedAudio:
     def noise_beside(self, codec: Codec) -> bool:
         """Whether comfort noise may come beside `codec`: its one payload type counts at 8000 Hz (RFC 3389 §4)."""
         return self.comfort_noise and codec.clock == EVENT_CLOCK
+
+
+_NOTHING_TO_SET = CodecSettings()
 
 
 def silent(image: T38Terms) -> OfferedAudio:
@@ -113,7 +117,7 @@ class Policy:
     def settings(self, codec: Codec, theirs: OpusParameters) -> CodecSettings:
         """How our encoder works for a side that wants `theirs`: what we would do, within what it can use."""
         if codec is not Codec.OPUS:
-            return CodecSettings()
+            return _NOTHING_TO_SET
         bitrates = [bitrate for bitrate in (self.opus.bitrate, theirs.max_bitrate) if bitrate]
         return replace(
             self.opus,
@@ -124,8 +128,13 @@ class Policy:
 
     def opus_format(self, payload_type: int) -> Format:
         """Opus as we write it: what we want to hear, within what the other end of the call said."""
-        said = replace(self.hears, fec=self.opus.fec, dtx=self.opus.dtx, min_ptime_ms=None)
-        return Format(pt=payload_type, name="OPUS", rate=Codec.OPUS.clock, channels=2, fmtp=str(said))
+        return _opus_format(self.hears, self.opus.fec, self.opus.dtx, payload_type)
+
+
+@lru_cache(maxsize=256)
+def _opus_format(hears: OpusParameters, fec: bool, dtx: bool, payload_type: int) -> Format:
+    said = replace(hears, fec=fec, dtx=dtx, min_ptime_ms=None)
+    return Format(pt=payload_type, name="OPUS", rate=Codec.OPUS.clock, channels=2, fmtp=str(said))
 
 
 def understood(line: MediaLine, policy: Policy, ours: MediaLine | None = None) -> OfferedAudio:

@@ -31,6 +31,8 @@ from pbxd.directory.model import (
 )
 from pbxd.directory.passwords import credentials, make_password
 from pbxd.directory.reading import as_dicts
+from pbxd.directory.registrations import stored_registers
+from pbxd.directory.seal import Seal
 from pbxd.directory.snapshot import Rows, Snapshot
 from pbxd.errors import Conflict, NotFound
 from pbxd.ids import new_id
@@ -45,7 +47,8 @@ MAX_DIALLED = 64
 class Directory:
     """Accounts and what belongs to them. Look-ups are synchronous and never touch the store."""
 
-    def __init__(self, store: Store, config: Config) -> None:
+    def __init__(self, store: Store, config: Config, seal: Seal | None = None) -> None:
+        self.seal = seal or Seal.fresh()
         self._store = store
         self._config = config
         self._snapshot = Snapshot()
@@ -54,9 +57,10 @@ class Directory:
         self._turn = asyncio.Lock()  # one change at a time
 
     @classmethod
-    async def load(cls, store: Store, config: Config, wall: float) -> Self:
-        """Read the store and make what `config` declares true in it. Raises StoreError."""
-        directory = cls(store, config)
+    async def load(cls, store: Store, config: Config, wall: float, seal: Seal | None = None) -> Self:
+        """Read the store and make what `config` declares true in it; `seal` opens what it has closed. Raises
+        StoreError."""
+        directory = cls(store, config, seal)
         await directory.reload(config, wall)
         return directory
 
@@ -87,8 +91,8 @@ class Directory:
         """Thousands of phones take a worker thread a while; calls see the old state until then."""
         ids = {row["slug"]: row["id"] for row in rows["accounts"]}
         default_id = ids[config.account.slug]
-        told = registers(config, ids), sound(config, ids)
-        snapshot = await asyncio.to_thread(Snapshot.of, rows, *told, default_id)
+        registered = stored_registers(rows["trunks"], self.seal) | registers(config, ids)
+        snapshot = await asyncio.to_thread(Snapshot.of, rows, registered, sound(config, ids), default_id)
         self._config, self._default_id, self._snapshot = config, default_id, snapshot
         self._trust()
 
@@ -113,6 +117,15 @@ class Directory:
     def account(self, account_id: str) -> Account | None:
         return self._snapshot.accounts.get(account_id)
 
+    def account_or_default(self, account_id: str) -> Account:
+        """The account of this id, or the default one."""
+        return self.account(account_id) or self.default_account
+
+    def zone(self, account_id: str) -> str | None:
+        """The timezone that an account has of its own."""
+        found = self._snapshot.accounts.get(account_id)
+        return found.timezone if found is not None else None
+
     def account_named(self, text: str) -> Account | None:
         """The account of this id or short name."""
         found = self._snapshot.accounts.get(text)
@@ -134,6 +147,9 @@ class Directory:
     def device(self, account: Account, auth_username: str) -> Device | None:
         return self._snapshot.devices.get((account.id, auth_username))
 
+    def devices(self, account: Account) -> list[Device]:
+        return [one for (owner, _), one in self._snapshot.devices.items() if owner == account.id]
+
     def users(self, account: Account) -> list[User]:
         return [one for (owner, _), one in self._snapshot.users.items() if owner == account.id]
 
@@ -146,6 +162,13 @@ class Directory:
 
     def extension(self, account: Account, number: str) -> Extension | None:
         return self._snapshot.extensions.get((account.id, number))
+
+    def coded(self, account: Account, dialled: str) -> Extension | None:
+        """The code that `dialled` begins with, and goes on: the longest."""
+        codes = self._snapshot.codes.get(account.id, ())
+        return max(
+            (one for one in codes if dialled.startswith(one.number)), key=lambda one: len(one.number), default=None
+        )
 
     def extensions(self, account: Account) -> list[Extension]:
         """Every number of the account."""
@@ -221,13 +244,11 @@ class Directory:
         """Whether `address` (an IP literal) is a trunk's source or proxy: a host that may trust us by our address."""
         if self._snapshot.sources.covers(address):
             return True
-        proxies = (trunk.proxy for trunk in self._snapshot.trunks.values() if trunk.proxy is not None)
-        return any(same_host(Uri.parse(proxy).host, address) for proxy in proxies)
+        return any(same_host(proxy, address) for proxy in self._snapshot.proxies)
 
     def is_proxy(self, host: str) -> bool:
         """Whether a trunk is called at this host, a name or an IP literal."""
-        proxies = (trunk.proxy for trunk in self._snapshot.trunks.values() if trunk.proxy is not None)
-        return any(Uri.parse(proxy).host == host for proxy in proxies)
+        return host in self._snapshot.proxies
 
     def provider_addresses(self) -> list[str]:
         """The addresses (IP literals) of the proxies that are given as such, and where trunks are registered."""
@@ -257,6 +278,14 @@ class Directory:
                 dialled = route.prepend + number[route.strip :]
                 return (trunk, dialled) if trunk is not None and trunk.proxy is not None and dialled else None
         return None
+
+    def carrier(self, account: Account) -> Trunk | None:
+        """The trunk that takes the numbers no route of an account fits: one of its own, or the house's."""
+        own = self._snapshot.accounts.get(account.id, account)
+        if own.carrier is None and own.id != self._default_id:
+            own = self.default_account
+        trunk = self._snapshot.trunks.get((own.id, own.carrier or ""))
+        return trunk if trunk is not None and trunk.proxy is not None else None
 
     # ---- phones
 

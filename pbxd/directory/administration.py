@@ -17,16 +17,18 @@ from pbxd.directory.accounts import Directory
 from pbxd.directory.declared import PREFIXES
 from pbxd.directory.model import Account
 from pbxd.directory.passwords import credentials
-from pbxd.directory.reading import as_dicts
-from pbxd.directory.resources import KINDS, DeviceWish, Kind, Row, masked
+from pbxd.directory.reading import as_dicts, plain
+from pbxd.directory.registrations import closed_in
+from pbxd.directory.resources import CLOSED, KINDS, DeviceWish, Kind, Row, TrunkWish, masked
 from pbxd.errors import Conflict, Invalid, NotFound
 from pbxd.ids import new_id
 from pbxd.store import Store
 from pbxd.store.queue import Write
-from pbxd.store.schema import METADATA
+from pbxd.store.schema import METADATA, accounts
 from pbxd.store.tenancy import audit
 
 Changed = Callable[[], Awaitable[None]]
+Fields = Mapping[str, Any] | None
 _NO_PASSWORD = "a device needs a password"  # noqa: S105 - a sentence
 
 
@@ -100,7 +102,7 @@ class Administration:
             wall = self.wall()
             made = {"id": new_id(PREFIXES[kind.table], wall), "account_id": account.id, "declared": False}
             row = made | {kind.key: key, "revision": 1, "created_at": wall, "updated_at": wall}
-            row |= await self._columns(account, kind, wish, None)
+            row |= await self._columns(account, kind, wish, str(row["id"]), None)
             await self._write(account, kind, None, row, by)
         await self.changed()
         return await self.get(account, kind, str(row["id"]))
@@ -111,12 +113,12 @@ class Administration:
         """Raises NotFound; Conflict where it is declared, has changed since revision `seen`, or its new key is taken;
         Invalid where it does not fit; StoreError."""
         async with self.directory.changing():
-            before = _own(kind, await self._find(account, kind, wanted), seen)
+            before = own(kind.one, await self._find(account, kind, wanted), seen)
             key = getattr(wish, kind.key)
             if key != before[kind.key]:
                 await self._free(account, kind, key)
             row = {**before, kind.key: key, "revision": before["revision"] + 1, "updated_at": self.wall()}
-            row |= await self._columns(account, kind, wish, before)
+            row |= await self._columns(account, kind, wish, str(row["id"]), before)
             await self._write(account, kind, before, row, by)
         await self.changed()
         return await self.get(account, kind, str(row["id"]))
@@ -125,7 +127,7 @@ class Administration:
         """Gives what it was. Raises NotFound; Conflict where it is declared, needed, or has changed; StoreError."""
         users = await self._names(account)
         async with self.directory.changing():
-            before = _own(kind, await self._find(account, kind, wanted), seen)
+            before = own(kind.one, await self._find(account, kind, wanted), seen)
             await self._write(account, kind, before, None, by)
         await self.changed()
         return _stored(kind, before, users)
@@ -151,15 +153,21 @@ class Administration:
         if kind.word == "numbers" and self.directory.number(key) is not None:
             raise Conflict(f"the number {key} cannot be had")
 
-    async def _columns(self, account: Account, kind: Kind, wish: BaseModel, before: Row | None) -> dict[str, Any]:
+    async def _columns(
+        self, account: Account, kind: Kind, wish: BaseModel, row_id: str, before: Row | None
+    ) -> dict[str, Any]:
         users = {name: user_id for user_id, name in (await self._names(account)).items()}
         columns = kind.columns(wish, users)
         if columns.get("user_id") == "":
             raise Invalid(f"user: there is no user {getattr(wish, 'user', '')}")
         if isinstance(wish, DeviceWish):
             columns |= self._credentials(account, wish, before)
-        if kind.word == "trunks":
+        if isinstance(wish, TrunkWish):
             self.sources_free(account.slug, wish)
+            closed = closed_in(self.directory.seal, row_id, wish, before)
+            options = json.loads(columns["options"])
+            if closed is not None:
+                columns["options"] = plain({**options, "register": {**options["register"], CLOSED: closed}})
         return columns
 
     def _credentials(self, account: Account, wish: DeviceWish, before: Row | None) -> dict[str, Any]:
@@ -170,12 +178,10 @@ class Administration:
             raise Invalid(_NO_PASSWORD + ": it is bound to what the phone logs in as")
         return {}
 
-    def sources_free(self, slug: str, wish: Any) -> None:
+    def sources_free(self, slug: str, wish: TrunkWish) -> None:
         """Whether a trunk can be called, or calls from addresses of its own. Raises Invalid, Conflict."""
-        if wish.proxy is None and not wish.sources:
-            raise Invalid("a trunk needs a proxy (to call out), sources (to be called), or both")
-        if wish.from_user is not None and not wish.sources:
-            raise Invalid("from_user alone proves nothing: name the sources too")
+        if wish.objection is not None:
+            raise Invalid(wish.objection)
         for trunk in self.directory.all_trunks():
             same = trunk.from_user == wish.from_user and set(trunk.sources) & set(wish.sources)
             owner = self.directory.account(trunk.account_id)
@@ -185,10 +191,11 @@ class Administration:
     async def _write(self, account: Account, kind: Kind, before: Row | None, after: Row | None, by: str) -> None:
         """Writes one change and its entry, if the account is as sound after it as it was."""
         was = await self.resources(account)
-        await self._sound(was, kind, before, after)
+        await self._sound(account, was, kind, before, after)
         users = await self._names(account)
         row = after or before or {}
-        entry = self._note(account, kind, row, users, before, after, by)
+        said = [masked(fields_of(kind, one, users)) if one is not None else None for one in (before, after)]
+        entry = self.note(account.id, (kind.one, row["id"], str(row[kind.key])), by, *said)
         table = METADATA.tables[kind.table]
         write: Write = (self.store.upsert(table), dict(row))
         if after is None:
@@ -203,17 +210,30 @@ class Administration:
             word: {row["id"]: row for row in tables[kind.table] if kind.belongs(row)} for word, kind in KINDS.items()
         }
 
-    async def _sound(self, was: dict[str, dict[str, Row]], kind: Kind, before: Row | None, after: Row | None) -> None:
+    async def carrier_problems(self, account: Account, carrier: str | None) -> list[str]:
+        """What is wrong with a default carrier for an account. Raises StoreError."""
+        was, users = await self.resources(account), await self._names(account)
+        known = problems_in(was, users)
+        return [problem for problem in problems_in(was, users, carrier) if problem not in known]
+
+    async def _carrier(self, account: Account) -> str | None:
+        found = await self.store.rows(select(accounts.c.carrier).where(accounts.c.id == account.id))
+        return found[0].carrier if found else None
+
+    async def _sound(
+        self, account: Account, was: dict[str, dict[str, Row]], kind: Kind, before: Row | None, after: Row | None
+    ) -> None:
         users = {row["id"]: row["name"] for row in was["users"].values()}
         if after is not None and kind.word == "users":
             users[after["id"]] = after["name"]
-        known = await asyncio.to_thread(problems_in, was, users)
+        carrier = await self._carrier(account)
+        known = await asyncio.to_thread(problems_in, was, users, carrier)
         becomes = {word: dict(rows) for word, rows in was.items()}
         if before is not None:
             del becomes[kind.word][before["id"]]
         if after is not None:
             becomes[kind.word][after["id"]] = after
-        found = await asyncio.to_thread(problems_in, becomes, users)
+        found = await asyncio.to_thread(problems_in, becomes, users, carrier)
         fresh = [problem for problem in found if problem not in known]
         if not fresh:
             return
@@ -221,40 +241,37 @@ class Administration:
             raise Conflict(f"it is still needed: {fresh[0]}")
         raise Invalid("; ".join(fresh[:10]))
 
-    def _note(
-        self, account: Account, kind: Kind, row: Row, users: Mapping[str, str], before: Row | None, after: Row | None,
-        by: str,
-    ) -> Write:  # fmt: skip
+    def note(self, account_id: str, what: tuple[str, str, str], by: str, before: Fields, after: Fields) -> Write:
+        """The entry of a change; `what` are the kind, the id and the name of the thing that `by` has changed."""
         wall = self.wall()
-        action = "removed" if after is None else "made" if before is None else "changed"
-
-        def said(one: Row | None) -> str | None:
-            return json.dumps(masked(fields_of(kind, one, users)), sort_keys=True) if one is not None else None
-
+        kind, object_id, name = what
         entry = {
             "id": new_id("aud", wall),
-            "account_id": account.id,
+            "account_id": account_id,
             "at": wall,
             "by": by,
-            "action": action,
-            "kind": kind.one,
-            "object_id": row["id"],
-            "name": str(row[kind.key]),
-            "before": said(before),
-            "after": said(after),
+            "action": "removed" if after is None else "made" if before is None else "changed",
+            "kind": kind,
+            "object_id": object_id,
+            "name": name,
+            "before": json.dumps(before, sort_keys=True) if before is not None else None,
+            "after": json.dumps(after, sort_keys=True) if after is not None else None,
         }
         return self.store.upsert(audit), entry
 
 
-def problems_in(resources: Mapping[str, Mapping[str, Row]], users: Mapping[str, str]) -> list[str]:
+def problems_in(
+    resources: Mapping[str, Mapping[str, Row]], users: Mapping[str, str], carrier: str | None = None
+) -> list[str]:
     """What is wrong in an account, in the words of the configuration file's own checks. `users` are the names by id,
-    also of those that are gone."""
+    also of those that are gone; `carrier` is its default carrier."""
     sections: dict[str, Any] = {
         word: {str(row[kind.key]): fields_of(kind, row, users) for row in resources[word].values()}
         for word, kind in KINDS.items()
     }
     sections["phones"] = sections.pop("users")
     sections["routes"] = list(sections["routes"].values())
+    sections["carrier"] = carrier
     phones = sections["phones"]
     sections["extensions"] = {  # a phone under `phones` is its user's extension as well
         number: said
@@ -284,11 +301,13 @@ def _stored(kind: Kind, row: Row, users: Mapping[str, str]) -> Stored:
     )
 
 
-def _own(kind: Kind, row: dict[str, Any], seen: int | None) -> dict[str, Any]:
+def own(word: str, row: dict[str, Any], seen: int | None) -> dict[str, Any]:
+    """The row, if it may be changed by who saw its revision `seen`. Raises Conflict where it is declared or has
+    changed."""
     if row["declared"]:
-        raise Conflict(f"the configuration file declares this {kind.one}: change it there, and reload")
+        raise Conflict(f"the configuration file declares this {word}: change it there, and reload")
     if seen is not None and seen != row["revision"]:
-        raise Conflict(f"the {kind.one} has changed since: it is at revision {row['revision']}, not {seen}")
+        raise Conflict(f"the {word} has changed since: it is at revision {row['revision']}, not {seen}")
     return row
 
 

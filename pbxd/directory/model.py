@@ -13,21 +13,27 @@ from dialplan.hours import Schedule
 from media.fax import FaxMode
 from media.keys import SrtpMode
 from media.plan import Codec
-from pbxd.config.groups import LimitDirection, LimitScope, MusicMode, QueueStrategy, RingStrategy
+from pbxd.config.accounts import ListenRight
+from pbxd.config.groups import LimitDirection, LimitScope, MusicMode, QueueStrategy, RingStrategy, UserRing
 from pbxd.config.numbers import NumberFax
+from pbxd.sip.flow import Transport
 
 Network = IPv4Network | IPv6Network
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A tenant. `realm` is the digest realm of its devices, `domains` the hosts that mean it."""
+    """A tenant. `realm` is the digest realm of its devices, `domains` the hosts that mean it, `timezone` whose clock it
+    lives by; None is the house's. `carrier` names the trunk of its own that takes numbers no route fits: None is the
+    house's, empty none."""
 
     id: str
     slug: str
     name: str
     realm: str
     domains: frozenset[str] = frozenset()
+    timezone: str | None = None
+    carrier: str | None = None
 
     @property
     def domain(self) -> str:
@@ -45,7 +51,7 @@ class User:
     """A person of an account. `name` is the user part of the AOR, `display_name` what a called phone shows.
 
     `ring_timeout_s` None is the house's. `forward_*` are numbers that calls go on to; `out_cid_*` is what calls to
-    outside show; `mailbox` None is that of the user's own number.
+    outside show; `mailbox` None is that of the user's own number; `listen_in` is the most it may do in calls of others.
     """
 
     id: str
@@ -53,7 +59,7 @@ class User:
     name: str
     display_name: str
     ring_timeout_s: int | None = None
-    ring_strategy: RingStrategy = RingStrategy.SIMULTANEOUS
+    ring_strategy: UserRing = UserRing.SIMULTANEOUS
     dnd: bool = False
     forward_always: str | None = None
     forward_busy: str | None = None
@@ -63,6 +69,7 @@ class User:
     max_simultaneous: int | None = None
     is_operator: bool = False
     mailbox: str | None = None
+    listen_in: ListenRight = ListenRight.NONE
     declared: bool = False
 
 
@@ -71,7 +78,8 @@ class Device:
     """The SIP credentials of a phone. HA1 is hex of H(username:realm:password) (RFC 7616 §3.4.2), HA1b that of a phone
     which logs in as username@domain; the password itself is known to nobody but the phone. `user` is the name of the
     user it belongs to. `codecs` is its own list in order of preference, empty for the house's; `srtp` its own policy,
-    None for the house's."""
+    None for the house's. It registers and is called over `transport` alone, where that is set; `ring_order` and
+    `ring_on_fork` say how it rings beside its user's other phones."""
 
     id: str
     account_id: str
@@ -86,6 +94,9 @@ class Device:
     domain: str = ""
     ha1b_md5: str = ""
     ha1b_sha256: str = ""
+    transport: Transport | None = None
+    ring_order: int = 0
+    ring_on_fork: bool = True
 
     def ha1(self, username: str, algorithm: str) -> str | None:
         """The HA1 for a log-in by this name, MD5 or SHA-256; None where it is no name of this device."""
@@ -113,6 +124,7 @@ class ExtensionKind(StrEnum):
     FLOW = "flow"
     QUEUE = "queue"
     OPERATOR = "operator"
+    LISTEN = "listen"  # a code: what is dialled behind it says whose call
     FAX = "fax"
 
 
@@ -273,6 +285,7 @@ class QueueSpec:
     leave_digit: str = ""
     whisper: bool = True
     accept: bool = False
+    music: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,32 +5,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from enum import StrEnum
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from pbxd.config.accounts import Route, UserOptions
+from pbxd.config.accounts import DeviceOptions, Route, TrunkOptions, UserOptions
 from pbxd.config.destinations import Conference, Extension
 from pbxd.config.groups import CallLimit, Queue, RingGroup
 from pbxd.config.mailboxes import Mailbox
 from pbxd.config.numbers import E164, DirectNumber, Hours
-from pbxd.config.section import Count, Label, Name, Proxy, Secret, Section, Switch
-from pbxd.config.values import NetworkField, Number
-from pbxd.directory.declared import kind_of, options_of
+from pbxd.config.section import Label, Name, Secret, Section
+from pbxd.config.values import Number
+from pbxd.directory.declared import kind_of, options_of, options_text, route_columns, trunk_columns
 from pbxd.directory.model import ExtensionKind
 from pbxd.directory.reading import plain
 
 SECRETS = frozenset({"password", "pin", "host_pin", "ha1_md5", "ha1_sha256", "ha1b_md5", "ha1b_sha256"})
 """Fields that nobody is shown."""
+CLOSED = "closed"
+"""Where the options of a trunk have the password of its registration (pbxd.directory.seal)."""
 _HIDDEN = SECRETS - {"pin", "host_pin"}
-
-
-class Transport(StrEnum):
-    UDP = "udp"
-    TCP = "tcp"
-    TLS = "tls"
 
 
 class UserWish(UserOptions):
@@ -38,15 +33,10 @@ class UserWish(UserOptions):
     display_name: Label = Field(default="", description="the caller name it shows; empty is its name")
 
 
-class DeviceWish(Section):
+class DeviceWish(DeviceOptions):
     auth_username: Number = Field(description="what the phone logs in as")
     user: Number = Field(description="whose it is")
     password: Secret | None = Field(default=None, description="never shown again; null keeps the one there is")
-    transport: Transport | None = Field(default=None, description="how it should register; null is as it likes")
-    ring_order: Annotated[int, Field(strict=True, ge=0, le=1000)] = Field(
-        default=0, description="where its user's phones ring one after the other: lower ones first"
-    )
-    ring_on_fork: Switch = Field(default=True, description="rings together with its user's other phones")
 
 
 class ExtensionWish(Extension):
@@ -84,23 +74,33 @@ class MailboxWish(Mailbox):
     )
 
 
-class TrunkWish(Section):
-    name: Name = Field(description="what routes call it")
-    proxy: Proxy | None = Field(default=None, description="where calls to it go")
-    sources: Annotated[tuple[NetworkField, ...], Field(max_length=64)] = Field(
-        default=(), description="addresses its calls come from"
+class RegisterSaid(Section):
+    """How a trunk registers at its proxy, without the password."""
+
+    username: Label = Field(min_length=1, description="auth username at the provider")
+    aor: Label | None = Field(default=None, description="user part registered; null is the username")
+    expires_s: Annotated[int, Field(strict=True, ge=60, le=31_536_000)] = Field(
+        default=3600, description="the registration time asked for"
     )
-    from_user: Label | None = Field(default=None, description="only calls with this From user are its own")
-    max_calls: Count | None = Field(default=None, description="calls at a time over this trunk; null is no limit")
-    cid_number: Number | None = Field(default=None, description="the number its calls go out with; null: the caller's")
-    transit: Switch = Field(default=False, description="whether calls that come from it may leave again by a route")
+
+
+class RegisterWish(RegisterSaid):
+    password: Annotated[SecretStr, Field(min_length=1, max_length=256)] | None = Field(
+        default=None, exclude=True, description="never shown again; null keeps the one there is"
+    )
+
+
+class TrunkWish(TrunkOptions):
+    model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
+
+    name: Name = Field(description="what routes call it")
+    register_: RegisterWish | None = Field(default=None, alias="register", description="register out to the proxy")
 
 
 class RouteWish(Route):
     position: Annotated[int, Field(strict=True, ge=0, le=999)] = Field(description="the first that matches wins")
 
 
-Columns = Mapping[str, Any]
 Row = Mapping[str, Any]
 People = Mapping[str, str]
 """Names of users by their ids, or the other way round."""
@@ -119,10 +119,7 @@ class Kind:
     fields: Callable[[Row, People], dict[str, Any]]
     belongs: Callable[[Row], bool] = lambda _row: True
     one: str = ""
-
-
-def _options(wish: BaseModel, *without: str) -> str:
-    return plain(wish.model_dump(mode="json", by_alias=True, exclude=set(without), exclude_none=True))
+    seen: Mapping[str, Any] = field(default_factory=dict)  # types of fields that are not shown as they are wished for
 
 
 def _simple(word: str, table: str, model: type[BaseModel], one: str, key: str = "name", *without: str) -> Kind:
@@ -131,14 +128,14 @@ def _simple(word: str, table: str, model: type[BaseModel], one: str, key: str = 
         table,
         key,
         model,
-        lambda wish, _users: {"options": _options(wish, key, *without)},
+        lambda wish, _users: {"options": options_text(wish, key, *without)},
         lambda row, _users: dict(json.loads(row["options"])),
         one=one,
     )
 
 
 def _user_columns(wish: UserWish, _users: People) -> dict[str, Any]:
-    return {"display_name": wish.display_name or wish.name, "options": _options(wish, "name", "display_name")}
+    return {"display_name": wish.display_name or wish.name, "options": options_text(wish, "name", "display_name")}
 
 
 def _user_fields(row: Row, _users: People) -> dict[str, Any]:
@@ -146,7 +143,7 @@ def _user_fields(row: Row, _users: People) -> dict[str, Any]:
 
 
 def _device_columns(wish: DeviceWish, users: People) -> dict[str, Any]:
-    options = _options(wish, "auth_username", "user", "password")
+    options = plain(wish.model_dump(mode="json", include=set(DeviceOptions.model_fields), exclude_none=True))
     return {"user_id": users.get(wish.user, ""), "options": options}
 
 
@@ -154,7 +151,9 @@ _PLAIN_DEVICE = DeviceWish(auth_username="0", user="0").model_dump(mode="json", 
 
 
 def _device_fields(row: Row, users: People) -> dict[str, Any]:
-    return {**_PLAIN_DEVICE, **json.loads(row["options"]), "user": users.get(row["user_id"], "")}
+    stored = json.loads(row["options"])
+    said = {name: stored[name] for name in DeviceOptions.model_fields if name in stored}
+    return {**_PLAIN_DEVICE, **said, "user": users.get(row["user_id"], "")}
 
 
 def _extension_columns(wish: ExtensionWish, users: People) -> dict[str, Any]:
@@ -169,14 +168,22 @@ def _extension_fields(row: Row, users: People) -> dict[str, Any]:
             return {"user": users.get(row["user_id"], "")}
         case ExtensionKind.VOICEMAIL_OWN | ExtensionKind.VOICEMAIL_ANY:
             return {"voicemail": kind.value.rpartition("_")[2]}
-        case ExtensionKind.ECHO | ExtensionKind.DIGITS | ExtensionKind.CALLER:
+        case (
+            ExtensionKind.ECHO
+            | ExtensionKind.DIGITS
+            | ExtensionKind.CALLER
+            | ExtensionKind.OPERATOR
+            | ExtensionKind.LISTEN
+        ):
             return {kind.value: True}
+        case ExtensionKind.FAX:
+            return {"fax": dict(json.loads(row["options"]))}
         case _:
             return dict(json.loads(row["options"]))
 
 
 def _conference_columns(wish: ConferenceWish, _users: People) -> dict[str, Any]:
-    return {"kind": ExtensionKind.CONFERENCE.value, "user_id": None, "options": _options(wish, "number")}
+    return {"kind": ExtensionKind.CONFERENCE.value, "user_id": None, "options": options_text(wish, "number")}
 
 
 def _is_conference(row: Row) -> bool:
@@ -184,18 +191,16 @@ def _is_conference(row: Row) -> bool:
 
 
 def _trunk_columns(wish: TrunkWish, _users: People) -> dict[str, Any]:
-    said = wish.model_dump(mode="json", include={"proxy", "from_user", "max_calls", "transit"})
-    options = {"cid_number": wish.cid_number} if wish.cid_number is not None else {}
-    return {**said, "sources": plain([str(one) for one in wish.sources]), "options": plain(options)}
+    options = {"register": wish.register_.model_dump(mode="json")} if wish.register_ is not None else {}
+    return trunk_columns(wish, options)
 
 
 def _trunk_fields(row: Row, _users: People) -> dict[str, Any]:
     said = {name: row[name] for name in ("proxy", "from_user", "max_calls", "transit")}
-    return {**said, "sources": json.loads(row["sources"]), **json.loads(row["options"])}
-
-
-def _route_columns(wish: RouteWish, _users: People) -> dict[str, Any]:
-    return {"pattern": wish.match, **wish.model_dump(include={"trunk", "strip", "prepend"})}
+    options = json.loads(row["options"])
+    if "register" in options:
+        options["register"] = {name: value for name, value in options["register"].items() if name != CLOSED}
+    return {**said, "sources": json.loads(row["sources"]), **options}
 
 
 def _route_fields(row: Row, _users: People) -> dict[str, Any]:
@@ -232,8 +237,25 @@ KINDS = {
         _simple("schedules", "schedules", ScheduleWish, "schedule"),
         _simple("ring_groups", "ring_groups", RingGroupWish, "ring group"),
         _simple("queues", "queues", QueueWish, "queue"),
-        Kind("trunks", "trunks", "name", TrunkWish, _trunk_columns, _trunk_fields, one="trunk"),
-        Kind("routes", "routes", "position", RouteWish, _route_columns, _route_fields, one="route"),
+        Kind(
+            "trunks",
+            "trunks",
+            "name",
+            TrunkWish,
+            _trunk_columns,
+            _trunk_fields,
+            one="trunk",
+            seen={"register_": RegisterSaid | None},
+        ),
+        Kind(
+            "routes",
+            "routes",
+            "position",
+            RouteWish,
+            lambda wish, _users: route_columns(wish),
+            _route_fields,
+            one="route",
+        ),
         _simple("numbers", "numbers", NumberWish, "number", "number"),
         _simple("call_limits", "call_limits", CallLimitWish, "call limit"),
     )

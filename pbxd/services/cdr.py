@@ -11,6 +11,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import Select, and_, bindparam, case, func, insert, select, update
@@ -19,7 +20,7 @@ from pbxd.calls.record import CallChanged, CallRecord, Change, Direction, LegQua
 from pbxd.errors import Invalid
 from pbxd.events import Bus
 from pbxd.store import Store
-from pbxd.store.schema import call_legs, calls, meta
+from pbxd.store.schema import call_legs, calls, edge_calls, meta
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +28,9 @@ MAX_PAGE = 500
 ORPHAN_REASON = "the daemon was restarted under this call"
 
 _QUALITY_FIELDS = tuple(LegQuality.__dataclass_fields__)
+_quality_values = attrgetter(*_QUALITY_FIELDS)
 _LEG_FIELDS = tuple(name for name in LegRecord.__dataclass_fields__ if name not in {"role", "quality", "history"})
+_leg_values = attrgetter(*_LEG_FIELDS)
 
 _INSERT_CALL = insert(calls)
 _INSERT_LEG = insert(call_legs)
@@ -39,7 +42,8 @@ _END = (
 )
 
 _EARLIEST_END = func.coalesce(calls.c.answered_at, calls.c.started_at)
-_OPEN = and_(calls.c.node == bindparam("key"), calls.c.ended_at.is_(None))
+_AT_NODES = select(edge_calls.c.id).where(edge_calls.c.node == bindparam("key"))  # these go on without us
+_OPEN = and_(calls.c.node == bindparam("key"), calls.c.ended_at.is_(None), calls.c.id.not_in(_AT_NODES))
 _CLOSE_ORPHANS = (
     update(calls)
     .where(_OPEN)
@@ -95,6 +99,10 @@ class CallRecords:
                 self._write_end(record)
             case _:
                 return
+
+    def resume(self, record: CallRecord) -> None:
+        """A call of an earlier run is up still: its row is there, and is ended by its end."""
+        self._open.add(record.id)
 
     def beat(self, wall: float) -> None:
         """Note that the process is alive, while calls are up; due every second. `wall` is seconds since the epoch.
@@ -189,12 +197,12 @@ def _call_row(record: CallRecord, node: str) -> dict[str, Any]:
 
 
 def _leg_row(leg: LegRecord, record: CallRecord) -> dict[str, Any]:
-    row = {name: getattr(leg, name) for name in _LEG_FIELDS}
+    row: dict[str, Any] = dict(zip(_LEG_FIELDS, _leg_values(leg), strict=True))
     row["account_id"] = record.account_id
     row["call_id"] = record.id
     row["role"] = leg.role.value
     quality = leg.quality
-    row["quality"] = quality and json.dumps({name: getattr(quality, name) for name in _QUALITY_FIELDS})
+    row["quality"] = quality and json.dumps(dict(zip(_QUALITY_FIELDS, _quality_values(quality), strict=True)))
     return row
 
 

@@ -18,7 +18,7 @@ from pbxd.sip.flow import Transport
 from tests.api.client import Client
 from tests.api.edge_house import house, refused, told
 from tests.clients.block import Block
-from tests.test_app import calling_echo
+from tests.clients.hand import calling
 
 Counter = tuple[str, str, str, int, int | None]
 
@@ -41,12 +41,12 @@ async def test_a_call_is_seen_and_gone(up: tuple[App, Client]) -> None:
         ("account", account, "inbound", 0, 3),
         ("trunk", "out", "any", 0, 1),
         ("user", "1002", "any", 0, 1),
-        ("number", "+12025550123", "any", 0, 1),
+        ("number", "12025550123", "any", 0, 1),
     }
     said = await told(client, "GET", "/cac?accountId=lab")
     assert set(said) == {"accountId", "counters", "calls"}
     assert (said["accountId"], said["calls"], counters(said)) == (account, [], nothing)
-    async with calling_echo(app.telephony.transports.bound[Transport.UDP][0]):
+    async with calling(app.telephony.transports.bound[Transport.UDP][0]):
         said = await told(client, "GET", f"/cac?accountId={account}")
         assert counters(said) == {
             ("account", account, "any", 1, 2),
@@ -54,7 +54,7 @@ async def test_a_call_is_seen_and_gone(up: tuple[App, Client]) -> None:
             ("trunk", "out", "any", 0, 1),
             ("trunk", "peer", "any", 1, None),
             ("user", "1002", "any", 0, 1),
-            ("number", "+12025550123", "any", 0, 1),
+            ("number", "12025550123", "any", 0, 1),
         }
         (call,) = said["calls"]
         (call_id,) = app.telephony.switch.calls
@@ -173,7 +173,7 @@ async def test_a_number_has_its_channels(up: tuple[App, Client]) -> None:
         said = (await told(client, "POST", "/route", wish))["rtjson"]
         assert (said["action"], said.get("code")) == answer
     assert len(limits) == 1
-    assert ("number", "+12025550123", "any", 1, 1) in counters(await told(client, "GET", "/cac?accountId=lab"))
+    assert ("number", "12025550123", "any", 1, 1) in counters(await told(client, "GET", "/cac?accountId=lab"))
     await told(client, "POST", "/presence/event", {"type": "dialog", "event": "ended", "callId": "a"})
     assert len(limits) == 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from pbxd.services.remote import Ended
 from pbxd.sip.flow import Transport
 from pbxd.store.schema import edge_sessions
 from tests.api.node_house import ADMIN, FLOW, THEIRS, EdgeHouse, digest, edge_house
-from tests.test_app import calling_echo
+from tests.clients.hand import calling
 
 
 @pytest.fixture
@@ -39,6 +40,25 @@ async def event(house: EdgeHouse, call: str, state: str, **more: object) -> Any:
 async def records(house: EdgeHouse) -> list[CallRecord]:
     await house.app.store.drain()
     return await house.app.records.page(RecordFilter())
+
+
+async def test_who_is_in_a_call_at_a_node_is_busy_everywhere(house: EdgeHouse) -> None:
+    """The roster says so, and no queue offers them a call."""
+
+    async def in_call() -> set[str]:
+        users = (await house.ask("GET", "/presence/users?accountId=lab", key=ADMIN)).json["users"]
+        return {one["user"] for one in users if one["in_call"]}
+
+    queues, lab = house.app.edge.queues, house.account("lab")
+    await routed(house, "c1", "1001", "lab.example", "1002")
+    await event(house, "c1", "answered")
+    assert await in_call() == queues.busy(lab) == {"1001", "1002"}
+    assert queues.busy(house.account("other")) == set()
+    await routed(house, "c2", "1001", "lab.example", "600")
+    await event(house, "c1", "ended")
+    assert await in_call() == {"1001"}
+    await event(house, "c2", "ended")
+    assert await in_call() == set()
 
 
 # ---- /route
@@ -316,7 +336,11 @@ async def test_flows_of_accounts_do_not_meet(house: EdgeHouse) -> None:
         assert (await house.ask("POST", "/flow", body, key=THEIRS)).status == 404, body
 
 
-async def test_an_account_runs_the_flows_that_its_numbers_lead_to(house: EdgeHouse) -> None:
+async def test_an_account_runs_its_own_flows(house: EdgeHouse) -> None:
+    body = {"callId": "c0", "accountId": "other", "flowId": "reception"}  # its number leads there, but it has none
+    assert (await house.ask("POST", "/flow", body, key=THEIRS)).status == 404
+    flows = house.app.telephony.dialplans.flows.of(house.account("other"))
+    await flows.put("reception", FLOW.replace("Welcome.", "Hello."), "theirs")
     told = await routed(house, "c1", "14155551234", "carrier.example", "12025550188", THEIRS)
     assert (told["action"], told["account_id"], told["flow_id"]) == (
         "flow",
@@ -325,7 +349,8 @@ async def test_an_account_runs_the_flows_that_its_numbers_lead_to(house: EdgeHou
     )
     assert told["flow_id"] != house.flow("lab")
     body = {"callId": "c1", "accountId": "other", "flowId": told["flow_id"]}
-    assert (await house.post("/flow", body, key=THEIRS))["command"] == "gather"
+    command = await house.post("/flow", body, key=THEIRS)
+    assert (command["command"], "Hello." in json.dumps(command["args"])) == ("gather", True)
 
 
 async def test_as_many_flows_as_may_be(house: EdgeHouse) -> None:
@@ -530,7 +555,7 @@ async def test_traces_are_found_when_they_are_stored(house: EdgeHouse) -> None:
 
 
 async def test_calls_of_the_house_are_traced_with_sip_and_sound(house: EdgeHouse) -> None:
-    async with calling_echo(house.app.telephony.transports.bound[Transport.UDP][0]) as caller:
+    async with calling(house.app.telephony.transports.bound[Transport.UDP][0]) as caller:
         (call,) = house.app.telephony.switch.calls
         house.app.telephony.hangup(call)
         caller.agree(await caller.hear("BYE"))

@@ -73,6 +73,7 @@ extensions:
   "950": {fax: {mode: auto}}
   "951": {fax: {mode: g711}}
   "952": {fax: {mode: t38}}
+  "*55": {listen: true}
 conferences:
   "700": {announce: none, max_members: 2}
   "701": {pin: "4711", host_pin: "0815", announce: none}
@@ -226,10 +227,10 @@ class House(Host):
 
     # ---- what a test does to it
 
-    def register(self, user: str, *phones: Host) -> None:
+    def register(self, user: str, *phones: Host, device_name: str = "") -> None:
         """Binds phones to a user."""
         account = self.directory.default_account
-        device = self.directory.device(account, user)
+        device = self.directory.device(account, device_name or user)
         assert device is not None
         for number, phone in enumerate(phones):
             host, port = phone.public

@@ -74,7 +74,7 @@ class Floor:
 async def floor(hand: Stagehand, tmp_path: Path) -> AsyncIterator[Floor]:
     house = hand.house
     store = await Store.open(sqlite_url(tmp_path / "queues.db"))
-    queues = Queues(house.facilities, store, house.switch.calls.values, tuple, lambda: "2026-03-01")
+    queues = Queues(house.facilities, store, house.switch.calls.values, lambda *_: (), lambda: "2026-03-01")
     account = house.directory.default_account
     hand.desk.enqueue = lambda command, record: queues.act(
         account,
@@ -124,6 +124,19 @@ async def test_the_operator_answers_talks_and_leaves_and_the_flow_goes_on(floor:
     assert house.empty()
     house.wire.after(10)
     assert floor.state("1002") == (Status.AVAILABLE, Activity.WAITING)
+
+
+async def test_an_operator_in_a_call_at_a_node_is_offered_none(floor: Floor) -> None:
+    house, at_nodes = floor.hand.house, {"1002"}
+    floor.queues.elsewhere = lambda _account_id: at_nodes
+    bob = floor.phone("bob", "1002")
+    alice = floor.hand.talk_to()
+    house.wire.after(5)
+    assert floor.state("1002") == (Status.AVAILABLE, Activity.WAITING)
+    at_nodes.clear()
+    house >> "INVITE" >> bob >> 200 >> house >> "ACK" >> bob
+    assert floor.state("1002") == (Status.AVAILABLE, Activity.IN_CALL)
+    alice >> "BYE" >> house >> 200 >> alice
 
 
 async def test_the_phone_shows_queue_and_caller(floor: Floor) -> None:
@@ -390,17 +403,17 @@ async def test_a_queue_that_was_dialled_says_why_and_hangs_up(floor: Floor) -> N
     assert house.empty()
 
 
-async def test_who_was_logged_in_is_so_after_a_restart_and_figures_go_on(floor: Floor, tmp_path: Path) -> None:
+async def test_who_was_logged_in_is_so_after_a_restart_and_figures_go_on(floor: Floor, store_url: str) -> None:
     house, hand = floor.hand.house, floor.hand
     bob = floor.phone("bob", "1002")
     alice = hand.talk_to()
     house >> "INVITE" >> bob >> 200 >> house >> "ACK" >> bob
-    store = await Store.open(sqlite_url(tmp_path / "again.db"))
+    store = await Store.open(store_url)
     try:
         floor.queues.archive = Archive(store)
         floor.queues.save(house.wire.now)
         await store.drain()
-        again = Queues(house.facilities, store, list, tuple, lambda: "2026-03-01")
+        again = Queues(house.facilities, store, list, lambda *_: (), lambda: "2026-03-01")
         await again.load(house.wire.now, WALL + house.wire.now)
         account = house.directory.default_account
         seen = again.operator(account, "1002")

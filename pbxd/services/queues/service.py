@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -79,20 +79,23 @@ class Branch:
     pumping: bool = False
     dirty: bool = False
     timer: TimerHandle | None = None
+    soon: bool = False  # a look at its operators is about to come
 
 
 class Queues:
-    """`calls` are those that are up, `music` is for who waits, `today` names the day (`2026-03-01`)."""
+    """`calls` are those that are up, `music` is for who waits (account, folder of the queue's own, whether all hear the
+    same), `today` names the day (`2026-03-01`)."""
 
     def __init__(
         self,
         facilities: Facilities,
         store: Store,
         calls: Callable[[], Iterable[LiveCall]],
-        music: Callable[[], Sequence[Line]],
+        music: Callable[[str, str | None, bool], Sequence[Line]],
         today: Callable[[], str] = lambda: time.strftime("%Y-%m-%d"),
     ) -> None:
         self._calls = calls
+        self.elsewhere: Callable[[str], Collection[str]] = lambda _account_id: ()  # users in calls at nodes
         self._music = music
         self._today = today
         self._looking: TimerHandle | None = None
@@ -157,8 +160,8 @@ class Queues:
 
         return QueueLine(self, account, rules, record, wishes)
 
-    def music(self) -> Sequence[Line]:
-        return self._music()
+    def music(self, account_id: str, rules: QueueRules) -> Sequence[Line]:
+        return self._music(account_id, rules.music, rules.same_music)
 
     def enter(self, line: QueueLine, now: float) -> Exit | None:
         """Desk: the caller waits from now on, or is told that it may not by its `left`."""
@@ -295,10 +298,10 @@ class Queues:
         return None
 
     def busy(self, account_id: str) -> set[str]:
-        """Users who have a phone in any call."""
+        """Users who have a phone in any call, here or at a node."""
         records = (call.record for call in self._calls())
         legs = (leg for record in records if record.account_id == account_id for leg in record.legs)
-        return {leg.party for leg in legs if leg.ended_at is None}
+        return {*(leg.party for leg in legs if leg.ended_at is None), *self.elsewhere(account_id)}
 
     async def days(self, account_id: str, since: str, until: str) -> list[Day]:
         """Figures by day, today's as they are now. Raises StoreError."""
@@ -403,7 +406,8 @@ class Queues:
             wanted[also] = roster.get(also)
         if not wanted:
             return
-        busy = set()
+        away = self.elsewhere(branch.account_id)
+        busy = {name for name in away if name in wanted and wanted[name].lease is None}
         for call in self._calls():
             record = call.record
             if record.account_id != branch.account_id:
@@ -424,8 +428,9 @@ class Queues:
         branch = self._branches.get(event.record.account_id)
         if branch is None or event.change is Change.MOVED:
             return
-        logged_in = {one.name for one in branch.acd.roster if one.status is not Status.OFFLINE}
-        if any(leg.party in logged_in for leg in event.record.legs):
+        operators = branch.acd.roster.operators
+        parties = (operators.get(leg.party) for leg in event.record.legs)
+        if any(one is not None and one.status is not Status.OFFLINE for one in parties):
             self._soon(branch)
 
     def _phone_changed(self, aor: Aor) -> None:
@@ -434,9 +439,14 @@ class Queues:
             self._soon(branch)
 
     def _soon(self, branch: Branch) -> None:
+        """Once for all that happens in this turn."""
+        if branch.soon:
+            return
+        branch.soon = True
         self.facilities.stack.schedule(self.facilities.clock(), lambda now: self._look_at(branch, now))
 
     def _look_at(self, branch: Branch, now: float) -> None:
+        branch.soon = False
         self._look(branch, now)
         self._pump(branch, now)
 
