@@ -5,16 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import islice
 
-from dialplan.flow import Flow, Library
+from dialplan.flow import Flow
 from dialplan.graph import check_ways
 from dialplan.load import Drafts
 from dialplan.names import Surroundings, check_names, check_recursion, check_use
 from dialplan.problem import MAX_PROBLEMS, Problem, Severity, in_order
-
-
-def check_flow(flow: Flow, library: Library, house: Surroundings | None = None) -> list[Problem]:
-    """Everything wrong with one whole flow among others, in the order of the file."""
-    return in_order([*check_ways(flow), *check_names(flow, library, house or Surroundings()), *check_use(flow)])
 
 
 def check(drafts: Drafts, house: Surroundings | None = None) -> list[Problem]:

@@ -380,8 +380,6 @@ COMMANDS: Mapping[str, type[Command]] = {
         *(Wait, Http, Message, Tag, SetHours, Hangup, Noop),
     )
 }
-EDGE_COMMANDS = frozenset({"play", "gather", "dial", "enqueue", "record", "conference", "hangup", "noop"})
-"""Those a remote edge knows; the rest the house carries out itself."""
 
 
 # `next` and `end` are what a remote edge may call the end of a prompt and of a mailbox.

@@ -37,7 +37,6 @@ class Branch:
 
 
 NEXT = Branch(NEXT_STEP)
-END = Branch(END_OF_FLOW)
 HANGUP = Branch(HANG_UP)
 
 

@@ -1,13 +1,14 @@
 """YAML text to a tree that remembers line and column of everything in it.
 
 PyYAML's events through libyaml. Scalars stay the text that was written: `1001` and `0600` are numbers of phones, not of
-arithmetic, and what a value means is for the field that reads it to say. What a call flow does not need is refused:
-tags, duplicate keys, keys that are not scalars, more than one document, and aliases that multiply into a size no person
-wrote. An alias shares its node; the size is counted as if it were copied.
+arithmetic, and what a value means is for who reads it to say. What neither a call flow nor a configuration needs is
+refused: tags, duplicate keys, keys that are not scalars, more than one document, and aliases that multiply into a size
+or a depth no person wrote. An alias shares its node; size and depth are counted as if it were copied.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,12 +27,14 @@ _NULLS = ("", "~", "null", "Null", "NULL")
 
 @dataclass(slots=True)
 class Scalar:
-    """A word, number or text as it was written; `plain` when it stood without quotes."""
+    """A word, number or text as it was written; `plain` when it stood without quotes, `tag` where it had one."""
 
     mark: Mark
     text: str
     plain: bool
+    tag: str | None = None
     size: int = 1
+    depth: int = 0
 
     @property
     def empty(self) -> bool:
@@ -41,11 +44,12 @@ class Scalar:
 
 @dataclass(slots=True)
 class Items:
-    """A list."""
+    """A list. `depth`: how deep what is in it is nested."""
 
     mark: Mark
     items: list[Node]
     size: int = 1
+    depth: int = 0
 
 
 @dataclass(slots=True)
@@ -64,17 +68,19 @@ class Pairs:
     mark: Mark
     pairs: list[Pair]
     size: int = 1
+    depth: int = 0
 
 
 Node = Scalar | Items | Pairs
 
 
 class _TooBig(Exception):
-    """The document is larger or deeper than any call flow."""
+    """The document is larger or deeper than any that a person wrote."""
 
 
-def read(text: str, name: str) -> tuple[Node | None, list[Problem]]:
-    """Read the one document of `text`; None when there is none. `name` is the file's name in the problems."""
+def read(text: str, name: str, tags: Collection[str] = ()) -> tuple[Node | None, list[Problem]]:
+    """Read the one document of `text`; None when there is none. `name` is the file's name in the problems, `tags` may
+    be written."""
     problems: list[Problem] = []
     try:
         size = len(text.encode())
@@ -83,7 +89,7 @@ def read(text: str, name: str) -> tuple[Node | None, list[Problem]]:
     if size > MAX_BYTES:
         return None, [Problem(name, None, "", f"the file is longer than {MAX_BYTES >> 20} MiB")]
     try:
-        return _Composer(text, name, problems).document(), problems
+        return _Composer(text, name, problems, tags).document(), problems
     except yaml.MarkedYAMLError as error:
         problems.append(_not_yaml(error, text, name))
     except ReaderError as error:
@@ -115,10 +121,11 @@ def _not_yaml(error: yaml.MarkedYAMLError, text: str, name: str) -> Problem:
 class _Composer:
     """Events to nodes. libyaml's own composer recurses without a bound and lets the last of two equal keys win."""
 
-    def __init__(self, text: str, name: str, problems: list[Problem]) -> None:
+    def __init__(self, text: str, name: str, problems: list[Problem], tags: Collection[str]) -> None:
         self._loader: Any = yaml.CSafeLoader(text)
         self._name = name
         self._problems = problems
+        self._tags = tags
         self._anchors: dict[str, Node] = {}
         self._keys: list[str] = []  # those around what is being read
 
@@ -130,7 +137,7 @@ class _Composer:
         self._next()
         after = self._next()
         if not isinstance(after, yaml.StreamEndEvent):
-            self._complain(_mark(after), "a second document (---) is not read: one file, one flow")
+            self._complain(_mark(after), "a second document (---) is not read: one file, one document")
         return root
 
     def _next(self) -> Any:
@@ -141,24 +148,29 @@ class _Composer:
 
     def _node(self, event: Any, depth: int) -> Node:
         mark = _mark(event)
-        if depth > MAX_DEPTH:
-            raise _TooBig(f"line {mark.line} is nested deeper than {MAX_DEPTH} levels")
+        self._bound(mark, depth)
         if isinstance(event, yaml.AliasEvent):
-            return self._alias(str(event.anchor), mark)
+            found = self._alias(str(event.anchor), mark)
+            self._bound(mark, depth + found.depth)
+            return found
         node: Node
         if isinstance(event, yaml.ScalarEvent):
-            node = Scalar(mark, str(event.value), plain=bool(event.implicit[0]))
+            node = Scalar(mark, str(event.value), bool(event.implicit[0]), event.tag)
         elif isinstance(event, yaml.SequenceStartEvent):
             node = self._items(mark, depth)
         else:
             node = self._pairs(mark, depth)
         if node.size > MAX_NODES:
             raise _TooBig(f"the file and its aliases make more than {MAX_NODES} values")
-        if event.tag not in _STRING_TAGS:
+        if event.tag not in _STRING_TAGS and event.tag not in self._tags:
             self._complain(mark, f"the tag {event.tag} is refused: write plain values")
         if event.anchor is not None:  # only now: a node cannot hold itself
             self._anchors[event.anchor] = node
         return node
+
+    def _bound(self, mark: Mark, depth: int) -> None:
+        if depth > MAX_DEPTH:
+            raise _TooBig(f"line {mark.line} is nested deeper than {MAX_DEPTH} levels")
 
     def _alias(self, anchor: str, mark: Mark) -> Node:
         if anchor in self._anchors:
@@ -170,7 +182,7 @@ class _Composer:
         items = []
         while not isinstance(event := self._next(), yaml.SequenceEndEvent):
             items.append(self._node(event, depth + 1))
-        return Items(mark, items, 1 + sum(item.size for item in items))
+        return Items(mark, items, *_measure(items))
 
     def _pairs(self, mark: Mark, depth: int) -> Pairs:
         own: dict[str, Pair] = {}
@@ -193,7 +205,7 @@ class _Composer:
                 own[key] = Pair(at, key, value)
             self._keys.pop()
         pairs = [*own.values(), *(pair for key, pair in merged.items() if key not in own)]
-        return Pairs(mark, pairs, 1 + sum(pair.value.size for pair in pairs))
+        return Pairs(mark, pairs, *_measure([pair.value for pair in pairs]))
 
     def _merge(self, merged: dict[str, Pair], value: Node) -> None:
         for source in value.items if isinstance(value, Items) else [value]:
@@ -202,6 +214,11 @@ class _Composer:
                 continue
             for pair in source.pairs:
                 merged.setdefault(pair.key, pair)
+
+
+def _measure(inside: Sequence[Node]) -> tuple[int, int]:
+    """Size and depth of what holds these."""
+    return 1 + sum(node.size for node in inside), 1 + max((node.depth for node in inside), default=-1)
 
 
 def _mark(event: Any) -> Mark:

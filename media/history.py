@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from media import quality
-from media.plan import Codec, MediaPlan
+from media.plan import MediaPlan
 
 if TYPE_CHECKING:  # who reads samples needs no packet mover
     from media.wire import LegStatistics
@@ -20,7 +20,6 @@ MAX_ROWS = 720  # an hour; then every second one goes, again and again
 _ROW = struct.Struct("<dIIIIIfffHH")
 _UNKNOWN = -1.0
 _MOST = 0xFFFFFFFF
-_WIDE = frozenset({Codec.G722, Codec.OPUS, Codec.L16_WIDE})
 
 
 class Sample(NamedTuple):
@@ -88,7 +87,7 @@ class History:
             self._heard = self._late_before = 0
             buffer = quality.BUFFER_PER_JITTER * numbers.jitter_ms
         else:
-            self._concealed += max(0, hearing.concealed - self._heard) // (16 if plan.codec in _WIDE else 8)
+            self._concealed += max(0, hearing.concealed - self._heard) // (16 if plan.codec.wide else 8)
             self._late += max(0, hearing.late - self._late_before)
             self._heard, self._late_before = hearing.concealed, hearing.late
             buffer = hearing.delay_ms

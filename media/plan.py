@@ -24,7 +24,7 @@ class Codec(Enum):
     @property
     def encoding(self) -> str:
         """Its encoding name in SDP, in capitals."""
-        return self.value.partition("/")[0].upper()
+        return _ENCODINGS[self]
 
     @property
     def clock(self) -> int:
@@ -56,6 +56,7 @@ class Codec(Enum):
         return self is other or {self, other} == _LAWS
 
 
+_ENCODINGS = {codec: codec.value.partition("/")[0].upper() for codec in Codec}
 _CLOCKS = {Codec.OPUS: 48000, Codec.L16_WIDE: 16000}
 _STATIC_TYPES = {Codec.PCMU: 0, Codec.PCMA: 8, Codec.G722: 9}
 _PTIMES = {Codec.OPUS: (10, 20, 40, 60), Codec.L16_WIDE: (10, 20, 30, 40)}

@@ -53,6 +53,13 @@ class AudioFile:
 
 
 @dataclass(frozen=True, slots=True)
+class Tune:
+    """A file of the music for those who wait. It may be left out where others can be played."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
 class Recorded:
     """A WAV file that the house wrote itself, read without a conversion. It must never change under its name."""
 
@@ -64,7 +71,8 @@ class HouseMusic:
     """The house's own music, where there is no other."""
 
 
-Line = Prompt | Speech | Signal | Pause | AudioFile | Recorded | HouseMusic
+BREATH = Pause(0.3)  # phones lose the first syllable while their sound opens, and the last when it closes at once
+Line = Prompt | Speech | Signal | Pause | AudioFile | Tune | Recorded | HouseMusic
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +94,7 @@ class Reader:
                 return self.tones[self.country][tone].sound(rate)
             case Pause(seconds):
                 return Sound.silence(seconds, rate)
-            case AudioFile(path):
+            case AudioFile(path) | Tune(path):
                 return self.library.sound(path, rate)
             case Recorded(path):
                 return resample(wav.read(path), rate)

@@ -7,13 +7,11 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
-from pbxd.cli import Column, CommandError, Commands, Exit, ask, daemon_options, table
+from pbxd.cli import Column, CommandError, Commands, Exit, Row, ask, daemon_options, read_text, table
 
 ACCOUNTS = "/house/v1/accounts"
-Row = dict[str, Any]
 
 
 def add_commands(commands: Commands) -> None:
@@ -75,11 +73,9 @@ def _export(arguments: argparse.Namespace) -> None:
 
 
 def _import(arguments: argparse.Namespace) -> None:
+    text = read_text(arguments.file)
     try:
-        text = sys.stdin.read() if str(arguments.file) == "-" else arguments.file.read_text("utf-8")
         document = json.loads(text)
-    except (OSError, UnicodeDecodeError) as error:
-        raise CommandError(f"{arguments.file} cannot be read: {error}", Exit.MISTAKE) from None
     except json.JSONDecodeError as error:
         raise CommandError(f"{arguments.file} is not JSON: {error}", Exit.MISTAKE) from None
     if arguments.slug and isinstance(document, dict) and isinstance(document.get("account"), dict):

@@ -322,7 +322,6 @@ class App:
             recordings=self.recordings,
             live=self.telephony.live,
             conferences=self.telephony.conferences,
-            account_id=self.directory.default_account.id,
             flush=self.telephony.transports.flush,
             voicemail=self.mailroom.voicemail,
             directory=self.directory,

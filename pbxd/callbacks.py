@@ -28,7 +28,7 @@ def ring_back(facilities: Facilities, gate: Gate) -> RingBack:
         arrival, call, directory = stage.arrival, stage.host, facilities.directory
         if arrival is None or not number or not isinstance(call, ConnectionHost):
             return None
-        account = directory.account(stage.record.account_id) or directory.default_account
+        account = directory.account_or_default(stage.record.account_id)
         found = route(directory, account, number, source=arrival.peer.trunk)
         if not isinstance(found, ToUser | ToTrunk):
             return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dialplan.command import Enqueue
-from media.script import Prompt
+from media.script import Line, Prompt
 from pbxd.calls.record import CallRecord
 from pbxd.calls.stage import Act
 from pbxd.config.groups import MusicMode
@@ -12,7 +12,7 @@ from pbxd.directory.model import Account, Extension, ExtensionKind, QueueSpec
 from pbxd.metrics import Metrics
 from pbxd.services.announcements import Announcement
 from pbxd.services.cdr import CallRecords
-from pbxd.services.queues import QueueRules, Queues, SignIn, Strategy, Wishes
+from pbxd.services.queues import QueueRules, Queues, SignIn, Wishes
 from pbxd.services.queues.line import QueueLine
 from pbxd.services.queues.table import Activity, Place, Status
 from pbxd.store import Store
@@ -26,8 +26,12 @@ class CallCentre:
         self._telephony = telephony
         self._records = records
         self._directory: Directory = telephony.facilities.directory
-        calls, music = telephony.switch.calls, telephony.conferences.tunes
-        self.queues = Queues(telephony.facilities, store, calls.values, music)
+        calls, music = telephony.switch.calls, telephony.music
+
+        def tunes(account_id: str, own: str | None, same: bool) -> list[Line]:
+            return music.tunes(account_id, own, fixed=same)
+
+        self.queues = Queues(telephony.facilities, store, calls.values, tunes)
         telephony.acts[ExtensionKind.QUEUE] = self._dialled
         telephony.acts[ExtensionKind.OPERATOR] = self._sign_in
         telephony.dialplans.flows.desk.enqueue = self._waiting
@@ -76,7 +80,7 @@ class CallCentre:
     # ---- inside
 
     def _account(self, account_id: str) -> Account:
-        return self._directory.account(account_id) or self._directory.default_account
+        return self._directory.account_or_default(account_id)
 
     def _dialled(self, extension: Extension, record: CallRecord) -> Act:
         name = str(extension.options["queue"])
@@ -100,7 +104,7 @@ def rules_of(spec: QueueSpec) -> QueueRules:
     return QueueRules(
         name=spec.name,
         title=spec.title,
-        strategy=Strategy(spec.strategy.value),
+        strategy=spec.strategy,
         ring_s=spec.agent_ring_timeout_s,
         max_wait_s=spec.max_wait_s,
         wrap_up_s=spec.wrap_up_s,
@@ -116,6 +120,7 @@ def rules_of(spec: QueueSpec) -> QueueRules:
         accept=spec.accept,
         whisper=spec.whisper,
         same_music=spec.moh_mode is MusicMode.STREAM,
+        music=spec.music,
     )
 
 

@@ -18,7 +18,7 @@ from datetime import datetime
 from enum import IntEnum
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from pbxd import __version__
 from pbxd.config import Config, ConfigError, check_ports, load
@@ -86,14 +86,14 @@ def build_parser(*more: Callable[[Commands], None]) -> argparse.ArgumentParser:
         if name == "check":
             command.add_argument("--no-ports", action="store_true", help="do not try whether ports are free")
 
-    daemon = daemon_options()
+    daemon, account = daemon_options(), account_option()
     phones = commands.add_parser(
-        "phones", parents=[daemon], help="list the phones; `phones rotate 1001`: a new password"
+        "phones", parents=[daemon, account], help="list the phones; `phones rotate 1001`: a new password"
     )
     phones.set_defaults(action=_list_phones)
     deeper = phones.add_subparsers(dest="phones_command", metavar="[list | rotate]")
-    deeper.add_parser("list", parents=[daemon], help="list the phones")
-    rotate = deeper.add_parser("rotate", parents=[daemon], help="give a phone a new password, shown once")
+    deeper.add_parser("list", parents=[daemon, account], help="list the phones")
+    rotate = deeper.add_parser("rotate", parents=[daemon, account], help="give a phone a new password, shown once")
     rotate.add_argument("extension")
     rotate.set_defaults(action=_rotate)
     for name, text, action in (
@@ -101,7 +101,7 @@ def build_parser(*more: Callable[[Commands], None]) -> argparse.ArgumentParser:
         ("registrations", "list what is registered, and from where", _list_registrations),
         ("trunks", "list the trunks and their state", _list_trunks),
     ):
-        commands.add_parser(name, parents=[daemon], help=text, description=text).set_defaults(action=action)
+        commands.add_parser(name, parents=[daemon, account], help=text, description=text).set_defaults(action=action)
 
     _add_outbox(commands, daemon)
     commands.add_parser("version", help="say which pbxd this is").set_defaults(action=_version)
@@ -145,6 +145,24 @@ def daemon_options() -> argparse.ArgumentParser:
     options.add_argument("--config", type=Path, metavar="FILE", help="the daemon's configuration, to find the socket")
     options.add_argument("--json", action="store_true", help="answer with JSON, for machines")
     return options
+
+
+def account_option() -> argparse.ArgumentParser:
+    """The option of commands about things of one account."""
+    options = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    options.add_argument(
+        "--account",
+        metavar="ACCOUNT",
+        help="its id or short name; without it the house's own; of calls and recordings, all",
+    )
+    return options
+
+
+def of_account(arguments: argparse.Namespace, **more: str) -> str:
+    """The query that names it, where one is named, with `more` in it."""
+    account = getattr(arguments, "account", None)
+    query = more | ({"account": account} if account is not None else {})
+    return f"?{urlencode(query)}" if query else ""
 
 
 def act(arguments: argparse.Namespace) -> Exit:
@@ -212,7 +230,7 @@ def _list_phones(arguments: argparse.Namespace) -> None:
         Column("REGISTERED", lambda row: row["registered"]),
         Column("FROM", lambda row: "configuration" if row["declared"] else "first start"),
     )
-    show(arguments, "phones", columns, "There are no phones.")
+    show(arguments, "phones", columns, "There are no phones.", query=of_account(arguments))
 
 
 def _list_calls(arguments: argparse.Namespace) -> None:
@@ -226,7 +244,7 @@ def _list_calls(arguments: argparse.Namespace) -> None:
         Column("CODECS", lambda row: "/".join(leg["codec"] or "-" for leg in row["legs"])),
         Column("SRTP", lambda row: "/".join("yes" if leg["srtp"] else "no" for leg in row["legs"]) or "-"),
     )
-    show(arguments, "calls", columns, "No call is up.")
+    show(arguments, "calls", columns, "No call is up.", query=of_account(arguments))
 
 
 def _list_registrations(arguments: argparse.Namespace) -> None:
@@ -237,7 +255,7 @@ def _list_registrations(arguments: argparse.Namespace) -> None:
         Column("EXPIRES", lambda row: clock(row["expires_at"])),
         Column("USER AGENT", lambda row: row["user_agent"] or "-"),
     )
-    show(arguments, "registrations", columns, "Nothing is registered.")
+    show(arguments, "registrations", columns, "Nothing is registered.", query=of_account(arguments))
 
 
 def _list_trunks(arguments: argparse.Namespace) -> None:
@@ -249,11 +267,12 @@ def _list_trunks(arguments: argparse.Namespace) -> None:
         Column("SINCE", lambda row: clock(row["since"])),
         Column("REASON", lambda row: row["reason"] or "-"),
     )
-    show(arguments, "trunks", columns, "There are no trunks.")
+    show(arguments, "trunks", columns, "There are no trunks.", query=of_account(arguments))
 
 
 def _rotate(arguments: argparse.Namespace) -> None:
-    phone = ask(arguments, "POST", f"/house/v1/phones/{quote(arguments.extension, safe='')}/password")
+    path = f"/house/v1/phones/{quote(arguments.extension, safe='')}/password"
+    phone = ask(arguments, "POST", path + of_account(arguments))
     if arguments.json:
         print(json.dumps(phone))
         return
@@ -312,6 +331,14 @@ def table(columns: Sequence[Column], rows: Sequence[Row]) -> str:
     lines = [[column.heading for column in columns], *([str(column.text(row)) for column in columns] for row in rows)]
     widths = [max(len(line[index]) for line in lines) for index in range(len(columns))]
     return "\n".join("  ".join(f"{text:<{w}}" for text, w in zip(line, widths, strict=True)).rstrip() for line in lines)
+
+
+def read_text(path: Path) -> str:
+    """The text of a file; `-` is the standard input. Raises CommandError."""
+    try:
+        return sys.stdin.read() if str(path) == "-" else path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandError(f"{path} cannot be read: {error}", Exit.MISTAKE) from None
 
 
 def clock(moment: str | None) -> str:

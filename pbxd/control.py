@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from functools import partial
 
+from dialplan.flow import Library
 from pbxd.api.edge import Edge, MediaDesk
 from pbxd.calls.record import CallRecord
 from pbxd.config.schema import Config
 from pbxd.directory.accounts import Directory
-from pbxd.directory.model import Account, Aor, DestinationKind, ExtensionKind
+from pbxd.directory.model import Account, Aor
 from pbxd.directory.remote import RemoteDigests
 from pbxd.directory.reports import Reports
 from pbxd.events import Bus
+from pbxd.facade import LiveCalls
 from pbxd.flows.sessions import Bounds, FlowSessions
 from pbxd.metrics import Metrics
 from pbxd.services.cdr import CallRecords
@@ -46,21 +47,19 @@ def edge_of(
     def wall() -> float:
         return telephony.wall(telephony.now())
 
+    def library_of(account_id: str) -> Library:
+        return flows.of(account_id).book.library
+
     edge = Edge(
         directory=directory,
         digests=RemoteDigests(directory, secret, telephony.authenticator.algorithms, config.edge.nonce_s),
         calls=calls,
         reach=Reach(lambda aor, now: bool(telephony.registrar.bindings(aor, now))),
-        flows=FlowSessions(
-            flows.desk, store, lambda: flows.book.library, telephony.trace, wall, telephony.now, Bounds()
-        ),
-        flow_names=partial(_flow_names, directory, telephony),
+        flows=FlowSessions(flows.desk, store, library_of, telephony.trace, wall, telephony.now, Bounds()),
+        flow_names=lambda account: library_of(account.id).flows,
         housed=partial(_housed, telephony),
         live_record=partial(_live_record, telephony, calls),
-        live_records=lambda: [
-            *(call.record for call in telephony.switch.calls.values()),
-            *(call.record for call in calls.live()),
-        ],
+        live_records=LiveCalls(telephony, calls).calls,
         gate=telephony.switch.gate,
         door=telephony.entrance,
         reports=Reports(),
@@ -77,7 +76,7 @@ def edge_of(
         now=telephony.now,
     )
     queues.elsewhere = AtNodes(edge.reach, calls)
-    telephony.switch.gate.elsewhere = lambda: frozenset(call.record.id for call in calls.live())
+    telephony.switch.gate.elsewhere = calls.alive
     reload(edge, config)
     return edge
 
@@ -127,18 +126,6 @@ def measure(metrics: Metrics, edge: Edge) -> None:
     metrics.counters("edge_digests", "Digest answers judged for nodes, by what came of it", ["result"], lambda: {
         reason.value if reason else "proven": count for reason, count in edge.digests.judged.items()
     })  # fmt: skip
-
-
-def _flow_names(directory: Directory, telephony: Telephony, account: Account) -> Collection[str]:
-    """The flows of the house's folder are the default account's; another one may use those that its numbers lead to."""
-    live = telephony.dialplans.flows.book.library.flows
-    if account.id == directory.default_account.id:
-        return live
-    own = {str(one.options.get("flow")) for one in directory.extensions(account) if one.kind is ExtensionKind.FLOW}
-    for number in directory.numbers(account):
-        leads = (number.dest, number.closed, number.holiday)
-        own |= {one.id for one in leads if one is not None and one.kind is DestinationKind.FLOW}
-    return own & live.keys()
 
 
 def _housed(telephony: Telephony, account: Account, now: float) -> list[NodeContact]:

@@ -18,7 +18,6 @@ from pbxd import __version__
 from pbxd.app import App
 from pbxd.cli import Exit, print_problems
 from pbxd.config import Config, ConfigError, check_ports, load
-from pbxd.config.values import Address
 from pbxd.directory.first_start import Card
 from pbxd.errors import HouseError
 from pbxd.logs import LogFormat, Logs, get_logger
@@ -201,10 +200,6 @@ def _show(card: Card, config: Config, addresses: Sequence[str]) -> None:
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text + "\n")
     log.info("the passwords of the first start are in a file: read it, then remove it", file=str(path))
-
-
-def _ports(listeners: Sequence[Address]) -> str:
-    return ", ".join(dict.fromkeys(str(listener.port) for listener in listeners))
 
 
 def card_text(card: Card, config: Config, addresses: Sequence[str]) -> str:

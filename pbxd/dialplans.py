@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from media.library import PromptLibrary
 from media.rooms import Room
+from media.script import Line
 from media.session import MediaSession
 from pbxd.calls.facilities import Facilities
 from pbxd.calls.gate import Gate
@@ -33,6 +34,7 @@ Said = TypeVar("Said")
 
 log = get_logger(part="flows")
 
+TENANTS = "flows"  # in the data: a folder for each account but the default one, by its id
 HEAD_START_S = 1.0  # for the flows to be there before the first call
 
 
@@ -47,6 +49,7 @@ class Dialplans:
         facilities: Facilities,
         conferences: Conferences,
         flush: Callable[[], None],
+        music: Callable[[str], Sequence[Line]] = lambda _account_id: (),
     ) -> None:
         self._flush = flush
         self._facilities = facilities
@@ -58,9 +61,9 @@ class Dialplans:
             conferences=conferences,
             ask=lambda command, done: self._web.ask(command, self._then_flush(done)),
             send_mail=self._send_mail,
-            moment=lambda now: self.flows.overrides.moment(facilities.wall(now)),
+            moment=lambda account_id, now: self.flows.overrides.moment(account_id, facilities.wall(now)),
             override=self._override,
-            music=conferences.tunes,
+            music=music,
             limits=Limits(config.dialplan.max_steps),
         )
         self.flows = Flows(
@@ -68,6 +71,7 @@ class Dialplans:
             store,
             directory,
             folder_of(config),
+            config.data_dir / TENANTS,
             self._language,
             self._library,
             lambda: facilities.wall(time.monotonic()),
@@ -105,8 +109,10 @@ class Dialplans:
 
     # ---- inside
 
-    def _override(self, schedule: str, opening: str | None, until: float | None, by: str) -> str | None:
-        return self.flows.overrides.set(schedule, opening, until, by)
+    def _override(
+        self, account_id: str, schedule: str, opening: str | None, until: float | None, by: str
+    ) -> str | None:
+        return self.flows.overrides.set(account_id, schedule, opening, until, by)
 
     def _language(self) -> str:
         return self._facilities.language

@@ -6,20 +6,30 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
-from pbxd.cli import Column, CommandError, Commands, Exit, ask, clock, daemon_options, table
+from pbxd.cli import (
+    Column,
+    CommandError,
+    Commands,
+    Exit,
+    Row,
+    account_option,
+    ask,
+    clock,
+    daemon_options,
+    of_account,
+    read_text,
+    table,
+)
 
 FLOWS = "/house/v1/flows"
 OVERRIDES = "/house/v1/schedules"
 
-Row = dict[str, Any]
-
 
 def add_commands(flow: Commands) -> None:
     """Add them to those of `flow`."""
-    daemon = daemon_options()
+    daemon = argparse.ArgumentParser(add_help=False, parents=[daemon_options(), account_option()])
     one = flow.add_parser("list", parents=[daemon], help="list the flows that are live, and what is wrong with files")
     one.set_defaults(action=_list)
     one = flow.add_parser("reload", parents=[daemon], help="read the files again, now")
@@ -48,23 +58,19 @@ def add_commands(flow: Commands) -> None:
 
 
 def _list(arguments: argparse.Namespace) -> None:
-    _show(arguments, ask(arguments, "GET", FLOWS))
+    _show(arguments, ask(arguments, "GET", FLOWS + of_account(arguments)))
 
 
 def _reload(arguments: argparse.Namespace) -> None:
-    _show(arguments, ask(arguments, "POST", f"{FLOWS}/reload"))
+    _show(arguments, ask(arguments, "POST", f"{FLOWS}/reload{of_account(arguments)}"))
 
 
 def _put(arguments: argparse.Namespace) -> None:
-    try:
-        text = sys.stdin.read() if str(arguments.file) == "-" else arguments.file.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise CommandError(f"{arguments.file} cannot be read: {error}", Exit.MISTAKE) from None
-    _show(arguments, ask(arguments, "PUT", f"{FLOWS}/{quote(arguments.name, safe='')}", {"text": text}))
+    _show(arguments, ask(arguments, "PUT", _path(arguments), {"text": read_text(arguments.file)}))
 
 
 def _versions(arguments: argparse.Namespace) -> None:
-    answer = ask(arguments, "GET", f"{FLOWS}/{quote(arguments.name, safe='')}/versions")
+    answer = ask(arguments, "GET", _path(arguments, "/versions"))
     if arguments.json:
         print(json.dumps(answer))
         return
@@ -78,19 +84,22 @@ def _versions(arguments: argparse.Namespace) -> None:
 
 
 def _diff(arguments: argparse.Namespace) -> None:
-    query = urlencode({"old": arguments.old, "new": arguments.new})
-    answer = ask(arguments, "GET", f"{FLOWS}/{quote(arguments.name, safe='')}/diff?{query}")
+    answer = ask(arguments, "GET", _path(arguments, "/diff", old=arguments.old, new=arguments.new))
     print(json.dumps(answer) if arguments.json else answer["diff"] or "They are the same.")
 
 
 def _rollback(arguments: argparse.Namespace) -> None:
-    name = quote(arguments.name, safe="")
-    _show(arguments, ask(arguments, "POST", f"{FLOWS}/{name}/rollback", {"version": arguments.version}))
+    _show(arguments, ask(arguments, "POST", _path(arguments, "/rollback"), {"version": arguments.version}))
+
+
+def _path(arguments: argparse.Namespace, what: str = "", **query: str) -> str:
+    """Of the flow that is named."""
+    return f"{FLOWS}/{quote(arguments.name, safe='')}{what}{of_account(arguments, **query)}"
 
 
 def _hours(arguments: argparse.Namespace) -> None:
     if arguments.schedule is None:
-        answer = ask(arguments, "GET", f"{OVERRIDES}/overrides")
+        answer = ask(arguments, "GET", f"{OVERRIDES}/overrides{of_account(arguments)}")
     elif arguments.opening is None:
         raise CommandError("say what it is to be: open, closed, holiday or auto", Exit.MISTAKE)
     else:
@@ -98,7 +107,8 @@ def _hours(arguments: argparse.Namespace) -> None:
             "opening": None if arguments.opening == "auto" else arguments.opening,
             "lasts_s": arguments.hours * 3600 if arguments.hours else None,
         }
-        answer = ask(arguments, "PUT", f"{OVERRIDES}/{quote(arguments.schedule, safe='')}/override", wish)
+        path = f"{OVERRIDES}/{quote(arguments.schedule, safe='')}/override{of_account(arguments)}"
+        answer = ask(arguments, "PUT", path, wish)
     if arguments.json:
         print(json.dumps(answer))
         return

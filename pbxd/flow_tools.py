@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,7 @@ from dialplan.testing import Result, parse_moment, read_cases, run_case
 from pbxd.cli import DEFAULT_CONFIG, CommandError, Exit, configurations
 from pbxd.config import Config, ConfigError, load
 from pbxd.config.dialplan import DEAF
-
-"""Beside the configuration."""
+from pbxd.config.section import compile_pattern
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +103,7 @@ def house_of(config: Config) -> Surroundings:
     """What a configuration says the house has. Phones that were made at the first start count as long as
     `first_start.phones` names them; who changed them since asks the daemon."""
     users = {*config.phones, *config.first_start.phones.numbers}
-    patterns = [_pattern(route.match) for route in config.routes]
+    patterns = [compile_pattern(route.match) for route in config.routes]
     return Surroundings(
         extensions=sorted({*users, *config.extensions}),
         mailboxes=sorted({*users, *config.mailboxes}),
@@ -112,25 +111,9 @@ def house_of(config: Config) -> Surroundings:
             {*config.queues, *(number for number, one in config.extensions.items() if one.queue is not None)}
         ),
         trunks=sorted(config.trunks),
-        dialable=lambda number: any(matches(number) for matches in patterns),
+        dialable=lambda number: any(pattern.fullmatch(number) for pattern in patterns),
         deaf=DEAF,
     )
-
-
-_SIGNS = {"X": "0123456789", "Z": "123456789", "N": "23456789"}
-
-
-def _pattern(match: str) -> Callable[[str], bool]:
-    """A route's `match` as a question."""
-    open_end = match.endswith(".")
-    signs = [_SIGNS.get(sign, sign) for sign in match.removesuffix(".")]
-
-    def matches(number: str) -> bool:
-        if not (len(number) > len(signs) if open_end else len(number) == len(signs)):
-            return False
-        return all(digit in allowed for digit, allowed in zip(number, signs, strict=False))
-
-    return matches
 
 
 # ---- check

@@ -53,7 +53,7 @@ class Mailroom:
         )
         flows = telephony.dialplans.flows.desk
         flows.voicemail = visits_of(self.voicemail)
-        flows.mailboxes = lambda: [box.number for box in self.voicemail.boxes()]
+        flows.mailboxes = lambda account_id: [box.number for box in self.voicemail.boxes(account_id)]
         self.voicemail.post.ring = ring_back(telephony.facilities, telephony.switch.gate)
         telephony.switch.fallback = self.voicemail.fallback
         telephony.acts[ExtensionKind.VOICEMAIL_OWN] = self.voicemail.listen_own
@@ -122,7 +122,7 @@ class Mailroom:
     # ---- inside
 
     def _domain(self, account_id: str) -> str:
-        account = self._directory.account(account_id) or self._directory.default_account
+        account = self._directory.account_or_default(account_id)
         return domain_of(account)
 
     def _aside(self, work: Callable[[], Found], done: Callable[[Found | Exception], None]) -> None:

@@ -15,10 +15,12 @@ from pbxd.cli import (
     Commands,
     Exit,
     Row,
+    account_option,
     ask,
     clock,
     daemon_options,
     find_socket,
+    of_account,
     show,
     socket_connection,
     table,
@@ -53,13 +55,13 @@ def add_commands(commands: Commands) -> None:
 
 def _add_recordings(commands: Commands, daemon: argparse.ArgumentParser) -> None:
     recordings = commands.add_parser(
-        "recordings", parents=[daemon], help="list recordings; get or delete one; record a call"
+        "recordings", parents=[daemon, account_option()], help="list recordings; get or delete one; record a call"
     )
     recordings.set_defaults(action=_list, call=None)
     deeper = recordings.add_subparsers(
         dest="recordings_command", metavar="[list | get | delete | start | pause | resume | stop]"
     )
-    listing = deeper.add_parser("list", parents=[daemon], help="list recordings, newest first")
+    listing = deeper.add_parser("list", parents=[daemon, account_option()], help="list recordings, newest first")
     for parser in (recordings, listing):
         parser.add_argument("--call", default=argparse.SUPPRESS, help="only those of this call")
     get = deeper.add_parser("get", parents=[daemon], help="fetch the file of one")
@@ -86,6 +88,7 @@ def _add_recordings(commands: Commands, daemon: argparse.ArgumentParser) -> None
 
 def _add_rooms(commands: Commands, daemon: argparse.ArgumentParser) -> None:
     """`pbxd rooms VERB ROOM [CALL]`: the whole room, or one of its members."""
+    daemon = argparse.ArgumentParser(add_help=False, parents=[daemon, account_option()])
     rooms = commands.add_parser("rooms", parents=[daemon], help="list conferences; show, lock, record, mute, kick, end")
     rooms.set_defaults(action=_rooms)
     deeper = rooms.add_subparsers(dest="rooms_command", metavar=f"[list | show | {' | '.join(ROOM_CHANGES)} | …]")
@@ -160,7 +163,7 @@ def _list(arguments: argparse.Namespace) -> None:
         Column("FORMAT", lambda row: f"{row['channels']} {row['format']}"),
         Column("REASON", lambda row: row["reason"] or "-"),
     )
-    query = f"?call={quote(arguments.call, safe='')}" if arguments.call else ""
+    query = of_account(arguments, **({"call": arguments.call} if arguments.call else {}))
     show(arguments, "recordings", columns, "Nothing is recorded.", query=query)
 
 
@@ -218,7 +221,7 @@ def _rooms(arguments: argparse.Namespace) -> None:
         Column("RECORDING", lambda row: row["recording"] or "-"),
         Column("SINCE", lambda row: clock(row["opened_at"])),
     )
-    show(arguments, "conferences", columns, "Nobody is in a conference.")
+    show(arguments, "conferences", columns, "Nobody is in a conference.", query=of_account(arguments))
 
 
 def _room(arguments: argparse.Namespace) -> None:
@@ -229,22 +232,22 @@ def _change_room(arguments: argparse.Namespace) -> None:
     call = getattr(arguments, "call", None)
     member = f"/members/{quote(call, safe='')}" if call else ""
     wish = arguments.wish or {"gain_db": arguments.gain_db}
-    _show_room(arguments, ask(arguments, "PATCH", _room_path(arguments) + member, wish))
+    _show_room(arguments, ask(arguments, "PATCH", _room_path(arguments, member), wish))
 
 
 def _order_room(arguments: argparse.Namespace) -> None:
-    path = _room_path(arguments)
     if arguments.verb == "kick":
-        answer = ask(arguments, "DELETE", f"{path}/members/{quote(arguments.what, safe='')}")
+        member = f"/members/{quote(arguments.what, safe='')}"
+        answer = ask(arguments, "DELETE", _room_path(arguments, member))
     elif arguments.verb == "end":
-        answer = ask(arguments, "POST", f"{path}/end")
+        answer = ask(arguments, "POST", _room_path(arguments, "/end"))
     else:
-        answer = ask(arguments, "POST", f"{path}/play", {"text": arguments.what})
+        answer = ask(arguments, "POST", _room_path(arguments, "/play"), {"text": arguments.what})
     _say(arguments, answer, f"room {arguments.room}: {'said' if arguments.verb == 'say' else 'done'}")
 
 
-def _room_path(arguments: argparse.Namespace) -> str:
-    return f"/house/v1/conferences/{quote(arguments.room, safe='')}"
+def _room_path(arguments: argparse.Namespace, what: str = "") -> str:
+    return f"/house/v1/conferences/{quote(arguments.room, safe='')}{what}{of_account(arguments)}"
 
 
 def _show_room(arguments: argparse.Namespace, room: Row) -> None:

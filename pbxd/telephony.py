@@ -27,7 +27,9 @@ from pbxd.calls.admission import Admission
 from pbxd.calls.crypto import Protection
 from pbxd.calls.facilities import CallLimits, Facilities
 from pbxd.calls.following import MakeAct
+from pbxd.calls.peer import Arrival
 from pbxd.calls.policy import Policy
+from pbxd.calls.record import CallRecord
 from pbxd.calls.studio import Studio, clip_of
 from pbxd.calls.switch import Switch
 from pbxd.certificates import Identity, client_context, given, self_signed
@@ -39,16 +41,17 @@ from pbxd.dialplans import Dialplans
 from pbxd.directory.accounts import Directory
 from pbxd.directory.authentication import Authenticator
 from pbxd.directory.bans import Banned
-from pbxd.directory.model import ExtensionKind, Trunk
+from pbxd.directory.model import Extension, ExtensionKind, Trunk, User
 from pbxd.directory.registrar import Registrar
 from pbxd.directory.trunks import Surroundings, TrunkRegistrations
 from pbxd.entrance import Entrance
 from pbxd.events import Bus
 from pbxd.faxline import FaxLine
 from pbxd.listening import Listening
+from pbxd.music import Music
 from pbxd.services.announcements import Announcement, ReadBack, caller_announcement
 from pbxd.services.conferences import ConferenceRules, Conferences
-from pbxd.services.live import LiveSound
+from pbxd.services.live import ListenIn, LiveSound
 from pbxd.sip.connection import StreamSettings, TlsContexts
 from pbxd.sip.digest import NonceBook
 from pbxd.sip.flow import Destination, Flow
@@ -137,20 +140,23 @@ class Telephony:
             wall=self.wall,
             tracer=self.trace,
         )
-        self.conferences = Conferences(self.facilities, lambda: self._config.sound.music or data.path / "music")
-        self.dialplans = Dialplans(config, store, directory, self.facilities, self.conferences, self.transports.flush)
+        self.music = Music(lambda: self._config, directory, data.path)
+        self.conferences = Conferences(self.facilities, self.music.tunes)
+        self.dialplans = Dialplans(
+            config, store, directory, self.facilities, self.conferences, self.transports.flush, self.music.tunes
+        )
         self.listening = Listening(self.trace, self.media, self.facilities.hearers.values)
         nonces = NonceBook(data.secret, config.sip.digest.nonce_lifetime_s)
         self.authenticator = Authenticator(directory, nonces, data.secret, _algorithms(config), bus, doorman)
         self.fax_line = FaxLine(self.now, data.path / "faxes" / "arriving", self.transports.flush)
         self.acts = self._acts()
         self.switch = Switch(self.facilities, self.authenticator, self.admission, self.acts)
-        self.vigil = Vigil(config, store, bus, self.hangup)
+        self.vigil = Vigil(config, store, bus, self.hangup, directory.zone)
         self.switch.gate.watchman = self.vigil.watch
         self.dialplans.pass_gate(self.switch.gate)
         self.switch.hours = self.dialplans.flows.opening
         self.stack.core = self.fax_line.switch = self.switch
-        self.live = LiveSound(self.facilities, self.switch.calls, self.switch.call_out, self.conferences.tunes)
+        self.live = LiveSound(self.facilities, self.switch.calls, self.switch.call_out, self.music.tunes)
         self.live.listen(bus)
         self._apply(config)
 
@@ -257,7 +263,7 @@ class Telephony:
 
     def _read_ahead(self) -> None:
         extensions = self._directory.extensions(self._directory.default_account)
-        read_ahead(self.studio, [*played(extensions), *self.conferences.tunes()[:1]], self._config.sound.language)
+        read_ahead(self.studio, [*played(extensions), *self.music.tunes(fixed=True)], self._config.sound.language)
 
     def hangup(self, call_id: str) -> bool:
         """Ends one live call; False when there is none of that id."""
@@ -302,6 +308,7 @@ class Telephony:
             ring_timeout_s=config.calls.ring_timeout_s,
             max_duration_s=config.calls.max_duration_s,
             follow_redirects=config.sip.redirects is Redirects.FOLLOW,
+            music_on_hold=config.sound.music_on_hold,
         )
         self.facilities.policy = Policy(
             codecs=codecs_named(config.codecs.allow),
@@ -349,10 +356,21 @@ class Telephony:
                 str(extension.options["flow"]), record
             ),
             ExtensionKind.FAX: self.fax_line.act,
+            ExtensionKind.LISTEN: self._listen_in,
             ExtensionKind.CALLER: lambda _extension, record: caller_announcement(
                 record.caller, self.facilities.language
             ),
         }
+
+    def _listen_in(self, extension: Extension, record: CallRecord) -> ListenIn:
+        """What is dialled behind the code is whom to listen to."""
+        directory, code = self._directory, extension.number
+
+        def who(arrival: Arrival | None) -> User | None:
+            peer = arrival.peer if arrival is not None else None
+            return directory.user(peer.account, peer.device.user) if peer is not None and peer.device else None
+
+        return ListenIn(self.live, who, record.called.removeprefix(code) if record.called.startswith(code) else "")
 
     def _own_names(self) -> list[str]:
         return [socket.gethostname(), *(domain for account in self._directory.accounts() for domain in account.domains)]

@@ -23,11 +23,18 @@ _DAYS = {day: number for number, day in enumerate(Day)}
 
 
 class Vigil:
-    """`watch` is what the gate asks, `hang_up` ends a call by its id. `outbox` is set as soon as there is one; without
-    it nobody is mailed."""
+    """`watch` is what the gate asks, `hang_up` ends a call by its id, `zone` is an account's timezone, by its id, where
+    it has one. `outbox` is set as soon as there is one; without it nobody is mailed."""
 
-    def __init__(self, config: Config, store: Store, bus: Bus, hang_up: Callable[[str], object]) -> None:
-        self.watch = FraudWatch(store, bus, rules_of(config.security.fraud))
+    def __init__(
+        self,
+        config: Config,
+        store: Store,
+        bus: Bus,
+        hang_up: Callable[[str], object],
+        zone: Callable[[str], str | None] = lambda _account_id: None,
+    ) -> None:
+        self.watch = FraudWatch(store, bus, rules_of(config.security.fraud), zone)
         self.outbox: Outbox | None = None
         self._settings = config.security.fraud
         self._hang_up = hang_up
@@ -79,7 +86,7 @@ def letter_of(to: str, block: Block) -> Letter:
     text = (
         f"{caller} may not call abroad for {hours:.1f} hours: {block.evidence}.\n\n"
         "If a password was stolen, give the phone a new one (pbxd phones rotate). If all is well, lift the block:\n"
-        f"DELETE /house/v1/security/fraud/{block.id}\n"
+        f"pbxd fraud release {block.id}\n"
     )
     return Letter(to, f"pbxd: calls abroad of {caller} are blocked", text)
 

@@ -6,9 +6,7 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import cast
 
 import aiohttp
 import pytest
@@ -23,12 +21,10 @@ from pbxd.outbox import Letter
 from pbxd.services.cdr import RecordFilter
 from pbxd.sip.flow import Transport
 from pbxd.sip.transport import BindError
+from tests.clients.hand import Hand, calling
 from tests.outbox.keeping import until
 from tests.outbox.mailbox import PASSWORD, USER, context, identity, serving
 from tests.test_tls import elliptic, make
-
-PATIENCE_S = 10.0
-SDP = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 9 RTP/AVP 0\r\n"
 
 
 def _config(tmp_path: Path, *overrides: str) -> Config:
@@ -54,61 +50,9 @@ async def app(tmp_path: Path) -> AsyncIterator[App]:
     await app.stop()
 
 
-class Caller(asyncio.DatagramProtocol):
-    """A trunk that calls 600 by hand."""
-
-    def __init__(self) -> None:
-        self.received: asyncio.Queue[str] = asyncio.Queue()
-        self.passed_over: list[str] = []
-        self.transport: asyncio.DatagramTransport
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.DatagramTransport, transport)
-
-    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        self.received.put_nowait(data.decode())
-
-    def say(self, method: str, to_tag: str = "") -> None:
-        host, port = self.transport.get_extra_info("sockname")
-        body = SDP if method == "INVITE" else ""
-        self.transport.sendto(
-            f"{method} sip:600@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP {host}:{port};branch=z9hG4bK-{method}\r\n"
-            f"Max-Forwards: 70\r\nFrom: <sip:peer@127.0.0.1>;tag=1\r\nTo: <sip:600@127.0.0.1>{to_tag}\r\n"
-            f"Call-ID: by-hand\r\nCSeq: 1 {method}\r\nContact: <sip:peer@{host}:{port}>\r\n"
-            f"Content-Type: application/sdp\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
-        )
-
-    async def hear(self, start: str) -> str:
-        """The next message that starts so; what comes before it is passed over."""
-        async with asyncio.timeout(PATIENCE_S):
-            while not (message := await self.received.get()).startswith(start):
-                self.passed_over.append(message)
-        return message
-
-    def agree(self, request: str) -> None:
-        kept = [
-            line for line in request.split("\r\n") if line.split(":")[0] in ("Via", "From", "To", "Call-ID", "CSeq")
-        ]
-        self.transport.sendto("\r\n".join(["SIP/2.0 200 OK", *kept, "Content-Length: 0", "", ""]).encode())
-
-
-@asynccontextmanager
-async def calling_echo(address: tuple[str, int]) -> AsyncIterator[Caller]:
-    """A caller in an answered call with 600 of the house at `address`."""
-    transport, caller = await asyncio.get_running_loop().create_datagram_endpoint(Caller, remote_addr=address)
-    try:
-        caller.say("INVITE")
-        answer = await caller.hear("SIP/2.0 200")
-        tag = next(line for line in answer.split("\r\n") if line.startswith("To:")).rpartition(";tag=")[2]
-        caller.say("ACK", f";tag={tag}")
-        yield caller
-    finally:
-        transport.close()
-
-
 @pytest.fixture
-async def caller(app: App) -> AsyncIterator[Caller]:
-    async with calling_echo(app.telephony.transports.bound[Transport.UDP][0]) as caller:
+async def caller(app: App) -> AsyncIterator[Hand]:
+    async with calling(app.telephony.transports.bound[Transport.UDP][0]) as caller:
         yield caller
 
 
@@ -118,7 +62,7 @@ async def _record(app: App) -> CallRecord:
     return record
 
 
-async def test_a_call_is_live_and_then_a_record(app: App, caller: Caller) -> None:
+async def test_a_call_is_live_and_then_a_record(app: App, caller: Hand) -> None:
     headers = {"X-API-Key": "ops-secret-1"}
     host, port = app.server.bound[0]
     async with aiohttp.ClientSession(f"http://{host}:{port}", headers=headers) as session:
@@ -169,7 +113,7 @@ async def test_mail_leaves_the_house_and_is_seen_to(tmp_path: Path) -> None:
     assert (len(mailbox.mails), mailbox.secure) == (2, [True, True])
 
 
-async def test_a_drain_waits_refuses_and_then_hangs_up(app: App, caller: Caller) -> None:
+async def test_a_drain_waits_refuses_and_then_hangs_up(app: App, caller: Hand) -> None:
     draining = asyncio.create_task(app.drain(0.2))
     await asyncio.sleep(0)
     caller.say("OPTIONS")
@@ -187,7 +131,7 @@ async def test_a_drain_without_calls_is_over_at_once(app: App) -> None:
         await app.drain(60)
 
 
-async def test_a_reload_touches_no_call(app: App, caller: Caller, tmp_path: Path) -> None:
+async def test_a_reload_touches_no_call(app: App, caller: Hand, tmp_path: Path) -> None:
     changed = await app.reload(_config(tmp_path, "calls.max=3", "node=other", "keys={}", "sip.user_agent=x"))
     assert sorted(changed) == ["calls.max", "keys.ops", "node", "sip.user_agent"]
     assert (app.config.calls.max, app.config.node, app.config.sip.user_agent) == (3, "pbxd", "pbxd")

@@ -383,7 +383,7 @@ async def test_a_new_admin_key_beside_a_daemon(configuration: Path, capsys: pyte
         assert app.keys.check(old) is None
         key = app.keys.check(made)
         assert key is not None
-        assert key.allows("*")
+        assert key.scopes == {"*"}
         with pytest.raises(DataDirectoryError, match="another pbxd uses"):
             await asyncio.to_thread(reset, config, time.time())
     finally:

@@ -23,7 +23,7 @@ from pbxd.config import Config
 from pbxd.daemon import CARD_NAME, card_text
 from pbxd.directory.first_start import Card
 from pbxd.readiness import Readiness
-from tests.test_app import calling_echo
+from tests.clients.hand import calling
 
 PROJECT = Path(__file__).resolve().parent.parent
 CARD = Card("house", (("1001", "pass-one"), ("1002", "pass-two")), "pbxd_key")
@@ -217,7 +217,7 @@ async def test_the_second_signal_does_not_wait_for_calls(tmp_path: Path) -> None
     async with running(tmp_path, "trunks={peer: {sources: [127.0.0.1]}}") as house:
         (address,) = [text for text in (await house.line("ready"))["sip"] if text.startswith("udp:")]
         host, port = address.removeprefix("udp:").rsplit(":", 1)
-        async with calling_echo((host, int(port))) as caller:
+        async with calling((host, int(port))) as caller:
             house.process.send_signal(signal.SIGTERM)
             assert (await house.line("stopping"))["calls"] == 1
             caller.say("OPTIONS")

@@ -15,7 +15,8 @@ from pbxd.sip.flow import Transport
 from pbxd.trace import Note
 from pbxd.trace.picture import picture
 from pbxd.trace.story import CALLER, story_of
-from tests.test_app import _config, calling_echo
+from tests.clients.hand import calling
+from tests.test_app import _config
 
 NEWS_S = 20.0
 RTP = bytes.fromhex("80000001000000a0cafecafe") + b"\x11" * 160
@@ -45,7 +46,7 @@ async def test_a_caller_who_is_not_heard(
     await app.start()
     try:
         with caplog.at_level(logging.WARNING, "pbxd.calls.leg"):
-            async with calling_echo(app.telephony.transports.bound[Transport.UDP][0]):
+            async with calling(app.telephony.transports.bound[Transport.UDP][0]):
                 missed = await news(app, "caller is not heard: no packet ever came for ")
                 (call,) = app.telephony.switch.calls.values()
                 assert call.caller is not None

@@ -17,7 +17,8 @@ from pbxd.app import SOCKET_NAME, App
 from pbxd.cli import Exit, act, build_parser
 from pbxd.sip.flow import Transport
 from pbxd.trace import Note, recorder
-from tests.test_app import Caller, _config, calling_echo
+from tests.clients.hand import Hand, calling
+from tests.test_app import _config
 
 RTP = bytes.fromhex("80000001000000a0cafecafe") + b"\x11" * 160
 SAID = 5
@@ -32,8 +33,8 @@ async def app(tmp_path: Path) -> AsyncIterator[App]:
 
 
 @pytest.fixture
-async def caller(app: App) -> AsyncIterator[Caller]:
-    async with calling_echo(app.telephony.transports.bound[Transport.UDP][0]) as caller:
+async def caller(app: App) -> AsyncIterator[Hand]:
+    async with calling(app.telephony.transports.bound[Transport.UDP][0]) as caller:
         yield caller
 
 
@@ -65,7 +66,7 @@ async def _speak(app: App) -> None:
             await app.traces.news(call.record.id, track.next, 10)
 
 
-async def test_a_call_is_followed_while_it_is_up(app: App, caller: Caller, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_a_call_is_followed_while_it_is_up(app: App, caller: Hand, capsys: pytest.CaptureFixture[str]) -> None:
     (name,) = app.telephony.switch.calls
     following = asyncio.create_task(command(app, capsys, "trace", "-f", name))
     await _speak(app)
@@ -92,7 +93,7 @@ async def test_a_call_is_followed_while_it_is_up(app: App, caller: Caller, capsy
 
 
 async def test_a_capture_of_a_call_that_is_up_has_its_sound(
-    app: App, caller: Caller, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    app: App, caller: Hand, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     await _speak(app)
     file = tmp_path / "call.pcap"
@@ -111,7 +112,7 @@ async def test_a_capture_of_a_call_that_is_up_has_its_sound(
 
 
 async def test_a_picture_of_a_call(
-    app: App, caller: Caller, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    app: App, caller: Hand, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await _speak(app)
     file = tmp_path / "call.svg"
@@ -140,7 +141,7 @@ async def _listening(app: App) -> None:
 
 
 async def test_sound_is_captured_when_asked_for_beforehand(
-    app: App, caller: Caller, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    app: App, caller: Hand, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recorder, "LAST_WORDS_S", 0.0)
     await app.reload(_config(tmp_path, "trace.audio=allowed"))
@@ -176,7 +177,7 @@ async def test_no_trace_of_what_never_was(app: App, tmp_path: Path, capsys: pyte
     assert (code, (tmp_path / "none.pcap").exists()) == (Exit.REFUSED, False)
 
 
-async def test_drops_are_counted_by_name(app: App, caller: Caller, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_drops_are_counted_by_name(app: App, caller: Hand, capsys: pytest.CaptureFixture[str]) -> None:
     caller.transport.sendto(b"SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP x;branch=z9hG4bKno\r\nnot a response\r\n\r\n")
     caller.say("OPTIONS")
     await caller.hear("SIP/2.0 200")
@@ -190,9 +191,7 @@ async def test_drops_are_counted_by_name(app: App, caller: Caller, capsys: pytes
     assert {row["layer"] for row in json.loads(text)["drops"]} == {"wire", "stack", "transport", "connection", "calls"}
 
 
-async def test_a_failed_registration_can_be_watched(
-    app: App, caller: Caller, capsys: pytest.CaptureFixture[str]
-) -> None:
+async def test_a_failed_registration_can_be_watched(app: App, caller: Hand, capsys: pytest.CaptureFixture[str]) -> None:
     code, text = await command(app, capsys, "debug", "on", "127.0.0.1", "--for", "2m")
     assert code == Exit.DONE
     assert text.splitlines()[1].split() == ["127.0.0.1", "address", "120", "0", "-"]
@@ -210,7 +209,7 @@ async def test_a_failed_registration_can_be_watched(
     assert code == Exit.DONE
 
 
-async def test_a_trace_outlives_the_daemon(app: App, caller: Caller, tmp_path: Path) -> None:
+async def test_a_trace_outlives_the_daemon(app: App, caller: Hand, tmp_path: Path) -> None:
     (name,) = app.telephony.switch.calls
     app.telephony.hangup(name)
     caller.agree(await caller.hear("BYE"))

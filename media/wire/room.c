@@ -230,7 +230,7 @@ bool room_takes_events(const struct core *core, const struct voice *voice) {
 /* Whether tones of this member must not go on: who has them as events must not hear them as well. Where nobody takes
  * events they stay what they are. */
 bool room_gags(const struct core *core, const struct room *room, const struct voice *voice) {
-    if (!(room->flags & ROOM_PASSES_DIGITS))
+    if (!(room->flags & ROOM_PASSES_DIGITS) || voice->membership.keeps_digits)
         return true;
     for (uint32_t i = 0; i < room->count; i++)
         if (hears(room->members[i], voice) && room_takes_events(core, room->members[i]))
@@ -240,7 +240,8 @@ bool room_gags(const struct core *core, const struct room *room, const struct vo
 
 void room_pass_digit(struct core *core, const struct voice *from, uint8_t code, uint32_t ms) {
     const struct room *room = from->room;
-    if (!(room->flags & ROOM_PASSES_DIGITS) || code >= DTMF_CODES || from->membership.muted)
+    if (!(room->flags & ROOM_PASSES_DIGITS) || code >= DTMF_CODES || from->membership.muted ||
+        from->membership.keeps_digits)
         return;
     for (uint32_t i = 0; i < room->count; i++) {
         struct voice *to = room->members[i];

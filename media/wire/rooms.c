@@ -225,6 +225,7 @@ static bool membership_from(struct membership *to, const struct wire_membership 
     to->gain = gain_of(from->gain);
     to->muted = from->muted != 0;
     to->detect = from->detect;
+    to->keeps_digits = from->keeps_digits != 0;
     return gain_valid(from->gain) && from->detect <= DETECT_NEEDED;
 }
 

@@ -39,13 +39,14 @@ class TapKind(Enum):
 @dataclass(frozen=True, slots=True)
 class Membership:
     """A leg's part in a room. It hears those whose `speaks` has a bit in common with its `hears`. `gain_db` is applied
-    to what it says (at most 24); nobody hears one that is `muted`."""
+    to what it says (at most 24); nobody hears one that is `muted`, or gets the digits of one that `keeps_digits`."""
 
     speaks: int = 1
     hears: int = EVERYBODY
     gain_db: float = 0.0
     muted: bool = False
     detect: Detection = Detection.NEEDED
+    keeps_digits: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +166,7 @@ def _membership(membership: Membership) -> Any:
     record = ffi.new("struct wire_membership *")
     record.speaks, record.hears = membership.speaks, membership.hears
     record.gain, record.muted = _gain(membership.gain_db), membership.muted
-    record.detect = membership.detect.value
+    record.detect, record.keeps_digits = membership.detect.value, membership.keeps_digits
     return record
 
 

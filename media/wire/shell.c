@@ -26,7 +26,7 @@ static const uint64_t WINDOW = 10000000;  /* over which the rate is looked at */
 static const uint32_t BUSY_PACKETS = 60;  /* in a window: from 6,000 a second on, gathering saves more than it costs */
 static const uint32_t PATIENT_PACKETS = 10; /* when they are for rooms, from 1,000 on */
 static const uint64_t GATHER = 1000000;    /* how long packets gather then: far below what an ear or a phone notices */
-static const uint64_t PATIENT_GATHER = 2000000;
+static const uint64_t PATIENT_GATHER = 5000000; /* a quarter of a tick: rooms ask for it then, and a waking costs as much as a packet */
 static const uint64_t PRESSED_GATHER = 100000; /* under a flood: what a turn takes must keep up with it */
 
 uint64_t shell_clock(void) {

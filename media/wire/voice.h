@@ -19,6 +19,7 @@ struct membership {
     int32_t gain;           /* of what it says, of FULL_GAIN */
     uint8_t muted;
     uint8_t detect;         /* enum detection: of digits in its sound */
+    uint8_t keeps_digits;   /* the others neither hear nor get its digits */
 };
 
 enum { LINE_CAPACITY = 2 * 60 * 16 }; /* 60 ms waiting and as much arriving, at 16 kHz */

@@ -138,6 +138,7 @@ struct wire_membership {
     double gain;            /* of what it says; 1: as it is */
     uint8_t muted;
     uint8_t detect;         /* enum detection */
+    uint8_t keeps_digits;   /* the others neither hear nor get its digits */
 };
 
 struct wire_play {

@@ -12,7 +12,9 @@ from media.session import Media
 from pbxd.calls.causes import passed_on
 from pbxd.calls.info import Pressed
 from pbxd.calls.leg import Leg
+from pbxd.calls.record import Role
 from pbxd.sip.message import Request, Response
+from pbxd.sip.sdp import Direction
 from pbxd.sip.transaction import ServerTransaction
 
 RELAYED_REQUESTS = frozenset({"INFO", "MESSAGE"})
@@ -20,9 +22,11 @@ PASSED_FOR_INFO = ("Info-Package", "Content-Disposition")
 
 
 class Bridge:
-    """Joins `caller` and `callee`. What one side wants to hear and say bounds what the other is offered."""
+    """Joins `caller` and `callee`. What one side wants to hear and say bounds what the other is offered; with `music`
+    who is held is not told, for it is to hear something else."""
 
-    def __init__(self, media: Media, caller: Leg, callee: Leg) -> None:
+    def __init__(self, media: Media, caller: Leg, callee: Leg, *, music: bool = False) -> None:
+        self.music = music
         self._media = media
         self._room: Room | None = None
         self._mixed = 0
@@ -94,15 +98,19 @@ class Bridge:
         return self.callee if leg is self.caller else self.caller
 
     @property
-    def held(self) -> bool:
-        """Whether either side holds the other."""
-        return not (self.caller.remote_direction.receives and self.callee.remote_direction.receives)
+    def held(self) -> frozenset[Role]:
+        """Who is held by the other side."""
+        sides = (self.caller, self.callee)
+        return frozenset(self.other(leg).record.role for leg in sides if not leg.remote_direction.receives)
 
     def mirror(self, leg: Leg, now: float) -> None:
         """Lets the other side know what `leg` now wants: a hold reaches the phone that is held, and another codec is
         offered to it."""
         self.connect()
-        self.other(leg).follow(leg.remote_direction, leg.plan.codec if leg.plan is not None else None, now)
+        direction = leg.remote_direction
+        if self.music and not direction.receives:
+            direction = Direction.SENDRECV
+        self.other(leg).follow(direction, leg.plan.codec if leg.plan is not None else None, now)
 
     def pass_on(self, leg: Leg, transaction: ServerTransaction, request: Request, now: float) -> None:
         """Carries a request inside the dialog to the other side and its answer back; without their headers."""

@@ -21,7 +21,7 @@ from pbxd.calls.facilities import Facilities
 from pbxd.calls.info import Pressed, pressed_in
 from pbxd.calls.leg import Leg, whose_doing
 from pbxd.calls.peer import Arrival
-from pbxd.calls.record import CallChanged, CallRecord, Change, Result
+from pbxd.calls.record import CallChanged, CallRecord, Change, Result, Role
 from pbxd.calls.stage import Act, Stage
 from pbxd.sip.message import Request
 from pbxd.sip.sdp import Direction
@@ -101,8 +101,6 @@ class Call:
     """One call. `caller` is the leg that began it; `reroute` finds targets for a redirected number (RFC 3261 §8.1.3.4),
     or none; `on_over` is told once."""
 
-    _clock: Callable[[], float]
-
     def __init__(
         self,
         facilities: Facilities,
@@ -125,7 +123,7 @@ class Call:
         self.bridge: Bridge | None = None
         self.stage: Stage | None = None
         self.fallback: Fallback | None = None
-        self._held = False
+        self._held: frozenset[Role] = frozenset()
 
     def wall(self, now: float) -> float:
         """Seconds since the epoch, by the call's own clock."""
@@ -172,18 +170,17 @@ class Call:
         if self.state is CallState.TALKING:
             self._say(Change.ANSWERED, now)
 
-    def ring(self, targets: Sequence[Target], clock: Callable[[], float], seconds: float | None = None) -> None:
+    def ring(self, targets: Sequence[Target], now: float, seconds: float | None = None) -> None:
         """Rings all targets at once, for so many seconds; None is the house's patience."""
         assert self.caller is not None  # noqa: S101 - `start` came first
         most = self._facilities.limits.ring_timeout_s
         if self.fallback is None:
-            self._later(most if seconds is None else min(seconds, most), CallEvent.NOBODY_ANSWERED, clock())
+            self._later(most if seconds is None else min(seconds, most), CallEvent.NOBODY_ANSWERED, now)
         else:
-            due = clock() + min(self.fallback.after_s, most)
+            due = now + min(self.fallback.after_s, most)
             self._timers.append(self._facilities.stack.schedule(due, self._waited))
-        self._clock = clock
         self._dial = Dial(self._facilities, self, self.record, targets, self.caller.offered)
-        self._dial.start(clock)
+        self._dial.start(now)
 
     def fall_back(self, status: int, now: float) -> bool:
         """Nobody answered, or will: the house itself does, if it has something to do. False: it has not."""
@@ -257,10 +254,12 @@ class Call:
 
     def unbridge(self, now: float) -> None:
         """The caller of a stage hears nobody but the house again."""
+        if self._held:
+            self._held = frozenset()
+            self._say(Change.RESUMED, now)
         if self._early is not None:
             self._early.close()
         self.callee = self.bridge = self._early = None
-        self._held = False
         if self.caller is not None and self.stage is not None and not self.stage.closed:
             self.caller.follow(Direction.SENDRECV, None, now)
             self.stage.lead_back()
@@ -308,7 +307,7 @@ class Call:
         if self._next(CallEvent.CHANGED) is None or self.bridge is None:
             return
         self.bridge.mirror(leg, now)
-        if self.bridge.held is not self._held:
+        if self.bridge.held != self._held:
             self._held = self.bridge.held
             self._say(Change.HELD if self._held else Change.RESUMED, now)
 
@@ -370,7 +369,7 @@ class Call:
             if targets and self.caller is not None:
                 self._redirects += 1
                 self._dial = Dial(self._facilities, self, self.record, targets, self.caller.offered)
-                self._dial.start(self._clock)
+                self._dial.start(now)
                 return
         if self.fall_back(refused.status, now):
             return
@@ -404,7 +403,8 @@ class Call:
         if self._early is None or self._early.callee is not leg:
             if self._early is not None:
                 self._early.close()
-            self._early = Bridge(self._facilities.media, self.caller, leg)
+            music = self._facilities.limits.music_on_hold
+            self._early = Bridge(self._facilities.media, self.caller, leg, music=music)
         return self._early
 
     def _ringing(self, now: float) -> bool:

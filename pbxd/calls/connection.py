@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol, runtime_checkable
 
-from media.script import Line, Pause
+from media.script import BREATH, Line
 from pbxd.calls import causes
 from pbxd.calls.dial import Dial, Refused, Target, best_of
 from pbxd.calls.facilities import Facilities
@@ -27,7 +27,6 @@ from pbxd.sip.timers import TimerHandle
 from pbxd.sip.transaction import ServerTransaction
 from pbxd.trace import score
 
-BREATH = Pause(0.3)
 ACCEPT = GatherRules(least=1, most=1, first_s=6.0, next_s=1.0, terminators="")
 ACCEPTED = "1"
 TRIES = 3
@@ -153,7 +152,7 @@ class Connection:
         if not self._attempts:
             self._end(Outcome(Came.UNREACHABLE, "there is nobody to ring"), now)
         for attempt in tuple(self._attempts):
-            attempt.start(self._stage.leg)
+            attempt.start(self._stage.leg, now)
 
     def stop(self, now: float) -> None:
         """The caller has gone, or the act does something else: nothing rings any more."""
@@ -272,9 +271,9 @@ class Attempt:
         self.leg: Leg | None = None
         self.party = ""
 
-    def start(self, caller: Leg) -> None:
+    def start(self, caller: Leg, now: float) -> None:
         self._dial = Dial(self._facilities, self, self.record, self._targets, caller.offered)
-        self._dial.start(self._facilities.clock)
+        self._dial.start(now)
 
     def stop(self, now: float, reason: str | None = None) -> None:
         """Nothing of it is left; nobody is told."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -95,14 +95,14 @@ class Dial:
         self._refusals: list[Refused] = []
         self._over = False
 
-    def start(self, now: Callable[[], float]) -> None:
-        """Sends the INVITEs; `now` is asked again when a name has been resolved."""
+    def start(self, now: float) -> None:
+        """Sends the INVITEs, to a name as soon as it is resolved."""
         self._resolving = len(self._targets)
         for target in self._targets:
             if target.destinations:
-                self._invite(target, target.destinations, now())
+                self._invite(target, target.destinations, now)
             else:
-                found = partial(self._resolved, target, now)
+                found = partial(self._resolved, target)
                 self._facilities.resolver.destinations(target.resolve or target.uri, found)
 
     def cancel(self, now: float, reason: str | None = None) -> None:
@@ -115,14 +115,15 @@ class Dial:
     def wall(self, now: float) -> float:
         return self._owner.wall(now)
 
-    def _resolved(self, target: Target, now: Callable[[], float], found: Sequence[Destination] | ResolveError) -> None:
+    def _resolved(self, target: Target, found: Sequence[Destination] | ResolveError) -> None:
+        now = self._facilities.clock()
         if isinstance(found, ResolveError):
             self._resolving -= 1
-            target.give_up(now())
+            target.give_up(now)
             if not self._over:
-                self._refuse(Refused(503, None, f"{target.party} cannot be found: {found.trouble.value}"), now())
+                self._refuse(Refused(503, None, f"{target.party} cannot be found: {found.trouble.value}"), now)
             return
-        self._invite(target, found, now())
+        self._invite(target, found, now)
 
     def _invite(self, target: Target, destinations: Sequence[Destination], now: float) -> None:
         self._resolving -= 1

@@ -124,11 +124,13 @@ class Untraced:
 
 @dataclass(frozen=True, slots=True)
 class CallLimits:
-    """Times in seconds. `ring_timeout_s` ends a call that nobody answers, `max_duration_s` any call."""
+    """Times in seconds. `ring_timeout_s` ends a call that nobody answers, `max_duration_s` any call. With
+    `music_on_hold` a phone that is held by another is not told, and hears music."""
 
     ring_timeout_s: float = 60.0
     max_duration_s: float = 14400.0
     follow_redirects: bool = False
+    music_on_hold: bool = False
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ from functools import partial
 from pbxd.calls.call import Fallback
 from pbxd.calls.dial import Target
 from pbxd.calls.facilities import Facilities
-from pbxd.calls.gate import Barred
+from pbxd.calls.gate import Barred, Hold
 from pbxd.calls.hunt import Hunt, Refusing, Round
 from pbxd.calls.peer import Arrival
 from pbxd.calls.record import CallRecord
@@ -22,7 +22,6 @@ BUSY = frozenset({486, 600})
 NO_ANSWER_S = 25  # before a call goes on that nobody takes, where its user says nothing else
 MOST_STEPS = 5  # of one call, from one who does not take it to the next
 
-Hold = Callable[[CallRecord, str, ToUser | ToTrunk, Sequence[Target]], list[Target]]
 MakeAct = Callable[[Extension, CallRecord], Act]
 FindFallback = Callable[[User, CallRecord], Fallback | None]
 
@@ -77,10 +76,7 @@ class Following:
         steps: int = 0,
     ) -> Act:
         """What the house does to bring a call where `found` leads; `mail` takes it where that fails."""
-
-        def last(status: int) -> Act:
-            return _made(mail, status) or Refusing(status, "nobody took the call")
-
+        last = last_of(mail)
         match found:
             case Reject(status=status, reason=reason):
                 return last(status) if mail is not None else Refusing(status, reason)
@@ -162,6 +158,12 @@ class Following:
 
 def _alone(targets: Sequence[Target], _now: float) -> list[Sequence[Target]]:
     return [targets]
+
+
+def last_of(fallback: Fallback | None) -> Callable[[int], Act]:
+    """What is done with a call that nobody took, from the status that says why: what `fallback` has for it, or its
+    end."""
+    return lambda status: _made(fallback, status) or Refusing(status, "nobody took the call")
 
 
 def _made(fallback: Fallback | None, status: int) -> Act | None:

@@ -1,7 +1,8 @@
 """The gate that every call passes once it is known who calls and where to: limits, and who may not call abroad now.
 
-What a call holds is given back in one place, when it is over, whatever ended it. What rings on its behalf and leaves
-earlier, such as one of the phones that a menu calls, holds a `Line` of its own, which its leg gives back.
+Who begins a call gives back what it holds once it is over, whatever ended it: no listener of the bus is waited for.
+What rings on its behalf and leaves earlier, such as one of the phones that a menu calls, holds a `Line` of its own,
+which its leg gives back.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pbxd.calls.dial import Target
 from pbxd.calls.facilities import Facilities
 from pbxd.calls.limits import Claims, LimitReached, Limits, Subject, Ticket
 from pbxd.calls.line import Line
-from pbxd.calls.record import CallChanged, CallRecord, Change, Direction
+from pbxd.calls.record import CallRecord, Direction
 from pbxd.calls.routing import Route, ToTrunk, ToUser
 from pbxd.config.groups import LimitScope
 from pbxd.directory.fraud import Outward
@@ -33,6 +34,9 @@ OUTSIDE = "outside"
 OF_CALL = "/"  # between the id of a call and a part of it
 RETRY_S = 5
 RECONCILE_S = 60.0
+Hold = Callable[[CallRecord, str, ToUser | ToTrunk, Sequence[Target]], list[Target]]
+"""The places of a party that somebody's call reaches, on a line of their own. Raises Barred where none is left, or the
+call may not be."""
 
 
 class Barred(HouseError):
@@ -172,10 +176,6 @@ class Gate:
         """The ids of all calls that are up."""
         return self.here() | self.elsewhere()
 
-    def listen(self) -> None:
-        """From now on whatever ends a call gives back what it holds, also of calls at nodes."""
-        self.facilities.bus.subscribe(CallChanged, self._changed)
-
     def look(self, now: float) -> None:
         """Compares with the calls that are up, once a minute, and says what was held for others."""
         if now >= self._due:
@@ -189,10 +189,6 @@ class Gate:
         return cleared
 
     # ---- inside
-
-    def _changed(self, event: CallChanged) -> None:
-        if event.change is Change.ENDED:
-            self.leave(event.record, self.facilities.clock())
 
     def _own_number(self, record: CallRecord) -> tuple[str, ...]:
         """The number of ours that was called from outside."""

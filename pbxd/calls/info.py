@@ -38,11 +38,6 @@ def pressed_in(request: Request) -> Pressed | None:
     return None
 
 
-def body_of(pressed: Pressed) -> tuple[str, bytes]:
-    """Content type and body of an INFO for a phone that wants its digits so."""
-    return RELAY, f"Signal={pressed.digit}\r\nDuration={pressed.duration_ms}\r\n".encode()
-
-
 def _pressed(signal: str, duration: str) -> Pressed | None:
     digit = _CODES.get(signal, signal.upper())
     if len(digit) != 1 or digit not in _DIGITS:

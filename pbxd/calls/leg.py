@@ -209,7 +209,9 @@ class Leg:
         media = facilities.open_media(peer)
         endpoint = Endpoint(facilities.network.told(media.local[0], peer.host), media.local[1], media.rtcp_port)
         number = _session_ids.getrandbits(31)
-        policy = replace(policy, protection=policy.protection.over(secure=secure))
+        protection = policy.protection.over(secure=secure)
+        if protection is not policy.protection:
+            policy = replace(policy, protection=protection)
         leg = cls(facilities, owner, record, media, Negotiation(endpoint, policy, number, frozenset({peer.host})))
         facilities.hearers[media.key] = leg
         return leg
@@ -242,7 +244,8 @@ class Leg:
             return
         theirs = other.plan.codec
         self.prefer = theirs
-        self.negotiation.policy = replace(self.negotiation.policy, hears=other.negotiation.theirs)
+        if self.negotiation.policy.hears != other.negotiation.theirs:
+            self.negotiation.policy = replace(self.negotiation.policy, hears=other.negotiation.theirs)
         if not self._facilities.policy.converts:
             known = other.negotiation.understood
             self.within = frozenset(codec for codec in Codec if codec.relays(theirs) or codec in known)
@@ -367,11 +370,13 @@ class Leg:
             return
         seen, headers = self.media.statistics(), self.media.headers()
         self._watch.end(seen.numbers, self.plan, now)
-        self.record.quality = quality_of(seen, self._watch)
+        samples = self._watch.history.samples()
+        self.record.quality = quality_of(seen, samples, self._watch.silent_s)
         name, tracer = self.record.sip_call_id, self._facilities.tracer
         tracer.note(name, Topic.MEDIA, f"{self.record.role} over: {heard(seen)}", now)
-        if samples := self._watch.history.samples(score.MAX_ROWS):
-            told = score.told(self.record.role, samples, now, seen.numbers.longest_burst)
+        if samples:
+            fewer = samples if len(samples) <= score.MAX_ROWS else self._watch.history.samples(score.MAX_ROWS)
+            told = score.told(self.record.role, fewer, now, seen.numbers.longest_burst)
             tracer.note(name, Topic.QUALITY, told, now)
         if headers.records and (sound := self._sound(headers, seen)) is not None:
             tracer.sounded(name, sound)

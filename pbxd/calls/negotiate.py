@@ -69,9 +69,8 @@ class Negotiation:
         """Our offer: first of the session, or a new one with the m-lines it has so far. `joined` is the codec that the
         stream is to be joined with: only what can be is offered, that one first."""
         codecs = self.policy.codecs if joined is None else self.policy.joining(joined)
-        ours = self._audio_line(self._formats(codecs or self.policy.codecs), direction)
         proto, keys = self.keys.offer()
-        ours = replace(ours, proto=proto, attributes=keys)
+        ours = self._audio_line(self._formats(codecs or self.policy.codecs), direction, proto, keys)
         lines = [*self.lines, ours] if self.audio >= len(self.lines) else list(self.lines)
         lines[self.audio] = ours
         if self._image is not None:
@@ -126,11 +125,10 @@ class Negotiation:
         chosen = [self._codec_format(codec, payload_type)]
         event = offered.event_for(codec) if self.policy.dtmf else None
         if event is not None:
-            chosen.append(replace(event, fmtp=EVENTS_TAKEN))
+            chosen.append(_format(int(event.pt), event.name, event.rate, EVENTS_TAKEN))
         if offered.noise_beside(codec):
             chosen.append(Format(pt=COMFORT_NOISE, name="CN", rate=8000))
-        mine = replace(self._audio_line(chosen, direction), rtcp_mux=line.rtcp_mux, proto=line.proto)
-        mine = replace(mine, attributes=keys)
+        mine = self._audio_line(chosen, direction, line.proto, keys, rtcp_mux=line.rtcp_mux)
         lines = tuple(mine if at == index else other.refusal() for at, other in enumerate(offer.media))
         self.audio, self.t38 = index, None
         return self._write(lines), self._plan(line, offer, offered, codec, payload_type, direction)
@@ -154,7 +152,7 @@ class Negotiation:
         plan = self._plan(line, answer, offered, codec, ours[codec], direction)
         other = next((ours[also] for also in offered.codecs[1:] if also.relays(codec)), None)
         self.t38 = None
-        return replace(plan, other_payload_type=other)
+        return plan if other is None else replace(plan, other_payload_type=other)
 
     def last(self) -> SessionDescription | None:
         """What we said last."""
@@ -241,7 +239,7 @@ class Negotiation:
     def _codec_format(self, codec: Codec, payload_type: int) -> Format:
         if codec is Codec.OPUS:
             return self.policy.opus_format(payload_type)
-        return Format(pt=payload_type, name=codec.encoding, rate=codec.clock)
+        return _format(payload_type, codec.encoding, codec.clock)
 
     def _number(self, codec: Codec) -> int:
         static = codec.static_payload_type
@@ -254,20 +252,30 @@ class Negotiation:
         if self.policy.dtmf:
             for clock in dict.fromkeys((EVENT_CLOCK, *(codec.clock for codec in codecs))):
                 number = self._types.number(EVENT_NAME, clock, 1, WANTED_EVENT_TYPES[clock])
-                formats.append(Format(pt=number, name=EVENT_NAME, rate=clock, fmtp=EVENTS_TAKEN))
+                formats.append(_format(number, EVENT_NAME, clock, EVENTS_TAKEN))
         if self.policy.comfort_noise and any(codec.clock == EVENT_CLOCK for codec in codecs):
             formats.append(Format(pt=COMFORT_NOISE, name="CN", rate=8000))
         return formats
 
-    def _audio_line(self, formats: Sequence[Format], direction: Direction) -> MediaLine:
+    def _audio_line(
+        self,
+        formats: Sequence[Format],
+        direction: Direction,
+        proto: str,
+        attributes: tuple[tuple[str, str | None], ...],
+        *,
+        rtcp_mux: bool = False,
+    ) -> MediaLine:
         return MediaLine(
             kind="audio",
             port=self.endpoint.port,
-            proto="RTP/AVP",
+            proto=proto,
             formats=tuple(formats),
             direction=direction,
             ptime=self.policy.ptime_ms,
             rtcp_port=None if self.endpoint.rtcp_port == self.endpoint.port + 1 else self.endpoint.rtcp_port,
+            rtcp_mux=rtcp_mux,
+            attributes=attributes,
         )
 
     def _write(self, lines: tuple[MediaLine, ...]) -> bytes:
@@ -322,6 +330,12 @@ def _wish(line: MediaLine) -> Direction:
     return line.direction
 
 
+@lru_cache(maxsize=256)
+def _format(number: int, name: str, rate: int, fmtp: str | None = None) -> Format:
+    """The same few are in every offer and answer."""
+    return Format(number, name, rate, fmtp=fmtp)
+
+
 @lru_cache(maxsize=1024)
 def _reachable(address: str | None) -> str | None:
     """One host's address; None for nowhere, and for many: a call is no way to make us flood a network."""
@@ -335,6 +349,7 @@ def _reachable(address: str | None) -> str | None:
     return str(ip)
 
 
+@lru_cache(maxsize=1024)
 def _origins(address: str | None) -> frozenset[str]:
     """Where the packets of who names `address` may come from. A program on this machine that names one loopback
     address and is bound to all of them sends from the first."""

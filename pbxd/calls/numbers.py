@@ -30,7 +30,9 @@ class PayloadTypes:
         known = self._numbers.get(meaning)
         if known is not None:
             return known
-        number = next((free for free in (wanted, *DYNAMIC) if free not in self._meanings), wanted)
+        number = wanted
+        if wanted in self._meanings:
+            number = next((free for free in DYNAMIC if free not in self._meanings), wanted)
         self._note(meaning, number)
         return number
 

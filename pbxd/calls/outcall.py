@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from pbxd.calls.call import Call, CallEvent, CallState
 from pbxd.calls.dial import Dial, Target
@@ -14,15 +14,13 @@ from pbxd.calls.stage import Act, Stage
 class OutCall(Call):
     """A call without a caller: its only leg is the callee's. All else is a call's."""
 
-    def call_out(self, targets: Sequence[Target], act: Act, clock: Callable[[], float]) -> None:
+    def call_out(self, targets: Sequence[Target], act: Act, now: float) -> None:
         """Rings all `targets` at once; `act` begins with the one that answers."""
-        now = clock()
         self._act = act
-        self._clock = clock
         self._say(Change.STARTED, now)
         self._later(self._facilities.limits.ring_timeout_s, CallEvent.NOBODY_ANSWERED, now)
         self._dial = Dial(self._facilities, self, self.record, targets, None)
-        self._dial.start(clock)
+        self._dial.start(now)
 
     def leg_progressed(self, leg: Leg, status: int, now: float) -> None:
         state = self._next(CallEvent.PROGRESSED)

@@ -30,17 +30,18 @@ class Page:
         self._waiting = 0
         self._best = 480
 
-    def send(self, targets: list[Target], now: float) -> None:
+    def send(self, targets: list[Target]) -> None:
         """Carries the message to all `targets`; the sender gets one answer, whatever happens."""
         self._waiting = len(targets)
         for target in targets:
             if target.destinations:
-                self._send_to(target, now, target.destinations)
+                self._send_to(target, target.destinations)
             else:
-                found = partial(self._send_to, target, now)
+                found = partial(self._send_to, target)
                 self._facilities.resolver.destinations(target.resolve or target.uri, found)
 
-    def _send_to(self, target: Target, now: float, destinations: Sequence[Destination] | ResolveError) -> None:
+    def _send_to(self, target: Target, destinations: Sequence[Destination] | ResolveError) -> None:
+        now = self._facilities.clock()
         if isinstance(destinations, ResolveError):
             self._heard(480, now)
             return

@@ -72,7 +72,7 @@ def peer_of(
     `Invalid` for an identity that cannot be read."""
     trunk = directory.trunk_for(flow.remote[0], request.from_.uri.user)
     if trunk is not None:
-        account = directory.account(trunk.account_id) or directory.default_account
+        account = directory.account_or_default(trunk.account_id)
         return Peer(account, caller_of(request, extension=None, name=None, trusted=True), trunk=trunk)
     account = directory.account_for_host(request.from_.uri.host)
     verdict = authenticator.check(request, account, flow, now)

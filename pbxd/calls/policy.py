@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from media.plan import Codec, CodecSettings, Jitter
 from pbxd.calls.crypto import Protection, acceptable
@@ -37,6 +38,7 @@ class OfferedAudio:
         return self.comfort_noise and codec.clock == EVENT_CLOCK
 
 
+_NOTHING_TO_SET = CodecSettings()
 SILENT = OfferedAudio((), {}, {}, False, OpusParameters())
 """Of an offer without audio that can be answered all the same."""
 
@@ -90,7 +92,7 @@ class Policy:
     def settings(self, codec: Codec, theirs: OpusParameters) -> CodecSettings:
         """How our encoder works for a side that wants `theirs`: what we would do, within what it can use."""
         if codec is not Codec.OPUS:
-            return CodecSettings()
+            return _NOTHING_TO_SET
         bitrates = [bitrate for bitrate in (self.opus.bitrate, theirs.max_bitrate) if bitrate]
         return replace(
             self.opus,
@@ -101,8 +103,13 @@ class Policy:
 
     def opus_format(self, payload_type: int) -> Format:
         """Opus as we write it: what we want to hear, within what the other end of the call said."""
-        said = replace(self.hears, fec=self.opus.fec, dtx=self.opus.dtx, min_ptime_ms=None)
-        return Format(pt=payload_type, name="OPUS", rate=Codec.OPUS.clock, channels=2, fmtp=str(said))
+        return _opus_format(self.hears, self.opus.fec, self.opus.dtx, payload_type)
+
+
+@lru_cache(maxsize=256)
+def _opus_format(hears: OpusParameters, fec: bool, dtx: bool, payload_type: int) -> Format:
+    said = replace(hears, fec=fec, dtx=dtx, min_ptime_ms=None)
+    return Format(pt=payload_type, name="OPUS", rate=Codec.OPUS.clock, channels=2, fmtp=str(said))
 
 
 def understood(line: MediaLine, policy: Policy, ours: MediaLine | None = None) -> OfferedAudio:

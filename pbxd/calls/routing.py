@@ -111,6 +111,8 @@ class Numbers(Protocol):
 
     def extension(self, account: Account, number: str) -> Extension | None: ...
 
+    def coded(self, account: Account, dialled: str) -> Extension | None: ...
+
     def user(self, account: Account, name: str) -> User | None: ...
 
     def outbound(self, account: Account, number: str) -> tuple[Trunk, str] | None: ...
@@ -148,7 +150,7 @@ def route(
     if not called:
         return Reject(484, "no number was dialled")
     direction = Direction.INBOUND if source else Direction.INTERNAL
-    extension = numbers.extension(account, called)
+    extension = numbers.extension(account, called) or numbers.coded(account, called)
     if extension is not None:
         return _to_extension(numbers, account, extension, direction)
     direct = numbers.number(as_e164(called))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,10 +11,12 @@ from typing import Protocol
 from media.convert import BadAudio
 from media.library import NoSuchPrompt
 from media.rooms import Clip
-from media.script import Line, Reader
+from media.script import Line, Reader, Tune
 from media.sound import Sound
 from media.speech import CannotSpeak
 from media.wav import BadWav
+
+log = logging.getLogger(__name__)
 
 KEPT_SECONDS = 1800.0  # of sound: 58 MB at 16 kHz
 KEPT_LONGEST_S = 120.0  # longer ones are read anew; their samples lie in the cache of files
@@ -59,7 +62,8 @@ class Studio:
         rate: int,
         ready: Callable[[list[Clip] | Unreadable], None],
     ) -> None:
-        """Tells `ready` the clips of `lines`, at once when all are kept; or the first line that cannot be read."""
+        """Tells `ready` the clips of `lines`, at once when all are kept; or the first line that cannot be read. A tune
+        among others is only left out then."""
         keys = [(line, language, rate) for line in lines]
         missing = [key for key in dict.fromkeys(keys) if key not in self._kept]
         if not missing:
@@ -67,7 +71,7 @@ class Studio:
             return
 
         def read() -> list[Sound]:
-            return [self.reader.read(line, language, rate) for line, language, rate in missing]
+            return [self._read(*key, alone=len(keys) == 1) for key in missing]
 
         def done(result: list[Sound] | Exception) -> None:
             if isinstance(result, Exception):
@@ -80,6 +84,16 @@ class Studio:
             ready([fresh[key] if key in fresh else self._used(key) for key in keys])
 
         self._offload(read, done)
+
+    def _read(self, line: Line, language: str, rate: int, *, alone: bool) -> Sound:
+        """In a thread of its own. Raises those of FAILURES."""
+        try:
+            return self.reader.read(line, language, rate)
+        except FAILURES as error:
+            if alone or not isinstance(line, Tune):
+                raise
+            log.warning("%s is left out of the music: %s", line.path.name, error)
+            return Sound.silence(0.02, rate)
 
     def forget(self) -> None:
         """Reads everything anew from now on: recordings or settings have changed."""

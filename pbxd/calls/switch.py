@@ -16,9 +16,8 @@ from pbxd.calls.admission import Admission, Refusal
 from pbxd.calls.call import Call, CallState, End, Fallback
 from pbxd.calls.dial import Target
 from pbxd.calls.facilities import Facilities
-from pbxd.calls.following import FindFallback, Following, MakeAct
+from pbxd.calls.following import FindFallback, Following, MakeAct, last_of
 from pbxd.calls.gate import HOUSE, Barred, Gate
-from pbxd.calls.hunt import Refusing
 from pbxd.calls.identity import Caller, shown_outside
 from pbxd.calls.leg import Leg
 from pbxd.calls.limits import Limits
@@ -48,7 +47,7 @@ from pbxd.calls.targets import targets_of, targets_of_user
 from pbxd.calls.watchers import Watchers
 from pbxd.config.groups import RingStrategy
 from pbxd.directory.authentication import Authenticator
-from pbxd.directory.model import ExtensionKind, Trunk, User
+from pbxd.directory.model import Account, ExtensionKind, Trunk, User
 from pbxd.errors import HouseError, NotFound, Overloaded, Unavailable
 from pbxd.ids import new_id
 from pbxd.sip.errors import ParseError
@@ -86,7 +85,6 @@ class Switch:
         self.fallback: FindFallback = lambda _user, _record: None
         self.hours: Hours = no_hours
         self.gate = Gate(facilities, Limits(Rulebook(facilities.directory)), self.alive)
-        self.gate.listen()
         self.following = Following(facilities, acts, self._mailbox, self.gate.hold)
         self._methods: dict[str, Callable[[ServerTransaction, Request, float], None]] = {
             "INVITE": self._invite,
@@ -165,66 +163,66 @@ class Switch:
     def call_out(self, account_id: str, number: str, act: Act, name: str) -> Call:
         """The house calls an extension's phones by itself, shown there as `name`, and `act` begins with the one that
         answers. Raises NotFound, Unavailable (no phone is registered), Overloaded, Barred."""
-        now, directory = self._clock(), self._facilities.directory
-        account = directory.account(account_id) or directory.default_account
-        found = route(directory, account, number, source=None)
+        account, found = self._way_to(account_id, number)
         if not isinstance(found, ToUser):
             raise NotFound(f"{number} is no extension with a phone")
-        refusal = self.admission.refusal(len(self.calls))
-        if refusal is not None:
-            raise Overloaded(refusal.value, self.admission.retry_after_s)
-        targets = targets_of_user(self._facilities, found.user.name, Caller(number, name), account, now)
-        if not targets:
-            raise Unavailable(f"no phone of {number} is registered")
-        record = self._own_record(account.id, Direction.INTERNAL, Caller("", name), number, now)
-        call = OutCall(self._facilities, record, reroute=lambda _uri: [], on_over=self._forget)
-        self.gate.enter(record, found.user.name, None, found, HOUSE)
-        self._begin(call, targets, act, now)
-        return call
+        targets = targets_of_user(self._facilities, found.user.name, Caller(number, name), account, self._clock())
+        return self._call_out(account, found, number, Caller("", name), targets, act, self._forget)
 
     def send_out(self, account_id: str, number: str, act: Act, caller: Caller, over: Callable[[Call], None]) -> Call:
         """The house calls a number of an account, a phone's or one that leaves by a trunk, in G.711; `act` begins when
         it is answered, and `over` hears the end. Raises NotFound, Unavailable, Overloaded, Barred."""
-        now, directory = self._clock(), self._facilities.directory
-        account = directory.account(account_id) or directory.default_account
-        found = route(directory, account, number, source=None)
-        outbound = directory.outbound(account, number)
+        account, found = self._way_to(account_id, number)
+        outbound = self._facilities.directory.outbound(account, number)
         if isinstance(found, ToHouse | ToEcho | Reject) and outbound is not None:
             found = ToTrunk(*outbound)  # to a number of the house's own, too, by a trunk that leads back
         if not isinstance(found, ToUser | ToTrunk):
             raise NotFound(f"no route leads to {number}")
         if isinstance(found, ToTrunk):
             caller = shown_outside(caller, None, found.trunk)
-        refusal = self.admission.refusal(len(self.calls))
-        if refusal is not None:
-            raise Overloaded(refusal.value, self.admission.retry_after_s)
-        targets = targets_of(self._facilities, found, None, caller, account, now)
-        if not targets:
-            raise Unavailable(f"no phone of {number} is registered")
-        record = self._own_record(account.id, found.direction, caller, number, now)
+        targets = targets_of(self._facilities, found, None, caller, account, self._clock())
 
         def ended(call: Call) -> None:
             self._forget(call)
             over(call)
 
-        call = OutCall(self._facilities, record, reroute=lambda _uri: [], on_over=ended)
-        self.gate.enter(record, found.user.name if isinstance(found, ToUser) else None, None, found, HOUSE)
-        self._begin(call, [replace(target, codecs=LAWS) for target in targets], act, now)
-        return call
+        in_g711 = [replace(target, codecs=LAWS) for target in targets]
+        return self._call_out(account, found, number, caller, in_g711, act, ended)
 
-    def _own_record(self, account_id: str, direction: Direction, caller: Caller, number: str, now: float) -> CallRecord:
+    def _way_to(self, account_id: str, number: str) -> tuple[Account, Route]:
+        directory = self._facilities.directory
+        account = directory.account_or_default(account_id)
+        return account, route(directory, account, number, source=None)
+
+    def _call_out(
+        self,
+        account: Account,
+        found: ToUser | ToTrunk,
+        number: str,
+        caller: Caller,
+        targets: Sequence[Target],
+        act: Act,
+        over: Callable[[Call], None],
+    ) -> Call:
+        """Raises Overloaded, Unavailable, Barred."""
+        refusal = self.admission.refusal(len(self.calls))
+        if refusal is not None:
+            raise Overloaded(refusal.value, self.admission.retry_after_s)
+        if not targets:
+            raise Unavailable(f"no phone of {number} is registered")
+        now = self._clock()
         wall = self._facilities.wall(now)
-        return CallRecord(new_id("call", wall), account_id, direction, caller.number, caller.name, number, wall)
-
-    def _begin(self, call: OutCall, targets: Sequence[Target], act: Act, now: float) -> None:
-        record = call.record
+        record = CallRecord(new_id("call", wall), account.id, found.direction, caller.number, caller.name, number, wall)
+        call = OutCall(self._facilities, record, reroute=lambda _uri: [], on_over=over)
+        self.gate.enter(record, found.user.name if isinstance(found, ToUser) else None, None, found, HOUSE)
         self.calls[record.id] = call
         self._facilities.tracer.began(record.id, record.id, record.account_id, now)  # its dialogs join when they ring
         try:
-            call.call_out(targets, act, self._clock)
+            call.call_out(targets, act, now)
         except Exception:
             call.fail(now)
             raise
+        return call
 
     def alive(self) -> frozenset[str]:
         """The ids of the calls that are up."""
@@ -323,7 +321,7 @@ class Switch:
         if targets:
             kind = request.headers.get("Content-Type")
             answered = partial(self._reply, transaction)
-            Page(self._facilities, request.body, kind, answered).send(targets, now)
+            Page(self._facilities, request.body, kind, answered).send(targets)
         else:
             self._reply(transaction, 480, now)
 
@@ -465,7 +463,7 @@ class Switch:
             self._ring_user(call, found, peer, request, now)
         else:
             caller = self._shown(peer, found.trunk)
-            call.ring(targets_of(self._facilities, found, request, caller, peer.account, now), self._clock)
+            call.ring(targets_of(self._facilities, found, request, caller, peer.account, now), now)
 
     def _ring_user(self, call: Call, found: ToUser, peer: Peer, request: Request, now: float) -> None:
         user, arrival = found.user, Arrival(peer, request)
@@ -484,17 +482,11 @@ class Switch:
             return
         if len(targets) > 1 and user.ring_strategy is RingStrategy.SEQUENTIAL:
             fallback, call.fallback = call.fallback, None
-            last = partial(self._last, fallback)
-            call.perform(self.following.phones(targets, user, last), now, arrival)
+            call.perform(self.following.phones(targets, user, last_of(fallback)), now, arrival)
         elif targets:
-            call.ring(targets, self._clock, user.ring_timeout_s)
+            call.ring(targets, now, user.ring_timeout_s)
         elif not call.fall_back(480, now):
             call.refuse(End(Result.UPSTREAM, 480, 20, "no phone is registered", "house"), now)
-
-    @staticmethod
-    def _last(fallback: Fallback | None, status: int) -> Act:
-        act = fallback.act(status) if fallback is not None else None
-        return act or Refusing(status, "nobody took the call")
 
     def _shown(self, peer: Peer, trunk: Trunk) -> Caller:
         """Who a provider is told is calling: another trunk's caller as they came."""

@@ -124,10 +124,10 @@ class Watch:
         return (f"{HEARD_AGAIN} after {until - since:.0f} s",)
 
 
-def quality_of(seen: MediaStatistics, watch: Watch) -> LegQuality:
-    """How a leg sounded, for the record."""
+def quality_of(seen: MediaStatistics, samples: Sequence[Sample], silent_s: float) -> LegQuality:
+    """How a leg sounded, for the record: in all, by the samples of its history, and how long nothing came."""
     numbers = seen.numbers
-    scores = [sample.mos for sample in watch.history.samples() if sample.mos is not None]
+    scores = [sample.mos for sample in samples if sample.mos is not None]
     return LegQuality(
         packets_received=numbers.received,
         packets_sent=numbers.sent,
@@ -140,7 +140,7 @@ def quality_of(seen: MediaStatistics, watch: Watch) -> LegQuality:
         loss_bursts=numbers.bursts,
         longest_burst=numbers.longest_burst,
         least_mos=round(min(scores), 2) if scores else None,
-        silent_s=round(watch.silent_s, 1),
+        silent_s=round(silent_s, 1),
     )
 
 

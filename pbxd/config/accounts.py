@@ -3,6 +3,7 @@ of the file, every other one under `accounts`."""
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated, Self
 
 from pydantic import Field, SecretStr, model_validator
@@ -22,10 +23,12 @@ from pbxd.config.section import (
     Seconds,
     Secret,
     Section,
+    Slug,
     Switch,
+    Timezone,
 )
 from pbxd.config.sound import OwnCodecs, OwnSrtp
-from pbxd.config.values import NetworkField, Number, Numbers
+from pbxd.config.values import NetworkField, Number, Numbers, PathField
 
 Scope = Annotated[str, Field(pattern=r"^(\*|[a-z][a-z0-9_.:-]{0,62}(:\*)?)$")]
 # What a key may be allowed; `*` is everything, `calls:*` all of calls. The contracts of the API say what each opens.
@@ -71,8 +74,11 @@ SCOPES = (
 )
 
 
+_CLOCK = "whose clock its call flows and its nights follow, like Europe/Berlin; null is the house's"
+
+
 class Account(Section):
-    slug: Name = Field(default="house", description="short name of the default account", json_schema_extra=RESTART)
+    slug: Slug = Field(default="house", description="short name of the default account", json_schema_extra=RESTART)
     name: Label = Field(default="House", description="its name for people")
     realm: Name = Field(
         default="pbxd",
@@ -82,6 +88,16 @@ class Account(Section):
     domains: tuple[Host, ...] = Field(
         default=(), max_length=100, description="host names and addresses that mean this account"
     )
+    timezone: Timezone | None = Field(default=None, description=_CLOCK)
+
+
+class ListenRight(StrEnum):
+    """The most that a user may do with calls of others, by phone; each holds those before it."""
+
+    NONE = "none"
+    MONITOR = "monitor"
+    WHISPER = "whisper"
+    BARGE = "barge"
 
 
 class UserOptions(Section):
@@ -100,6 +116,10 @@ class UserOptions(Section):
     max_simultaneous: Count | None = Field(default=None, description="calls at a time; null is no limit")
     operator: Switch = Field(default=False, description="takes calls of queues")
     mailbox: Number | None = Field(default=None, description="takes calls it does not; null is that of its number")
+    listen_in: ListenRight = Field(
+        default=ListenRight.NONE,
+        description="none, monitor, whisper or barge: what it may do by phone in calls of others",
+    )
 
 
 class Phone(UserOptions):
@@ -117,25 +137,37 @@ class TrunkRegister(Section):
     expires_s: Seconds = Field(default=3600, ge=60, description="the registration time asked for")
 
 
-class Trunk(Section):
+class TrunkOptions(Section):
+    """How calls get to a provider, and come from it."""
+
     proxy: Proxy | None = Field(default=None, description="where calls to it go")
     sources: tuple[NetworkField, ...] = Field(default=(), max_length=64, description="addresses its calls come from")
     from_user: Label | None = Field(default=None, description="only calls with this From user are its own")
-    register_: TrunkRegister | None = Field(default=None, alias="register", description="register out to the proxy")
     max_calls: Count | None = Field(default=None, description="calls at a time over this trunk; null is no limit")
     cid_number: Number | None = Field(default=None, description="the number its calls go out with; null: the caller's")
     transit: Switch = Field(default=False, description="whether calls that come from it may leave again by a route")
+
+    @property
+    def objection(self) -> str | None:
+        """Why it would be of no use."""
+        if self.proxy is None and not self.sources:
+            return "a trunk needs a proxy (to call out), sources (to be called), or both"
+        if self.from_user is not None and not self.sources:
+            return "from_user alone proves nothing: name the sources too"
+        return None
+
+
+class Trunk(TrunkOptions):
+    register_: TrunkRegister | None = Field(default=None, alias="register", description="register out to the proxy")
     codecs: OwnCodecs = Field(default=None, description="its own codecs in order of preference; null is the house's")
     srtp: OwnSrtp = Field(default=None, description="off, optional or required; null is the house's")
 
     @model_validator(mode="after")
     def _reachable(self) -> Self:
-        if self.proxy is None and not self.sources:
-            raise ValueError("a trunk needs a proxy (to call out), sources (to be called), or both")
+        if self.objection is not None:
+            raise ValueError(self.objection)
         if self.register_ is not None and self.proxy is None:
             raise ValueError("register needs a proxy to register to")
-        if self.from_user is not None and not self.sources:
-            raise ValueError("from_user alone proves nothing: name the sources too")
         return self
 
 
@@ -191,6 +223,10 @@ class FurtherAccount(AccountSections):
     domains: tuple[Host, ...] = Field(
         default=(), max_length=100, description="host names that mean this account, the one phones log in with first"
     )
+    music: PathField | None = Field(
+        default=None, description="folder with its music; null is accounts/NAME/music in data_dir, if there is one"
+    )
+    timezone: Timezone | None = Field(default=None, description=_CLOCK)
 
 
-Accounts = Annotated[dict[Name, FurtherAccount], Field(max_length=1_000)]
+Accounts = Annotated[dict[Slug, FurtherAccount], Field(max_length=1_000)]

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from pbxd.config.section import Count, Seconds, Section
+from pbxd.config.section import Count, Seconds, Section, Switch
 from pbxd.config.values import PathField
 
 Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[a-z0-9]{2,8}){0,2}$")]
@@ -35,6 +35,9 @@ class Sound(Section):
     )
     music: PathField | None = Field(
         default=None, description="folder with music for those who wait; null is music in data_dir"
+    )
+    music_on_hold: Switch = Field(
+        default=False, description="whom a phone puts on hold hears music; false passes the hold on to its phone"
     )
     prompt_max_s: Seconds = Field(default=600, le=7200, description="longer recordings are refused")
     cache_mb: Count = Field(default=256, le=100_000, description="room for what was said and converted")

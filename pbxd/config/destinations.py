@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from media.fax import FaxMode
 from pbxd.config.section import Name, Section, Switch
-from pbxd.config.values import Number, PathField
+from pbxd.config.values import MusicFolder, Number
 
 PromptName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}(/[a-z0-9][a-z0-9_-]{0,63}){0,3}$")]
 FlowName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
@@ -45,6 +45,10 @@ class Extension(Section):
     flow: FlowName | None = Field(default=None, description="begins this call flow")
     queue: Name | None = Field(default=None, description="waits in this queue")
     operator: Switch = Field(default=False, description="logs operators of queues in and out, by their phones")
+    listen: Switch = Field(
+        default=False,
+        description="with a phone's number behind it, listens in on its call: for users who may (listen_in)",
+    )
 
     voicemail: Listening | None = Field(
         default=None, description="plays messages: of the caller's own mailbox, or of any, with its PIN"
@@ -56,12 +60,12 @@ class Extension(Section):
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
         words = (self.user, self.play, self.voicemail, self.mailbox, self.flow, self.queue, self.fax)
-        kinds = (self.echo, self.digits, self.caller, self.operator, *(word is not None for word in words))
+        kinds = (self.echo, self.digits, self.caller, self.operator, self.listen, *(word is not None for word in words))
         if sum(kinds) != 1:
             raise ValueError(
                 "an extension is one of echo: true, user: NUMBER, digits: true, play: PROMPT, caller: true, "
                 "voicemail: own or any, mailbox: NUMBER, flow: NAME, queue: NAME, operator: true, "
-                "fax: {mode: auto}"
+                "listen: true, fax: {mode: auto}"
             )
         return self
 
@@ -74,7 +78,9 @@ class Conference(Section):
     announce: Announce = Field(default=Announce.BEEP, description="none, beep, or name: asked for and played to all")
     muted: Switch = Field(default=False, description="members join muted; *1 changes it")
     record: Switch = Field(default=False, description="record it from the first member to the last")
-    music: PathField | None = Field(default=None, description="folder with music for its waiting members alone")
+    music: MusicFolder | None = Field(
+        default=None, description="a folder of its own: a path, or the name of one in the music of the account"
+    )
 
     @model_validator(mode="after")
     def _pins(self) -> Self:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import zoneinfo
 from enum import StrEnum
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
-from pbxd.config.section import Count, Label, MailAddress, Seconds, Section, Switch
+from pbxd.config.section import Count, MailAddress, Seconds, Section, Switch, Timezone
 
 Country = Annotated[str, StringConstraints(pattern=r"^([A-Z]{2}|\+[0-9]{1,3})$")]
 Clock = Annotated[str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$|^24:00$")]
@@ -24,15 +23,6 @@ class Day(StrEnum):
     FRI = "fri"
     SAT = "sat"
     SUN = "sun"
-
-
-def _zone(name: str) -> str:
-    if name not in zoneinfo.available_timezones():
-        raise ValueError("this is no timezone such as Europe/Berlin")
-    return name
-
-
-Timezone = Annotated[Label, AfterValidator(_zone)]
 
 
 class OfficeHours(Section):

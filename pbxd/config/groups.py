@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from pbxd.config.numbers import Destination
 from pbxd.config.section import Count, Label, Name, Seconds, SecondsOrNever, Section, Switch
-from pbxd.config.values import Number
+from pbxd.config.values import MusicFolder, Number
 
 Amount = Annotated[int, Field(strict=True, ge=0, le=100_000)]
 LeaveDigit = Annotated[str, Field(pattern=r"^[0-9*#]{0,12}$")]
@@ -23,12 +23,14 @@ class RingStrategy(StrEnum):
 
 
 class QueueStrategy(StrEnum):
+    """Whom a caller is offered to, of those who are free and have the least penalty."""
+
     RING_ALL = "ring_all"
     LONGEST_IDLE = "longest_idle"
     ROUND_ROBIN = "round_robin"
     LEAST_CALLS = "least_calls"
     RANDOM = "random"
-    PRIORITY = "priority"
+    PRIORITY = "priority"  # always the first of the list who is free
 
 
 class MusicMode(StrEnum):
@@ -81,6 +83,9 @@ class Queue(Section):
     leave_digit: LeaveDigit = Field(default="", description="digits that lead out of the queue; empty: none")
     whisper: Switch = Field(default=True, description="tell operators which queue calls, before they hear the caller")
     accept: Switch = Field(default=False, description="operators press 1 to take a call")
+    music: MusicFolder | None = Field(
+        default=None, description="a folder of its own: a path, or the name of one in the music of the account"
+    )
 
     @model_validator(mode="after")
     def _penalised(self) -> Self:

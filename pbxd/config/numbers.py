@@ -9,7 +9,7 @@ from typing import Annotated, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from dialplan.hours import Opening, Schedule, parse_date_rule, parse_days, parse_spans, zone
+from dialplan.hours import DateRule, Opening, Schedule, parse_date_rule, parse_days, parse_spans, zone
 from pbxd.config.destinations import FlowName
 from pbxd.config.section import Count, Label, Name, Section, Switch
 from pbxd.config.values import Number
@@ -110,22 +110,20 @@ class Hours(Section):
     @field_validator("dates")
     @classmethod
     def _dates(cls, value: Mapping[str, str]) -> Mapping[str, str]:
-        for dates, spans in value.items():
-            parse_date_rule(dates, () if _is_holiday(spans) else parse_spans(spans), Opening.CLOSED)
+        for dates, hours in value.items():
+            _rule(dates, hours)
         return value
 
     def named(self, name: str) -> Schedule:
         """What the dialplan evaluates."""
         week = {day: parse_spans(spans) for days, spans in self.weekly.items() for day in parse_days(days)}
-        rules = [
-            parse_date_rule(dates, (), Opening.HOLIDAY)
-            if _is_holiday(spans)
-            else parse_date_rule(dates, parse_spans(spans), Opening.CLOSED)
-            for dates, spans in self.dates.items()
-        ]
         weekly = tuple(week.get(day, ()) for day in range(7))
-        return Schedule(name, self.timezone, weekly, tuple(sorted(rules, key=lambda rule: rule.weight)))
+        rules = sorted((_rule(dates, hours) for dates, hours in self.dates.items()), key=lambda rule: rule.weight)
+        return Schedule(name, self.timezone, weekly, tuple(rules))
 
 
-def _is_holiday(text: str) -> bool:
-    return text.strip().lower() == "holiday"
+def _rule(dates: str, hours: str) -> DateRule:
+    """What holds on these dates. Raises ValueError."""
+    if hours.strip().lower() == "holiday":
+        return parse_date_rule(dates, (), Opening.HOLIDAY)
+    return parse_date_rule(dates, parse_spans(hours), Opening.CLOSED)

@@ -8,20 +8,12 @@ from typing import Any
 
 from pbxd.config.accounts import SCOPES
 from pbxd.config.explain import suggestion
-from pbxd.config.numbers import Destination
 from pbxd.config.tree import KeyPath
 from pbxd.config.values import NumberRange
 
 Found = Iterator[tuple[KeyPath, str]]
 Plain = Mapping[str, Any]
 
-# What a destination names, and the sections where it may be.
-_SECTIONS = {
-    "user": "phones",
-    "ring_group": "ring_groups",
-    "queue": "queues",
-    "voicemail": "mailboxes",
-}
 _WORDS = {"ring_group": "ring group", "voicemail": "mailbox"}
 _SCOPED = {"user": "phones", "number": "numbers", "trunk": "trunks"}
 
@@ -140,33 +132,34 @@ def _expanded(text: str) -> tuple[str, ...]:
 
 
 def _numbers(root: Plain, users: Collection[str]) -> Found:
+    known = _known(root, users)
     for number, said in mapping(root, "numbers").items():
-        yield from _destination(root, users, ("numbers", number), said)
+        yield from _destination(known, ("numbers", number), said)
         for other in ("closed", "holiday"):
-            yield from _destination(root, users, ("numbers", number, other), mapping(root, "numbers", number, other))
+            yield from _destination(known, ("numbers", number, other), mapping(root, "numbers", number, other))
     for name in mapping(root, "ring_groups"):
         path = ("ring_groups", name, "no_answer")
-        yield from _destination(root, users, path, mapping(root, *path))
+        yield from _destination(known, path, mapping(root, *path))
 
 
-def _destination(root: Plain, users: Collection[str], path: KeyPath, said: object) -> Found:
-    """Flows, and numbers to forward to, are known only once the house runs."""
+def _destination(known: Mapping[str, Collection[str]], path: KeyPath, said: object) -> Found:
     for kind, name in said.items() if isinstance(said, dict) else ():
-        if kind not in Destination.model_fields or not isinstance(name, str):
-            continue
-        known = _named(root, users, kind)
-        if known is not None and name not in known:
-            yield (*path, kind), _missing(_WORDS.get(kind) or kind, name, known)
+        if kind in known and isinstance(name, str) and name not in known[kind]:
+            yield (*path, kind), _missing(_WORDS.get(kind) or kind, name, known[kind])
 
 
-def _named(root: Plain, users: Collection[str], kind: str) -> Collection[str] | None:
+def _known(root: Plain, users: Collection[str]) -> dict[str, Collection[str]]:
+    """The names that each kind of destination may have. Flows, and numbers to forward to, are known only once the house
+    runs."""
     rooms = {number for text in mapping(root, "conferences") for number in _expanded(text)}
-    if kind == "conference":
-        return rooms
-    if kind == "extension":
-        return {*users, *mapping(root, "extensions"), *rooms}
-    section = _SECTIONS.get(kind)
-    return users if section == "phones" else mapping(root, section) if section is not None else None
+    return {
+        "user": users,
+        "extension": {*users, *mapping(root, "extensions"), *rooms},
+        "conference": rooms,
+        "ring_group": mapping(root, "ring_groups"),
+        "queue": mapping(root, "queues"),
+        "voicemail": mapping(root, "mailboxes"),
+    }
 
 
 def _groups(root: Plain, users: Collection[str]) -> Found:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zoneinfo
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
@@ -19,6 +20,7 @@ _MAIL_ADDRESS = re.compile(
 _SERVER_NAME = re.compile(r"(\*\.)?[A-Za-z0-9_]([A-Za-z0-9_.-]{0,250}[A-Za-z0-9])?")
 _URL = re.compile(r"https?://[A-Za-z0-9._:\[\]-]{1,253}(/[A-Za-z0-9._~/-]*)?")
 _PATTERN = re.compile(r"(?=.)[0-9*#+XZN]{0,32}\.?")
+_DIGITS = {"X": "[0-9]", "Z": "[1-9]", "N": "[2-9]", ".": ".+"}
 _PROXY = re.compile(r"sips?:(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)(?::[0-9]{1,5})?(?:;transport=(?:udp|tcp|tls))?")
 
 RESTART: dict[str, Any] = {"restart": True}
@@ -66,13 +68,32 @@ def _pattern(value: str) -> str:
     return value
 
 
+def compile_pattern(pattern: str) -> re.Pattern[str]:
+    """A dial pattern as a regular expression for `fullmatch`: X 0-9, Z 1-9, N 2-9, `.` one or more of anything."""
+    return re.compile("".join(_DIGITS.get(sign) or re.escape(sign) for sign in pattern))
+
+
 def _mail_address(value: str) -> str:
     if not _MAIL_ADDRESS.fullmatch(value):
         raise ValueError("a mail address is written name@example.com")
     return value
 
 
+def _zone(value: str) -> str:
+    if value not in zoneinfo.available_timezones():
+        raise ValueError("this is no timezone such as Europe/Berlin")
+    return value
+
+
+def _slug(value: str) -> str:
+    """What stands for other things beside accounts in the paths of the APIs."""
+    if value == "system" or value.startswith("acc_"):
+        raise ValueError("an account is not called system, nor something that begins with acc_: these are taken")
+    return value
+
+
 Name = Annotated[str, AfterValidator(_name)]
+Slug = Annotated[Name, AfterValidator(_slug)]
 Host = Annotated[str, AfterValidator(_host)]
 ServerName = Annotated[str, AfterValidator(_server_name)]
 PublicUrl = Annotated[str, AfterValidator(_url)]
@@ -80,6 +101,7 @@ Proxy = Annotated[str, AfterValidator(_proxy)]
 Pattern = Annotated[str, AfterValidator(_pattern)]
 MailAddress = Annotated[str, AfterValidator(_mail_address)]
 Label = Annotated[str, Field(max_length=128, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Timezone = Annotated[Label, AfterValidator(_zone)]
 Secret = Annotated[SecretStr, Field(min_length=8, max_length=256)]
 Switch = Annotated[bool, Field(strict=True)]
 Count = Annotated[int, Field(strict=True, ge=1, le=10_000_000)]

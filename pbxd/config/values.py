@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, PlainSerializer
 
 MAX_NUMBERS = 10_000
 _NUMBER = re.compile(r"[0-9*#+]{1,32}")
+_MUSIC_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,13 @@ def parse_port(text: str, *, lowest: int) -> int:
     return int(text)
 
 
+def parse_music(text: str) -> str:
+    """Read the path of a folder, or the name of one in the music of an account. Raises ValueError."""
+    if not _MUSIC_NAME.fullmatch(text) and "/" not in text:
+        raise ValueError("music is a name of letters, digits, - and _, or a path with a /")
+    return text
+
+
 def parse_number(text: str) -> str:
     """Read what a phone can dial: digits, `*`, `#`, `+`. Raises ValueError."""
     if not _NUMBER.fullmatch(text):
@@ -165,4 +173,5 @@ Number = Annotated[str, BeforeValidator(lambda value: parse_number(_text(value))
 Numbers = Annotated[str, BeforeValidator(lambda value: str(NumberRange.parse(_text(value))))]
 IPv4Field = Annotated[IPv4Address, BeforeValidator(_text_or(IPv4Address))]
 IPv6Field = Annotated[IPv6Address, BeforeValidator(_text_or(IPv6Address))]
+MusicFolder = Annotated[str, BeforeValidator(lambda value: parse_music(_text(value)))]
 PathField = Annotated[Path, BeforeValidator(_text_or(Path))]

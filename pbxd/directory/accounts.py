@@ -88,7 +88,7 @@ class Directory:
         ids = {row["slug"]: row["id"] for row in rows["accounts"]}
         default_id = ids[config.account.slug]
         told = registers(config, ids), sound(config, ids)
-        snapshot = await asyncio.to_thread(Snapshot.of, rows, *told, default_id)
+        snapshot = await asyncio.to_thread(Snapshot.of, rows, *told)
         self._config, self._default_id, self._snapshot = config, default_id, snapshot
         self._trust()
 
@@ -112,6 +112,15 @@ class Directory:
 
     def account(self, account_id: str) -> Account | None:
         return self._snapshot.accounts.get(account_id)
+
+    def account_or_default(self, account_id: str) -> Account:
+        """The account of this id, or the default one."""
+        return self.account(account_id) or self.default_account
+
+    def zone(self, account_id: str) -> str | None:
+        """The timezone that an account has of its own."""
+        found = self._snapshot.accounts.get(account_id)
+        return found.timezone if found is not None else None
 
     def account_named(self, text: str) -> Account | None:
         """The account of this id or short name."""
@@ -146,6 +155,13 @@ class Directory:
 
     def extension(self, account: Account, number: str) -> Extension | None:
         return self._snapshot.extensions.get((account.id, number))
+
+    def coded(self, account: Account, dialled: str) -> Extension | None:
+        """The code that `dialled` begins with, and goes on: the longest."""
+        codes = self._snapshot.codes.get(account.id, ())
+        return max(
+            (one for one in codes if dialled.startswith(one.number)), key=lambda one: len(one.number), default=None
+        )
 
     def extensions(self, account: Account) -> list[Extension]:
         """Every number of the account."""
@@ -221,13 +237,11 @@ class Directory:
         """Whether `address` (an IP literal) is a trunk's source or proxy: a host that may trust us by our address."""
         if self._snapshot.sources.covers(address):
             return True
-        proxies = (trunk.proxy for trunk in self._snapshot.trunks.values() if trunk.proxy is not None)
-        return any(same_host(Uri.parse(proxy).host, address) for proxy in proxies)
+        return any(same_host(proxy, address) for proxy in self._snapshot.proxies)
 
     def is_proxy(self, host: str) -> bool:
         """Whether a trunk is called at this host, a name or an IP literal."""
-        proxies = (trunk.proxy for trunk in self._snapshot.trunks.values() if trunk.proxy is not None)
-        return any(Uri.parse(proxy).host == host for proxy in proxies)
+        return host in self._snapshot.proxies
 
     def provider_addresses(self) -> list[str]:
         """The addresses (IP literals) of the proxies that are given as such, and where trunks are registered."""

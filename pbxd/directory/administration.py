@@ -18,7 +18,7 @@ from pbxd.directory.declared import PREFIXES
 from pbxd.directory.model import Account
 from pbxd.directory.passwords import credentials
 from pbxd.directory.reading import as_dicts
-from pbxd.directory.resources import KINDS, DeviceWish, Kind, Row, masked
+from pbxd.directory.resources import KINDS, DeviceWish, Kind, Row, TrunkWish, masked
 from pbxd.errors import Conflict, Invalid, NotFound
 from pbxd.ids import new_id
 from pbxd.store import Store
@@ -27,6 +27,7 @@ from pbxd.store.schema import METADATA
 from pbxd.store.tenancy import audit
 
 Changed = Callable[[], Awaitable[None]]
+Fields = Mapping[str, Any] | None
 _NO_PASSWORD = "a device needs a password"  # noqa: S105 - a sentence
 
 
@@ -111,7 +112,7 @@ class Administration:
         """Raises NotFound; Conflict where it is declared, has changed since revision `seen`, or its new key is taken;
         Invalid where it does not fit; StoreError."""
         async with self.directory.changing():
-            before = _own(kind, await self._find(account, kind, wanted), seen)
+            before = own(kind.one, await self._find(account, kind, wanted), seen)
             key = getattr(wish, kind.key)
             if key != before[kind.key]:
                 await self._free(account, kind, key)
@@ -125,7 +126,7 @@ class Administration:
         """Gives what it was. Raises NotFound; Conflict where it is declared, needed, or has changed; StoreError."""
         users = await self._names(account)
         async with self.directory.changing():
-            before = _own(kind, await self._find(account, kind, wanted), seen)
+            before = own(kind.one, await self._find(account, kind, wanted), seen)
             await self._write(account, kind, before, None, by)
         await self.changed()
         return _stored(kind, before, users)
@@ -158,7 +159,7 @@ class Administration:
             raise Invalid(f"user: there is no user {getattr(wish, 'user', '')}")
         if isinstance(wish, DeviceWish):
             columns |= self._credentials(account, wish, before)
-        if kind.word == "trunks":
+        if isinstance(wish, TrunkWish):
             self.sources_free(account.slug, wish)
         return columns
 
@@ -170,12 +171,10 @@ class Administration:
             raise Invalid(_NO_PASSWORD + ": it is bound to what the phone logs in as")
         return {}
 
-    def sources_free(self, slug: str, wish: Any) -> None:
+    def sources_free(self, slug: str, wish: TrunkWish) -> None:
         """Whether a trunk can be called, or calls from addresses of its own. Raises Invalid, Conflict."""
-        if wish.proxy is None and not wish.sources:
-            raise Invalid("a trunk needs a proxy (to call out), sources (to be called), or both")
-        if wish.from_user is not None and not wish.sources:
-            raise Invalid("from_user alone proves nothing: name the sources too")
+        if wish.objection is not None:
+            raise Invalid(wish.objection)
         for trunk in self.directory.all_trunks():
             same = trunk.from_user == wish.from_user and set(trunk.sources) & set(wish.sources)
             owner = self.directory.account(trunk.account_id)
@@ -188,7 +187,8 @@ class Administration:
         await self._sound(was, kind, before, after)
         users = await self._names(account)
         row = after or before or {}
-        entry = self._note(account, kind, row, users, before, after, by)
+        said = [masked(fields_of(kind, one, users)) if one is not None else None for one in (before, after)]
+        entry = self.note(account.id, (kind.one, row["id"], str(row[kind.key])), by, *said)
         table = METADATA.tables[kind.table]
         write: Write = (self.store.upsert(table), dict(row))
         if after is None:
@@ -221,27 +221,21 @@ class Administration:
             raise Conflict(f"it is still needed: {fresh[0]}")
         raise Invalid("; ".join(fresh[:10]))
 
-    def _note(
-        self, account: Account, kind: Kind, row: Row, users: Mapping[str, str], before: Row | None, after: Row | None,
-        by: str,
-    ) -> Write:  # fmt: skip
+    def note(self, account_id: str, what: tuple[str, str, str], by: str, before: Fields, after: Fields) -> Write:
+        """The entry of a change; `what` are the kind, the id and the name of the thing that `by` has changed."""
         wall = self.wall()
-        action = "removed" if after is None else "made" if before is None else "changed"
-
-        def said(one: Row | None) -> str | None:
-            return json.dumps(masked(fields_of(kind, one, users)), sort_keys=True) if one is not None else None
-
+        kind, object_id, name = what
         entry = {
             "id": new_id("aud", wall),
-            "account_id": account.id,
+            "account_id": account_id,
             "at": wall,
             "by": by,
-            "action": action,
-            "kind": kind.one,
-            "object_id": row["id"],
-            "name": str(row[kind.key]),
-            "before": said(before),
-            "after": said(after),
+            "action": "removed" if after is None else "made" if before is None else "changed",
+            "kind": kind,
+            "object_id": object_id,
+            "name": name,
+            "before": json.dumps(before, sort_keys=True) if before is not None else None,
+            "after": json.dumps(after, sort_keys=True) if after is not None else None,
         }
         return self.store.upsert(audit), entry
 
@@ -284,11 +278,13 @@ def _stored(kind: Kind, row: Row, users: Mapping[str, str]) -> Stored:
     )
 
 
-def _own(kind: Kind, row: dict[str, Any], seen: int | None) -> dict[str, Any]:
+def own(word: str, row: dict[str, Any], seen: int | None) -> dict[str, Any]:
+    """The row, if it may be changed by who saw its revision `seen`. Raises Conflict where it is declared or has
+    changed."""
     if row["declared"]:
-        raise Conflict(f"the configuration file declares this {kind.one}: change it there, and reload")
+        raise Conflict(f"the configuration file declares this {word}: change it there, and reload")
     if seen is not None and seen != row["revision"]:
-        raise Conflict(f"the {kind.one} has changed since: it is at revision {row['revision']}, not {seen}")
+        raise Conflict(f"the {word} has changed since: it is at revision {row['revision']}, not {seen}")
     return row
 
 

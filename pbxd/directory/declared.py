@@ -8,14 +8,14 @@ made for it, and without its domains.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import BaseModel
 from sqlalchemy import Table
 
-from pbxd.config.accounts import AccountSections, Phone, Trunk, UserOptions
+from pbxd.config.accounts import AccountSections, Phone, Route, Trunk, TrunkOptions, UserOptions
 from pbxd.config.destinations import Extension as DeclaredExtension
 from pbxd.config.destinations import Listening
 from pbxd.config.schema import Config
@@ -74,6 +74,7 @@ class Declaration:
     name: str
     realm: str
     domains: tuple[str, ...]
+    timezone: str | None
     sections: AccountSections
 
     @property
@@ -84,10 +85,10 @@ class Declaration:
 def declarations(config: Config) -> list[Declaration]:
     """The default account first."""
     own = config.account
-    found = [Declaration(own.slug, own.name, own.realm, own.domains, config)]
+    found = [Declaration(own.slug, own.name, own.realm, own.domains, own.timezone, config)]
     for slug, said in config.accounts.items():
         realm = said.realm or next(iter(said.domains), slug)
-        found.append(Declaration(slug, said.name or slug, realm, said.domains, said))
+        found.append(Declaration(slug, said.name or slug, realm, said.domains, said.timezone, said))
     return found
 
 
@@ -138,7 +139,7 @@ def declare(config: Config, rows: Rows, store: Store, wall: float) -> tuple[dict
     slugs = {declaration.slug for declaration in declared}
     gone = [row for row in rows["accounts"] if row["declared"] and row["slug"] not in slugs]
     for row in gone:
-        empty = Declaration(row["slug"], row["name"], row["realm"], (), AccountSections())
+        empty = Declaration(row["slug"], row["name"], row["realm"], (), row["timezone"], AccountSections())
         _account(empty, rows, changes, declared=False)
     ids = {declaration.slug: _account(declaration, rows, changes) for declaration in declared}
     return ids, changes.writes
@@ -146,7 +147,8 @@ def declare(config: Config, rows: Rows, store: Store, wall: float) -> tuple[dict
 
 def _account(account: Declaration, rows: Rows, changes: Changes, *, declared: bool = True) -> str:
     row = [row for row in rows["accounts"] if row["slug"] == account.slug]
-    known: Wanted = {account.slug: {"name": account.name, "realm": account.realm, "declared": declared}}
+    said = {"name": account.name, "realm": account.realm, "timezone": account.timezone}
+    known: Wanted = {account.slug: {**said, "declared": declared}}
     account_id = changes.match("accounts", row, "slug", known, marked=False)[account.slug]
     own = {name: [row for row in rows[name] if row["account_id"] == account_id] for name in TABLES[1:]}
     domains: Wanted = {host: {"account_id": account_id} for host in account.domains}
@@ -211,6 +213,8 @@ def kind_of(extension: DeclaredExtension) -> ExtensionKind:
         return ExtensionKind.QUEUE
     if extension.operator:
         return ExtensionKind.OPERATOR
+    if extension.listen:
+        return ExtensionKind.LISTEN
     if extension.fax is not None:
         return ExtensionKind.FAX
     if extension.mailbox is not None:
@@ -241,19 +245,12 @@ def _providers(sections: AccountSections, account_id: str, own: dict[str, list[R
     }
     changes.match("trunks", own["trunks"], "name", trunks)
     routes: Wanted = {
-        position: {
-            "account_id": account_id,
-            "pattern": route.match,
-            "trunk": route.trunk,
-            "strip": route.strip,
-            "prepend": route.prepend,
-        }
-        for position, route in enumerate(sections.routes)
+        position: {"account_id": account_id, **route_columns(route)} for position, route in enumerate(sections.routes)
     }
     changes.match("routes", own["routes"], "position", routes)
 
 
-def trunk_columns(trunk: Trunk) -> dict[str, Any]:
+def trunk_columns(trunk: TrunkOptions) -> dict[str, Any]:
     """What the store keeps of a trunk."""
     return {
         "proxy": trunk.proxy,
@@ -265,19 +262,25 @@ def trunk_columns(trunk: Trunk) -> dict[str, Any]:
     }
 
 
+def route_columns(route: Route) -> dict[str, Any]:
+    """And of a route."""
+    return {"pattern": route.match, "trunk": route.trunk, "strip": route.strip, "prepend": route.prepend}
+
+
+def options_text(said: BaseModel, *without: str) -> str:
+    """The options of a row: all that its model says, but for what has a column of its own."""
+    return plain(said.model_dump(mode="json", by_alias=True, exclude=set(without), exclude_none=True))
+
+
 def _furniture(
     sections: AccountSections, account_id: str, own: dict[str, list[Row]], rows: Rows, changes: Changes
 ) -> None:
     """What has a name, and options that only its model reads. A number is one account's alone, and moves with the
     file."""
 
-    def wanted(declared: Mapping[str, BaseModel], hidden: Iterable[str] = ()) -> Wanted:
+    def wanted(declared: Mapping[str, BaseModel], *hidden: str) -> Wanted:
         return {
-            name: {
-                "account_id": account_id,
-                "options": plain(one.model_dump(mode="json", exclude=set(hidden), exclude_none=True)),
-            }
-            for name, one in declared.items()
+            name: {"account_id": account_id, "options": options_text(one, *hidden)} for name, one in declared.items()
         }
 
     moved = [row for row in rows["numbers"] if row["number"] in sections.numbers and row["account_id"] != account_id]
@@ -286,7 +289,7 @@ def _furniture(
     changes.match("ring_groups", own["ring_groups"], "name", wanted(sections.ring_groups))
     changes.match("queues", own["queues"], "name", wanted(sections.queues))
     changes.match("call_limits", own["call_limits"], "name", wanted(sections.call_limits))
-    changes.match("mailbox_rules", own["mailbox_rules"], "number", wanted(sections.mailboxes, ["pin"]))
+    changes.match("mailbox_rules", own["mailbox_rules"], "number", wanted(sections.mailboxes, "pin"))
 
 
 def _own_sound(said: Phone | Trunk) -> OwnSound:

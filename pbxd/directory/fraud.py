@@ -9,7 +9,7 @@ epoch; nothing here reads a clock.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -41,7 +41,7 @@ class Pattern(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Hours:
-    """When the house is at work: minutes of the day from `opens` to `closes`, on `days` (0 is Monday), in `timezone`;
+    """When people are at work: minutes of the day from `opens` to `closes`, on `days` (0 is Monday), in `timezone`;
     that of the machine where it is None."""
 
     opens: int = 7 * 60
@@ -49,9 +49,10 @@ class Hours:
     days: frozenset[int] = frozenset(range(5))
     timezone: str | None = None
 
-    def at_night(self, wall: float) -> bool:
-        """Whether nobody is at work."""
-        local = datetime.fromtimestamp(wall, ZoneInfo(self.timezone) if self.timezone else None)
+    def at_night(self, wall: float, timezone: str | None = None) -> bool:
+        """Whether nobody is at work; by the clock of `timezone`, where an account has one of its own."""
+        zone = timezone or self.timezone
+        local = datetime.fromtimestamp(wall, ZoneInfo(zone) if zone else None)
         minute = local.hour * 60 + local.minute
         return local.weekday() not in self.days or not self.opens <= minute < self.closes
 
@@ -153,10 +154,12 @@ class _Call:
 
 
 class Fraud:
-    """The memory of who called what. `rules` may be replaced at any time, `changed` are habits yet to be kept."""
+    """The memory of who called what. `rules` may be replaced at any time, `changed` are habits yet to be kept. `zone`
+    gives an account's own timezone, by its id; None where the rules have it."""
 
-    def __init__(self, rules: Rules) -> None:
+    def __init__(self, rules: Rules, zone: Callable[[str], str | None] = lambda _account_id: None) -> None:
         self.rules = rules
+        self._zone = zone
         self.habits: dict[Who, Habits] = {}
         self.changed: dict[Who, Habits] = {}
         self.blocks: dict[Who, Block] = {}
@@ -179,7 +182,8 @@ class Fraud:
             return Verdict(f"calls abroad are blocked: {block.evidence}")
         if rules.allowed and to.country not in rules.allowed:
             return Verdict(f"calls to {to.country} are not allowed")
-        call = _Call(key, wall, to, self._is_new(who[0], to, wall), rules.hours.at_night(wall))
+        night = rules.hours.at_night(wall, self._zone(who[0]))
+        call = _Call(key, wall, to, self._is_new(who[0], to, wall), night)
         calls = self._calls.setdefault(who, deque(maxlen=REMEMBERED))
         calls.append(call)
         for pattern, evidence in self._patterns(who, call, calls, wall):

@@ -34,9 +34,6 @@ class ApiKey:
     scopes: frozenset[str]
     declared: bool = False
 
-    def allows(self, scope: str) -> bool:
-        return EVERYTHING in self.scopes or scope in self.scopes
-
 
 def hash_key(secret: str) -> str:
     """What is stored of a key. SHA-256 is enough for a random secret; argon2 is for passwords (DESIGN §4)."""

@@ -12,6 +12,7 @@ from typing import Any
 from dialplan.hours import Schedule
 from media.keys import SrtpMode
 from media.plan import Codec
+from pbxd.config.accounts import ListenRight
 from pbxd.config.groups import LimitDirection, LimitScope, MusicMode, QueueStrategy, RingStrategy
 from pbxd.config.numbers import FaxMode
 
@@ -20,13 +21,15 @@ Network = IPv4Network | IPv6Network
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A tenant. `realm` is the digest realm of its devices, `domains` the hosts that mean it."""
+    """A tenant. `realm` is the digest realm of its devices, `domains` the hosts that mean it, `timezone` whose clock it
+    lives by; None is the house's."""
 
     id: str
     slug: str
     name: str
     realm: str
     domains: frozenset[str] = frozenset()
+    timezone: str | None = None
 
     @property
     def domain(self) -> str:
@@ -44,7 +47,7 @@ class User:
     """A person of an account. `name` is the user part of the AOR, `display_name` what a called phone shows.
 
     `ring_timeout_s` None is the house's. `forward_*` are numbers that calls go on to; `out_cid_*` is what calls to
-    outside show; `mailbox` None is that of the user's own number.
+    outside show; `mailbox` None is that of the user's own number; `listen_in` is the most it may do in calls of others.
     """
 
     id: str
@@ -62,6 +65,7 @@ class User:
     max_simultaneous: int | None = None
     is_operator: bool = False
     mailbox: str | None = None
+    listen_in: ListenRight = ListenRight.NONE
     declared: bool = False
 
 
@@ -112,6 +116,7 @@ class ExtensionKind(StrEnum):
     FLOW = "flow"
     QUEUE = "queue"
     OPERATOR = "operator"
+    LISTEN = "listen"  # a code: what is dialled behind it says whose call
     FAX = "fax"
 
 
@@ -270,6 +275,7 @@ class QueueSpec:
     leave_digit: str = ""
     whisper: bool = True
     accept: bool = False
+    music: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

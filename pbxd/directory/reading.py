@@ -93,10 +93,9 @@ def queue_of(row: Row) -> QueueSpec:
     return QueueSpec(row["id"], row["account_id"], row["name"], **said.model_dump())
 
 
-def schedule_of(row: Row, label: str) -> ScheduleSpec:
-    """`label` is what overrides know it by."""
+def schedule_of(row: Row) -> ScheduleSpec:
     said = Hours.model_validate_json(row["options"])
-    return ScheduleSpec(row["id"], row["account_id"], row["name"], said.named(label))
+    return ScheduleSpec(row["id"], row["account_id"], row["name"], said.named(row["name"]))
 
 
 def limit_of(row: Row) -> CallLimit:

@@ -11,14 +11,14 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
-from pbxd.config.accounts import Route, UserOptions
+from pbxd.config.accounts import Route, TrunkOptions, UserOptions
 from pbxd.config.destinations import Conference, Extension
 from pbxd.config.groups import CallLimit, Queue, RingGroup
 from pbxd.config.mailboxes import Mailbox
 from pbxd.config.numbers import E164, DirectNumber, Hours
-from pbxd.config.section import Count, Label, Name, Proxy, Secret, Section, Switch
-from pbxd.config.values import NetworkField, Number
-from pbxd.directory.declared import kind_of, options_of
+from pbxd.config.section import Label, Name, Secret, Section, Switch
+from pbxd.config.values import Number
+from pbxd.directory.declared import kind_of, options_of, options_text, route_columns, trunk_columns
 from pbxd.directory.model import ExtensionKind
 from pbxd.directory.reading import plain
 
@@ -84,23 +84,14 @@ class MailboxWish(Mailbox):
     )
 
 
-class TrunkWish(Section):
+class TrunkWish(TrunkOptions):
     name: Name = Field(description="what routes call it")
-    proxy: Proxy | None = Field(default=None, description="where calls to it go")
-    sources: Annotated[tuple[NetworkField, ...], Field(max_length=64)] = Field(
-        default=(), description="addresses its calls come from"
-    )
-    from_user: Label | None = Field(default=None, description="only calls with this From user are its own")
-    max_calls: Count | None = Field(default=None, description="calls at a time over this trunk; null is no limit")
-    cid_number: Number | None = Field(default=None, description="the number its calls go out with; null: the caller's")
-    transit: Switch = Field(default=False, description="whether calls that come from it may leave again by a route")
 
 
 class RouteWish(Route):
     position: Annotated[int, Field(strict=True, ge=0, le=999)] = Field(description="the first that matches wins")
 
 
-Columns = Mapping[str, Any]
 Row = Mapping[str, Any]
 People = Mapping[str, str]
 """Names of users by their ids, or the other way round."""
@@ -121,24 +112,20 @@ class Kind:
     one: str = ""
 
 
-def _options(wish: BaseModel, *without: str) -> str:
-    return plain(wish.model_dump(mode="json", by_alias=True, exclude=set(without), exclude_none=True))
-
-
 def _simple(word: str, table: str, model: type[BaseModel], one: str, key: str = "name", *without: str) -> Kind:
     return Kind(
         word,
         table,
         key,
         model,
-        lambda wish, _users: {"options": _options(wish, key, *without)},
+        lambda wish, _users: {"options": options_text(wish, key, *without)},
         lambda row, _users: dict(json.loads(row["options"])),
         one=one,
     )
 
 
 def _user_columns(wish: UserWish, _users: People) -> dict[str, Any]:
-    return {"display_name": wish.display_name or wish.name, "options": _options(wish, "name", "display_name")}
+    return {"display_name": wish.display_name or wish.name, "options": options_text(wish, "name", "display_name")}
 
 
 def _user_fields(row: Row, _users: People) -> dict[str, Any]:
@@ -146,7 +133,7 @@ def _user_fields(row: Row, _users: People) -> dict[str, Any]:
 
 
 def _device_columns(wish: DeviceWish, users: People) -> dict[str, Any]:
-    options = _options(wish, "auth_username", "user", "password")
+    options = options_text(wish, "auth_username", "user", "password")
     return {"user_id": users.get(wish.user, ""), "options": options}
 
 
@@ -169,33 +156,31 @@ def _extension_fields(row: Row, users: People) -> dict[str, Any]:
             return {"user": users.get(row["user_id"], "")}
         case ExtensionKind.VOICEMAIL_OWN | ExtensionKind.VOICEMAIL_ANY:
             return {"voicemail": kind.value.rpartition("_")[2]}
-        case ExtensionKind.ECHO | ExtensionKind.DIGITS | ExtensionKind.CALLER:
+        case (
+            ExtensionKind.ECHO
+            | ExtensionKind.DIGITS
+            | ExtensionKind.CALLER
+            | ExtensionKind.OPERATOR
+            | ExtensionKind.LISTEN
+        ):
             return {kind.value: True}
+        case ExtensionKind.FAX:
+            return {"fax": dict(json.loads(row["options"]))}
         case _:
             return dict(json.loads(row["options"]))
 
 
 def _conference_columns(wish: ConferenceWish, _users: People) -> dict[str, Any]:
-    return {"kind": ExtensionKind.CONFERENCE.value, "user_id": None, "options": _options(wish, "number")}
+    return {"kind": ExtensionKind.CONFERENCE.value, "user_id": None, "options": options_text(wish, "number")}
 
 
 def _is_conference(row: Row) -> bool:
     return bool(row["kind"] == ExtensionKind.CONFERENCE.value)
 
 
-def _trunk_columns(wish: TrunkWish, _users: People) -> dict[str, Any]:
-    said = wish.model_dump(mode="json", include={"proxy", "from_user", "max_calls", "transit"})
-    options = {"cid_number": wish.cid_number} if wish.cid_number is not None else {}
-    return {**said, "sources": plain([str(one) for one in wish.sources]), "options": plain(options)}
-
-
 def _trunk_fields(row: Row, _users: People) -> dict[str, Any]:
     said = {name: row[name] for name in ("proxy", "from_user", "max_calls", "transit")}
     return {**said, "sources": json.loads(row["sources"]), **json.loads(row["options"])}
-
-
-def _route_columns(wish: RouteWish, _users: People) -> dict[str, Any]:
-    return {"pattern": wish.match, **wish.model_dump(include={"trunk", "strip", "prepend"})}
 
 
 def _route_fields(row: Row, _users: People) -> dict[str, Any]:
@@ -232,8 +217,18 @@ KINDS = {
         _simple("schedules", "schedules", ScheduleWish, "schedule"),
         _simple("ring_groups", "ring_groups", RingGroupWish, "ring group"),
         _simple("queues", "queues", QueueWish, "queue"),
-        Kind("trunks", "trunks", "name", TrunkWish, _trunk_columns, _trunk_fields, one="trunk"),
-        Kind("routes", "routes", "position", RouteWish, _route_columns, _route_fields, one="route"),
+        Kind(
+            "trunks", "trunks", "name", TrunkWish, lambda wish, _users: trunk_columns(wish), _trunk_fields, one="trunk"
+        ),
+        Kind(
+            "routes",
+            "routes",
+            "position",
+            RouteWish,
+            lambda wish, _users: route_columns(wish),
+            _route_fields,
+            one="route",
+        ),
         _simple("numbers", "numbers", NumberWish, "number", "number"),
         _simple("call_limits", "call_limits", CallLimitWish, "call limit"),
     )

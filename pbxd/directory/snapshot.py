@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 from typing import Any, Self
 
 from pbxd.config.mailboxes import Mailbox
+from pbxd.config.section import compile_pattern
 from pbxd.directory.model import (
     Account,
     CallLimit,
@@ -29,16 +29,11 @@ from pbxd.directory.model import (
 )
 from pbxd.directory.reading import limit_of, number_of, queue_of, ring_group_of, schedule_of, user_of
 from pbxd.directory.sources import TrustedSources
+from pbxd.sip.uri import Uri
 
 Row = Mapping[str, Any]
 Rows = Mapping[str, Sequence[Row]]  # by table name
 _NOTHING = OwnSound()
-_DIGITS = {"X": "[0-9]", "Z": "[1-9]", "N": "[2-9]", ".": ".+"}
-
-
-def compile_pattern(pattern: str) -> re.Pattern[str]:
-    """A dial pattern as a regular expression for `fullmatch`: X 0-9, Z 1-9, N 2-9, `.` one or more of anything."""
-    return re.compile("".join(_DIGITS.get(sign) or re.escape(sign) for sign in pattern))
 
 
 @dataclass(slots=True)
@@ -54,29 +49,29 @@ class Snapshot:
     trunks: dict[tuple[str, str], Trunk] = field(default_factory=dict)
     routes: dict[str, tuple[OutboundRoute, ...]] = field(default_factory=dict)
     sources: TrustedSources = field(default_factory=lambda: TrustedSources(()))
+    proxies: frozenset[str] = frozenset()  # the hosts that trunks are called at
     direct: dict[str, Number] = field(default_factory=dict)  # of all accounts, by E.164
     ring_groups: dict[tuple[str, str], RingGroup] = field(default_factory=dict)
     queues: dict[tuple[str, str], QueueSpec] = field(default_factory=dict)
     schedules: dict[tuple[str, str], ScheduleSpec] = field(default_factory=dict)
+    codes: dict[str, list[Extension]] = field(default_factory=dict)
     limits: dict[str, tuple[CallLimit, ...]] = field(default_factory=dict)
     mailboxes: dict[tuple[str, str], Mailbox] = field(default_factory=dict)
 
     @classmethod
-    def of(
-        cls, rows: Rows, registers: Mapping[tuple[str, str], TrunkRegister], sound: DeclaredSound, default_id: str
-    ) -> Self:
+    def of(cls, rows: Rows, registers: Mapping[tuple[str, str], TrunkRegister], sound: DeclaredSound) -> Self:
         """Build from the rows of the store. `registers` are the credentials of trunks, which the store never sees, and
-        `sound` what stands in the file alone; `default_id` is that of the default account."""
+        `sound` what stands in the file alone."""
         made = cls()
         domains = _grouped(rows["domains"], "account_id")
         for row in rows["accounts"]:
             hosts = frozenset(str(domain["host"]) for domain in domains.get(row["id"], ()))
-            account = Account(row["id"], row["slug"], row["name"], row["realm"], hosts)
+            account = Account(row["id"], row["slug"], row["name"], row["realm"], hosts, row["timezone"])
             made.accounts[account.id] = account
             made.hosts.update(dict.fromkeys(hosts, account))
         made._people(rows, sound)
         made._providers(rows, registers, sound)
-        made._furniture(rows, default_id)
+        made._furniture(rows)
         return made
 
     def _people(self, rows: Rows, sound: DeclaredSound) -> None:
@@ -109,6 +104,8 @@ class Snapshot:
             self.extensions[extension.account_id, extension.number] = extension
             if user is not None:
                 numbers.setdefault((extension.account_id, user), set()).add(extension.number)
+            if kind is ExtensionKind.LISTEN:
+                self.codes.setdefault(extension.account_id, []).append(extension)
         self.numbers_of = {user: frozenset(own) for user, own in numbers.items()}
 
     def _providers(self, rows: Rows, registers: Mapping[tuple[str, str], TrunkRegister], sound: DeclaredSound) -> None:
@@ -131,13 +128,14 @@ class Snapshot:
                 srtp=own.srtp,
             )
         self.sources = TrustedSources(self.trunks.values())
+        self.proxies = frozenset(Uri.parse(one.proxy).host for one in self.trunks.values() if one.proxy is not None)
         for account_id, routes in _grouped(rows["routes"], "account_id").items():
             self.routes[account_id] = tuple(
                 OutboundRoute(account_id, compile_pattern(row["pattern"]), row["trunk"], row["strip"], row["prepend"])
                 for row in sorted(routes, key=lambda row: int(row["position"]))
             )
 
-    def _furniture(self, rows: Rows, default_id: str) -> None:
+    def _furniture(self, rows: Rows) -> None:
         for row in rows["numbers"]:
             self.direct[row["number"]] = number_of(row)
         for row in rows["ring_groups"]:
@@ -145,9 +143,7 @@ class Snapshot:
         for row in rows["queues"]:
             self.queues[row["account_id"], row["name"]] = queue_of(row)
         for row in rows["schedules"]:
-            account, name = self.accounts[row["account_id"]], row["name"]
-            label = name if account.id == default_id else f"{account.slug}/{name}"  # overrides are the house's
-            self.schedules[account.id, name] = schedule_of(row, label)
+            self.schedules[row["account_id"], row["name"]] = schedule_of(row)
         for row in rows["mailbox_rules"]:
             self.mailboxes[row["account_id"], row["number"]] = Mailbox.model_validate_json(row["options"])
         for account_id, limits in _grouped(rows["call_limits"], "account_id").items():

@@ -6,15 +6,14 @@ phone in and are to be kept like the passwords; never a password itself, no key 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from sqlalchemy import select
 
-from pbxd.config.section import Host, Label, Name
-from pbxd.directory.administration import Administration, fields_of, problems_in
+from pbxd.config.section import Host, Label, Name, Slug, Timezone
+from pbxd.directory.administration import Administration, Fields, fields_of, own, problems_in
 from pbxd.directory.declared import PREFIXES
 from pbxd.directory.model import Account, login_domain
 from pbxd.directory.resources import (
@@ -36,7 +35,6 @@ from pbxd.errors import Conflict, Invalid
 from pbxd.ids import new_id
 from pbxd.store.queue import Write
 from pbxd.store.schema import METADATA, accounts, domains
-from pbxd.store.tenancy import audit
 
 FORMAT: Literal["pbxd-account-1"] = "pbxd-account-1"
 MOST = 10_000  # of one kind
@@ -51,10 +49,13 @@ class AccountWish(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    slug: Name = Field(description="its short name")
+    slug: Slug = Field(description="its short name")
     name: Label = Field(default="", description="its name for people; empty is its short name")
     realm: Name | None = Field(default=None, description="digest realm of its phones; null is its first domain")
     domains: tuple[Host, ...] = Field(default=(), max_length=100, description="host names that mean it")
+    timezone: Timezone | None = Field(
+        default=None, description="whose clock its flows and its nights follow, like Europe/Berlin; null is the house's"
+    )
 
     @property
     def realm_meant(self) -> str:
@@ -116,9 +117,12 @@ class Tenants:
         self._directory = administration.directory
         self._wall = administration.wall
 
-    async def revisions(self) -> dict[str, tuple[int, bool]]:
-        """Of each account, by id: its revision, and whether it is declared. Raises StoreError."""
-        rows = await self._store.rows(select(accounts))
+    async def revisions(self, account_id: str | None = None) -> dict[str, tuple[int, bool]]:
+        """Of each account or of this one, by id: its revision, and whether it is declared. Raises StoreError."""
+        query = select(accounts.c.id, accounts.c.revision, accounts.c.declared)
+        if account_id is not None:
+            query = query.where(accounts.c.id == account_id)
+        rows = await self._store.rows(query)
         return {row.id: (row.revision, row.declared) for row in rows}
 
     async def create(self, wish: AccountWish, by: str) -> Account:
@@ -126,15 +130,16 @@ class Tenants:
         return await self._make(AccountDocument(format=FORMAT, account=wish), by)
 
     async def replace(self, account: Account, wish: AccountWish, by: str, seen: int | None) -> Account:
-        """Changes name and domains. Raises Conflict where it is declared, has changed since revision `seen`, or a
-        domain is taken; Invalid for another realm, which no stored password would fit; StoreError."""
+        """Changes name, domains and timezone. Raises Conflict where it is declared, has changed since revision `seen`,
+        or a domain is taken; Invalid for another realm, which no stored password would fit; StoreError."""
         async with self._directory.changing():
             row = await self._own(account, seen)
             if (wish.slug, wish.realm_meant) != (account.slug, account.realm):
                 raise Invalid("the short name and the realm of an account stay what they are")
             self._free(wish, account)
             wall = self._wall()
-            after = {**row, "name": wish.name or wish.slug, "revision": row["revision"] + 1, "updated_at": wall}
+            after = {**row, "name": wish.name or wish.slug, "timezone": wish.timezone}
+            after |= {"revision": row["revision"] + 1, "updated_at": wall}
             old = await self._store.rows(select(domains).where(domains.c.account_id == account.id))
             writes: list[Write] = [(self._store.delete_by_id(domains), {"key": one.id}) for one in old]
             writes += self._domains(account.id, wish)
@@ -185,8 +190,9 @@ class Tenants:
                 self._administration.sources_free(wish.slug, trunk)
             account_id = new_id(PREFIXES["accounts"], wall)
             times = {"revision": 1, "created_at": wall, "updated_at": wall}
-            row = {"id": account_id, "slug": wish.slug, "name": wish.name or wish.slug, "realm": wish.realm_meant}
-            writes: list[Write] = [(self._store.upsert(accounts), {**row, "declared": False, **times})]
+            row = {"id": account_id, "declared": False, "timezone": wish.timezone, **times}
+            row |= {"slug": wish.slug, "name": wish.name or wish.slug, "realm": wish.realm_meant}
+            writes: list[Write] = [(self._store.upsert(accounts), row)]
             writes += self._domains(account_id, wish)
             writes += self._contents(document, account_id, times)
             writes += [self._note(account_id, wish.slug, by, None, wish.model_dump(mode="json"))]
@@ -239,11 +245,7 @@ class Tenants:
 
     async def _own(self, account: Account, seen: int | None) -> dict[str, Any]:
         (row,) = [row._asdict() for row in await self._store.rows(select(accounts).where(accounts.c.id == account.id))]
-        if row["declared"]:
-            raise Conflict("the configuration file declares this account: change it there, and reload")
-        if seen is not None and seen != row["revision"]:
-            raise Conflict(f"the account has changed since: it is at revision {row['revision']}, not {seen}")
-        return row
+        return own("account", row, seen)
 
     async def _commit(self, writes: list[Write]) -> None:
         await self._store.commit(writes)
@@ -254,24 +256,12 @@ class Tenants:
         assert account is not None  # noqa: S101 - it was written and read again
         return account
 
-    def _note(self, account_id: str, slug: str, by: str, before: Any, after: Any) -> Write:
-        wall = self._wall()
-        entry = {
-            "id": new_id("aud", wall),
-            "account_id": account_id,
-            "at": wall,
-            "by": by,
-            "action": "removed" if after is None else "made" if before is None else "changed",
-            "kind": "account",
-            "object_id": account_id,
-            "name": slug,
-            "before": json.dumps(before) if before is not None else None,
-            "after": json.dumps(after) if after is not None else None,
-        }
-        return self._store.upsert(audit), entry
+    def _note(self, account_id: str, slug: str, by: str, before: Fields, after: Fields) -> Write:
+        return self._administration.note(account_id, ("account", account_id, slug), by, before, after)
 
 
 def _plain(account: Account) -> dict[str, Any]:
     first = login_domain(account.realm, account.domains)
     hosts = sorted(account.domains, key=lambda host: (host != first, host))
-    return {"slug": account.slug, "name": account.name, "realm": account.realm, "domains": hosts}
+    said = {"slug": account.slug, "name": account.name, "realm": account.realm}
+    return {**said, "domains": hosts, "timezone": account.timezone}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,10 +37,13 @@ class CallerUnblocked:
 
 
 class FraudWatch:
-    """`fraud` with a memory and a voice. Times are seconds since the epoch."""
+    """`fraud` with a memory and a voice. Times are seconds since the epoch; `zone` is an account's timezone, by its id,
+    where it has one."""
 
-    def __init__(self, store: Store, bus: Bus, rules: Rules) -> None:
-        self.fraud = Fraud(rules)
+    def __init__(
+        self, store: Store, bus: Bus, rules: Rules, zone: Callable[[str], str | None] = lambda _account_id: None
+    ) -> None:
+        self.fraud = Fraud(rules, zone)
         self._store = store
         self._bus = bus
         self._save_habits = store.upsert(fraud_habits)

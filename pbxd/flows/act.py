@@ -16,9 +16,10 @@ from typing import Any
 from dialplan import command as commands
 from dialplan.command import Cause, Command, Outcome, Reply, Ringback
 from dialplan.flow import Flow, Library
+from dialplan.hours import Moment
 from dialplan.machine import Machine
 from dialplan.state import Ending, Facts
-from media.script import Line, Pause, Signal
+from media.script import BREATH, Line, Signal
 from media.tones import Tone
 from pbxd.calls import causes
 from pbxd.calls.connection import Came, Connection, Terms
@@ -43,7 +44,6 @@ from pbxd.trace import Topic
 
 log = logging.getLogger(__name__)
 
-BREATH = Pause(0.3)  # phones lose the first syllable while their sound opens
 AT_ONCE = 25  # commands that are done at once in a row, before others have their turn
 TURN_S = 0.005
 MAX_TAGS = 20
@@ -99,7 +99,7 @@ class FlowAct:
 
     def begin(self, stage: Stage, now: float) -> None:
         self._stage = stage
-        self._go(self._machine.start(self.name, self._facts(), self._desk.moment(now)), now)
+        self._go(self._machine.start(self.name, self._facts(), self._moment(now)), now)
 
     def digit(self, digit: str, now: float) -> None:
         if self._take is None or not self._take.press(digit):
@@ -115,7 +115,7 @@ class FlowAct:
         self._ended = True
         self._end_command(now)
         if not self._machine.ended:
-            self._machine.step(Reply(Outcome.HANGUP, {}), self._desk.moment(now))
+            self._machine.step(Reply(Outcome.HANGUP, {}), self._moment(now))
         self.ending = self.ending or self._machine.ending
         self.record.flow = self.position
         self._over(self)
@@ -156,7 +156,7 @@ class FlowAct:
         reply = self._reply or Reply(Outcome.ERROR, {})
         self._note(*came_note(self.position, reply), now)
         self._end_command(now)
-        return self._machine.step(reply, self._desk.moment(now))
+        return self._machine.step(reply, self._moment(now))
 
     def _end_command(self, now: float) -> None:
         stop, self._stop, self._take = self._stop, None, None
@@ -208,10 +208,12 @@ class FlowAct:
                     headers[key] = lines[0][:MAX_HEADER]
         return Facts(record.id, record.caller, record.caller_name, record.called, self._account.slug, headers)
 
+    def _moment(self, now: float) -> Moment:
+        return self._desk.moment(self.record.account_id, now)
+
     @property
     def _account(self) -> Account:
-        directory = self._desk.facilities.directory
-        return directory.account(self.record.account_id) or directory.default_account
+        return self._desk.facilities.directory.account_or_default(self.record.account_id)
 
     @property
     def _answered(self) -> bool:
@@ -354,7 +356,7 @@ class FlowAct:
         waiting: tuple[Line, ...] | None
         match command.ringback:
             case Ringback.MUSIC:
-                waiting = tuple(self._desk.music()) or (Signal(Tone.RINGBACK),)
+                waiting = tuple(self._desk.music(self.record.account_id)) or (Signal(Tone.RINGBACK),)
             case Ringback.SILENCE:
                 waiting = ()
             case _:
@@ -369,10 +371,7 @@ class FlowAct:
         )
 
     def _rotate(self, command: commands.Rotate, came: Came_, now: float) -> None:
-        turns = self._desk.turns
-        turn = turns.get(command.key, 0)
-        turns[command.key] = turn + 1
-        came(Reply(Outcome.DONE, {"index": turn % max(1, command.size)}), now)
+        came(Reply(Outcome.DONE, {"index": self._desk.turn(self.record.account_id, command.key, command.size)}), now)
 
     def _conference(self, command: commands.Conference, came: Came_, now: float) -> None:
         extension = self._desk.facilities.directory.extension(self._account, command.room)
@@ -451,7 +450,7 @@ class FlowAct:
             came(_DONE if 200 <= status < 300 else _failed(f"the phone answered {status}"), later)
 
         body = command.text.encode()[:MAX_TEXT].decode("utf-8", "ignore").encode()
-        Page(facilities, body, "text/plain;charset=UTF-8", answered).send(targets, now)
+        Page(facilities, body, "text/plain;charset=UTF-8", answered).send(targets)
 
     # ---- what is written down, and the end
 
@@ -460,7 +459,8 @@ class FlowAct:
         came(_DONE, now)
 
     def _set_hours(self, command: commands.SetHours, came: Came_, now: float) -> None:
-        why = self._desk.override(command.schedule, command.opening, command.until, f"call {self.record.id}")
+        account_id, by = self.record.account_id, f"call {self.record.id}"
+        why = self._desk.override(account_id, command.schedule, command.opening, command.until, by)
         came(_DONE if why is None else _failed(why), now)
 
     def _hangup(self, command: commands.Hangup, came: Came_, now: float) -> None:

@@ -9,10 +9,9 @@ from typing import Protocol
 from dialplan.command import Enqueue, Outcome, Voicemail
 from dialplan.hours import Moment
 from media.script import Line
-from pbxd.calls.dial import Target
 from pbxd.calls.facilities import Facilities
+from pbxd.calls.gate import Hold
 from pbxd.calls.record import CallRecord
-from pbxd.calls.routing import ToTrunk, ToUser
 from pbxd.calls.stage import Act
 from pbxd.flows.take import Tapes
 from pbxd.flows.web import Ask
@@ -44,11 +43,6 @@ MakeWaiting = Callable[[Enqueue, CallRecord], Waiting | None]
 """The place in a queue of a command for a call; None where there is no such queue."""
 
 
-Hold = Callable[[CallRecord, str, ToUser | ToTrunk, Sequence[Target]], list[Target]]
-"""The places of a party that somebody's call reaches, on a line of their own. Raises Barred where none is left, or the
-call may not be."""
-
-
 @dataclass(slots=True)
 class Limits:
     """Of one call in a flow; a reload replaces them."""
@@ -58,23 +52,30 @@ class Limits:
 
 @dataclass(slots=True)
 class Desk:
-    """`moment` is the time with the overrides in force. `voicemail` and `enqueue` are None as long as there is no such
+    """`moment` is the time with the overrides in force in an account, by its id; `override` sets one there; `turns` are
+    those of its groups. `voicemail` and `enqueue` are None as long as there is no such
     service; so `check` refuses flows that need one. `tapes` is there once the house records."""
 
     facilities: Facilities
     conferences: Conferences
     ask: Ask
     send_mail: SendMail
-    moment: Callable[[float], Moment]
-    override: Callable[[str, str | None, float | None, str], str | None]
+    moment: Callable[[str, float], Moment]
+    override: Callable[[str, str, str | None, float | None, str], str | None]
     hold: Hold = lambda _record, _caller, _found, targets: list(targets)
-    music: Callable[[], Sequence[Line]] = tuple
+    music: Callable[[str], Sequence[Line]] = lambda _account_id: ()
     voicemail: MakeVisitor | None = None
     enqueue: MakeWaiting | None = None
-    mailboxes: Callable[[], Collection[str]] = tuple
+    mailboxes: Callable[[str], Collection[str]] = lambda _account_id: ()
     tapes: Tapes | None = None
     limits: Limits = field(default_factory=Limits)
-    turns: dict[str, int] = field(default_factory=dict)
+    turns: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    def turn(self, account_id: str, key: str, size: int) -> int:
+        """Whose turn it is in an account, of so many: each time it is the next one's."""
+        turn = self.turns.get((account_id, key), 0)
+        self.turns[account_id, key] = turn + 1
+        return turn % max(1, size)
 
     @property
     def unserved(self) -> Mapping[str, str]:

@@ -21,6 +21,7 @@ from sqlalchemy import select
 from dialplan import command as commands
 from dialplan.command import Cause, Command, Outcome, Reply
 from dialplan.flow import Library
+from dialplan.hours import Moment
 from dialplan.machine import Machine
 from dialplan.state import Ending, Facts, StateError
 from pbxd.calls.facilities import Tracer
@@ -89,14 +90,14 @@ class Bounds:
 
 
 class FlowSessions:
-    """All of them. `library` is what is live now; a session keeps the one that it began with. `wall` is the time in
-    seconds since the epoch, `now` monotonic."""
+    """All of them. `library` is what is live now in an account, by its id; a session keeps the one that it began with.
+    `wall` is the time in seconds since the epoch, `now` monotonic."""
 
     def __init__(
         self,
         desk: Desk,
         store: Store,
-        library: Callable[[], Library],
+        library: Callable[[str], Library],
         tracer: Tracer,
         wall: Callable[[], float],
         now: Callable[[], float],
@@ -155,7 +156,7 @@ class FlowSessions:
         if known is not None and known.flow == flow and (not known.answer.done or known.is_begun_again(record)):
             async with known.turn:
                 return known.answer
-        library = self._library()
+        library = self._library(record.account_id)
         if flow not in library.flows:
             raise NotFound("there is no such flow")
         if known is None:
@@ -166,7 +167,7 @@ class FlowSessions:
         )
         self._sessions[begun.key] = begun
         facts = Facts(record.id, record.caller, record.caller_name, record.called, account)
-        first = machine.start(flow, facts, self._desk.moment(self._now()), variables, answered=answered)
+        first = machine.start(flow, facts, self._moment(record.account_id), variables, answered=answered)
         await begun.turn.acquire()  # at once, since nobody else has it: who asks meanwhile waits for the first command
         return await self._alone(self._begun(begun, machine, record, first))
 
@@ -229,7 +230,7 @@ class FlowSessions:
             if machine is None:
                 return self._broken(session, record)
             self._note(record, *came_note(machine.position, reply))
-            command = machine.step(reply, self._desk.moment(self._now()))
+            command = machine.step(reply, self._moment(record.account_id))
             return await self._advance(session, machine, record, command)
 
     def forget(self, accounts: Collection[str], call: str) -> None:
@@ -237,7 +238,7 @@ class FlowSessions:
         for session in self.find(accounts, call):
             machine = session.machine
             if not session.answer.done and machine is not None:
-                machine.step(Reply(Outcome.HANGUP, {}), self._desk.moment(self._now()))
+                machine.step(Reply(Outcome.HANGUP, {}), self._moment(session.account_id))
                 self._count(machine)
             session.answer = Answer("noop", {}, session.answer.seq + (not session.answer.done), done=True)
             self._write(session)
@@ -261,7 +262,7 @@ class FlowSessions:
                 break
             answer = answer or isinstance(command, commands.Answer)
             self._note(record, *came_note(machine.position, reply))
-            command = machine.step(reply, self._desk.moment(self._now()))
+            command = machine.step(reply, self._moment(record.account_id))
         else:
             command = commands.Hangup(Cause.ERROR)
         done = machine.ended or isinstance(command, commands.Hangup)
@@ -278,16 +279,14 @@ class FlowSessions:
         desk = self._desk
         match command:
             case commands.Rotate(key=key, size=size):
-                turn = desk.turns.get(key, 0)
-                desk.turns[key] = turn + 1
-                return Reply(Outcome.DONE, {"index": turn % max(1, size)})
+                return Reply(Outcome.DONE, {"index": desk.turn(record.account_id, key, size)})
             case commands.Answer():  # the node answers before it does what comes next
                 return Reply(Outcome.DONE, {})
             case commands.Tag(name=name):
                 add_tag(record, name)
                 return Reply(Outcome.DONE, {})
             case commands.SetHours(schedule=schedule, opening=opening, until=until):
-                return _taken(desk.override(schedule, opening, until, f"call {record.id}"))
+                return _taken(desk.override(record.account_id, schedule, opening, until, f"call {record.id}"))
             case commands.Http():
                 return await self._web(command)
             case commands.Message(via=commands.MessageVia.MAIL):
@@ -319,7 +318,7 @@ class FlowSessions:
         """Its machine, taken up from the store where that is needed; None where its flow has changed since."""
         if session.machine is None:
             try:
-                session.machine = Machine.restore(self._library(), session.saved)
+                session.machine = Machine.restore(self._library(session.account_id), session.saved)
             except StateError as error:
                 log.warning("a flow of a node cannot go on", call=session.call, flow=session.flow, reason=str(error))
         return session.machine
@@ -336,6 +335,9 @@ class FlowSessions:
     def _count(self, machine: Machine) -> None:
         if machine.ending is not None:
             self.endings[machine.ending.value] += 1
+
+    def _moment(self, account_id: str) -> Moment:
+        return self._desk.moment(account_id, self._now())
 
     def _note(self, record: CallRecord, topic: Topic, text: str) -> None:
         self._tracer.note(record.id, topic, text, self._now())

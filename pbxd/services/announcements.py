@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from media.script import Line, Pause, Prompt
+from media.script import BREATH, Line, Prompt
 from media.spoken import CannotSay, language
 from pbxd.calls.gather import Gathered, GatherRules
 from pbxd.calls.stage import Stage
 
-BREATH = Pause(0.3)  # phones lose the first syllable while their sound opens, and the last when it closes at once
 READ_BACK = GatherRules(least=1, most=32, first_s=30.0, next_s=2.5)
 
 

@@ -11,6 +11,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import Select, and_, bindparam, case, func, insert, select, update
@@ -27,7 +28,9 @@ MAX_PAGE = 500
 ORPHAN_REASON = "the daemon was restarted under this call"
 
 _QUALITY_FIELDS = tuple(LegQuality.__dataclass_fields__)
+_quality_values = attrgetter(*_QUALITY_FIELDS)
 _LEG_FIELDS = tuple(name for name in LegRecord.__dataclass_fields__ if name not in {"role", "quality", "history"})
+_leg_values = attrgetter(*_LEG_FIELDS)
 
 _INSERT_CALL = insert(calls)
 _INSERT_LEG = insert(call_legs)
@@ -200,12 +203,12 @@ def _call_row(record: CallRecord, node: str) -> dict[str, Any]:
 
 
 def _leg_row(leg: LegRecord, record: CallRecord) -> dict[str, Any]:
-    row = {name: getattr(leg, name) for name in _LEG_FIELDS}
+    row: dict[str, Any] = dict(zip(_LEG_FIELDS, _leg_values(leg), strict=True))
     row["account_id"] = record.account_id
     row["call_id"] = record.id
     row["role"] = leg.role.value
     quality = leg.quality
-    row["quality"] = quality and json.dumps({name: getattr(quality, name) for name in _QUALITY_FIELDS})
+    row["quality"] = quality and json.dumps(dict(zip(_QUALITY_FIELDS, _quality_values(quality), strict=True)))
     return row
 
 

@@ -10,7 +10,7 @@ nobody has said anything of it for long. What it holds of the limits is given ba
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -231,11 +231,6 @@ class RemoteCalls:
 def trace_name(account_id: str, name: str) -> str:
     """What a call of a node is found by in the traces: no SIP Call-ID, which somebody outside may choose, is this."""
     return f"edge {account_id} {name}"
-
-
-def calls_of(calls: Iterable[RemoteCall], accounts: Collection[str]) -> list[RemoteCall]:
-    """Those of these accounts."""
-    return [call for call in calls if call.record.account_id in accounts]
 
 
 _REASONS: Mapping[Ended, str] = {

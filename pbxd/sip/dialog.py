@@ -14,7 +14,6 @@ from pbxd.sip.headers import NameAddr
 from pbxd.sip.message import Request, Response
 from pbxd.sip.uri import Uri
 
-MAX_SEQ = 2**31 - 1
 """RFC 3261 §8.1.1.5."""
 
 

@@ -146,11 +146,11 @@ class Headers:
     def add(self, name: str, value: str) -> None:
         """Adds a line below those of the same name."""
         key = self._changed(name)
-        lines = self.lines.get(key)
-        if lines is None:
-            self.lines[key] = [one_line(value)]
+        line = value if value.isprintable() else one_line(value)
+        if key in self.lines:
+            self.lines[key].append(line)
         else:
-            lines.append(one_line(value))
+            self.lines[key] = [line]
 
     def insert(self, name: str, value: str) -> None:
         """Adds a line on top of those of the same name, a new name on top of all."""
@@ -394,7 +394,7 @@ def parse_number(text: str, reason: str, limit: int = 0xFFFFFFFF) -> int:
     """A decimal number up to `limit`, leading zeros allowed. Raises ParseError with `reason`."""
     if not (text.isascii() and text.isdigit()):
         raise ParseError(reason)
-    digits = text.lstrip("0")
+    digits = text.lstrip("0") if len(text) > 10 else text
     if len(digits) > 10 or (number := int(digits or "0")) > limit:
         raise ParseError(reason)
     return number

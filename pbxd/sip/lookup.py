@@ -12,6 +12,7 @@ import random
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 
 from pbxd.sip.errors import SipError
 from pbxd.sip.flow import Destination, Transport
@@ -165,6 +166,7 @@ def order_by_weight(records: Iterable[Srv], rng: random.Random) -> list[Srv]:
     return ordered
 
 
+@lru_cache(maxsize=1024)
 def _literal(text: str) -> str | None:
     """An IP literal as it is always written, or None for a name."""
     if not text or not (text[-1].isdigit() or ":" in text):

@@ -53,7 +53,7 @@ class Message:
     @property
     def via(self) -> Via:
         """The topmost Via."""
-        vias = self.vias
+        vias: list[Via] | None = self.headers.parsed.get("via") or self.vias
         if not vias:
             raise ParseError("Missing Via")
         return vias[0]
@@ -199,7 +199,10 @@ class Message:
         for key, values in own.lines.items():
             if key != "content-length":
                 name = spelling.get(key) or own.spelling(key)
-                lines += [f"{name}: {value}" for value in values]
+                if len(values) == 1:
+                    lines.append(f"{name}: {values[0]}")
+                else:
+                    lines += [f"{name}: {value}" for value in values]
         lines.append(f"Content-Length: {len(self.body)}")
         head = "\r\n".join(lines)
         breaks = len(lines) - 1

@@ -7,7 +7,7 @@ they came. Times, bandwidths and contact lines are left out: this house offers i
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 from zlib import crc32
@@ -178,14 +178,6 @@ class SessionDescription:
             if own == name:
                 return value or ""
         return None
-
-    def refusal(self, origin: Origin, address: str) -> SessionDescription:
-        """An answer that refuses every line; start of an answer of which `with_media` replaces what is served."""
-        return SessionDescription(origin, address, tuple(line.refusal() for line in self.media))
-
-    def with_media(self, index: int, line: MediaLine) -> SessionDescription:
-        """The same with another line at `index`."""
-        return replace(self, media=(*self.media[:index], line, *self.media[index + 1 :]))
 
     def to_bytes(self) -> bytes:
         """The description for the wire. No value can begin a new line."""

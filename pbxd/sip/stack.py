@@ -178,10 +178,6 @@ class Stack:
         Raises TransitionError when there was no 2xx."""
         transaction.handle(Event.ACKNOWLEDGE, now)
 
-    def respond_statelessly(self, request: Request, response: Response, flow: Flow) -> None:
-        """Answer a request that came over `flow` and has no transaction (RFC 3261 §8.2.7)."""
-        self._send_both(self.answered(response), way_back(request.via, flow), second_way_back(request.via, flow))
-
     def challenge(self, transaction: ServerTransaction, response: Response) -> None:
         """Answer a request that nobody has vouched for and forget it (RFC 3261 §8.2.7): a challenge is sent once for
         each time it is asked for, so a forged source address gains nothing, and costs no memory."""

@@ -30,6 +30,7 @@ from pbxd.sip.tracer import SipTracer
 
 log = logging.getLogger(__name__)
 
+_UDP = Transport.UDP.value
 _BATCH = 64  # datagrams of one turn of the loop: about 20 ms of work
 _MAX_ROUNDS = 64  # of sending what failed sending gave rise to, before others get their turn
 _MAX_FLOWS = 16_384
@@ -216,7 +217,7 @@ class Transports:
                         continue
                     flow = self._flow(index, remote, local_ip)
                     if tracer is not None:
-                        tracer.sip(False, data, Transport.UDP.value, flow.local, remote, now)
+                        tracer.sip(False, data, _UDP, flow.local, remote, now)
                     receive(data, flow, now)
                 except Exception:
                     self.losses[Loss.FAULT] += 1
@@ -329,7 +330,7 @@ class Transports:
         if self._tracer is not None:
             destination = outgoing.destination
             remote = (destination.host, destination.port)
-            self._tracer.sip(True, outgoing.data, Transport.UDP.value, local, remote, time.monotonic())
+            self._tracer.sip(True, outgoing.data, _UDP, local, remote, time.monotonic())
 
     def _send_along(self, flow: Flow, data: bytes, host: str, port: int) -> int:
         """From the address the flow came to (RFC 3581 §4). When that is no longer ours, any other may still arrive."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import BigInteger, Boolean, Column, Float, ForeignKey, Integer, MetaData, Text, false
 
 METADATA = MetaData(
@@ -41,14 +43,12 @@ def options_column() -> Column[str]:
     return Column("options", Text, nullable=False, server_default="{}")
 
 
-def revision_column() -> Column[int]:
-    """One more with each change: who changes a row says which one they saw."""
-    return Column("revision", Integer, nullable=False, server_default="1")
-
-
-def updated_column() -> Column[float]:
-    return Column("updated_at", Float, nullable=False, server_default="0")
-
-
-def created_column() -> Column[float]:
-    return Column("created_at", Float, nullable=False)
+def changing_columns() -> tuple[Column[Any], ...]:
+    """Of a row that people change: whether the file declares it, its revision (one more with each change: who changes a
+    row says which one they saw), when it was changed, and made."""
+    return (
+        declared_column(),
+        Column("revision", Integer, nullable=False, server_default="1"),
+        Column("updated_at", Float, nullable=False, server_default="0"),
+        Column("created_at", Float, nullable=False),
+    )

@@ -27,16 +27,14 @@ from sqlalchemy import (
 from pbxd.store import faxes, tenancy
 from pbxd.store.columns import (
     account_column,
-    created_column,
+    changing_columns,
     declared_column,
     id_column,
     options_column,
-    revision_column,
     serial_column,
-    updated_column,
 )
 
-REVISION = "0016"  # the newest migration; a test proves it
+REVISION = "0018"  # the newest migration; a test proves it
 METADATA = tenancy.numbers.metadata  # with the tables of that module
 FAX_TABLES = (faxes.fax_jobs, faxes.received_faxes, faxes.fax_keys)
 
@@ -47,10 +45,8 @@ accounts = Table(
     Column("slug", Text, nullable=False, unique=True),
     Column("name", Text, nullable=False),
     Column("realm", Text, nullable=False),
-    declared_column(),
-    revision_column(),
-    updated_column(),
-    created_column(),
+    Column("timezone", Text),  # null is the house's
+    *changing_columns(),
 )
 
 domains = Table(
@@ -70,10 +66,7 @@ users = Table(
     Column("name", Text, nullable=False),
     Column("display_name", Text, nullable=False),
     options_column(),
-    declared_column(),
-    revision_column(),
-    updated_column(),
-    created_column(),
+    *changing_columns(),
     UniqueConstraint("account_id", "name"),
 )
 
@@ -91,10 +84,7 @@ devices = Table(
     Column("ha1b_md5", Text, nullable=False, server_default=""),  # HA1 of user@domain
     Column("ha1b_sha256", Text, nullable=False, server_default=""),
     options_column(),
-    declared_column(),
-    revision_column(),
-    updated_column(),
-    created_column(),
+    *changing_columns(),
     UniqueConstraint("account_id", "auth_username"),
 )
 
@@ -107,10 +97,7 @@ extensions = Table(
     Column("kind", Text, nullable=False),
     Column("user_id", Text, ForeignKey("users.id", ondelete="CASCADE"), index=True),
     options_column(),
-    declared_column(),
-    revision_column(),
-    updated_column(),
-    created_column(),
+    *changing_columns(),
     UniqueConstraint("account_id", "number"),
 )
 
@@ -126,10 +113,7 @@ trunks = Table(
     Column("max_calls", Integer),
     Column("transit", Boolean, nullable=False, default=False),
     options_column(),
-    declared_column(),
-    revision_column(),
-    updated_column(),
-    created_column(),
+    *changing_columns(),
     UniqueConstraint("account_id", "name"),
 )
 
@@ -143,10 +127,7 @@ routes = Table(
     Column("trunk", Text, nullable=False),
     Column("strip", Integer, nullable=False),
     Column("prepend", Text, nullable=False),
-    declared_column(),
-    revision_column(),
-    updated_column(),
-    created_column(),
+    *changing_columns(),
     Index(None, "account_id", "position"),
 )
 

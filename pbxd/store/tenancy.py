@@ -8,13 +8,10 @@ from sqlalchemy import Column, Float, Index, Table, Text, UniqueConstraint
 from pbxd.store.columns import (
     METADATA,
     account_column,
-    created_column,
-    declared_column,
+    changing_columns,
     id_column,
     options_column,
-    revision_column,
     serial_column,
-    updated_column,
 )
 
 
@@ -27,10 +24,7 @@ def _named(table: str, key: str = "name") -> Table:
         account_column(),
         Column(key, Text, nullable=False),
         options_column(),
-        declared_column(),
-        revision_column(),
-        updated_column(),
-        created_column(),
+        *changing_columns(),
         UniqueConstraint("account_id", key),
     )
 
@@ -43,10 +37,7 @@ numbers = Table(
     account_column(),
     Column("number", Text, nullable=False, unique=True),  # E.164 with its plus, of one account only
     options_column(),
-    declared_column(),
-    revision_column(),
-    updated_column(),
-    created_column(),
+    *changing_columns(),
     sqlite_autoincrement=True,
 )
 

@@ -18,7 +18,7 @@ from pbxd.sip.flow import Transport
 from tests.api.client import Client
 from tests.api.edge_house import house, refused, told
 from tests.clients.block import Block
-from tests.test_app import calling_echo
+from tests.clients.hand import calling
 
 Counter = tuple[str, str, str, int, int | None]
 
@@ -46,7 +46,7 @@ async def test_a_call_is_seen_and_gone(up: tuple[App, Client]) -> None:
     said = await told(client, "GET", "/cac?accountId=lab")
     assert set(said) == {"accountId", "counters", "calls"}
     assert (said["accountId"], said["calls"], counters(said)) == (account, [], nothing)
-    async with calling_echo(app.telephony.transports.bound[Transport.UDP][0]):
+    async with calling(app.telephony.transports.bound[Transport.UDP][0]):
         said = await told(client, "GET", f"/cac?accountId={account}")
         assert counters(said) == {
             ("account", account, "any", 1, 2),

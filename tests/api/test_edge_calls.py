@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from pbxd.services.remote import Ended
 from pbxd.sip.flow import Transport
 from pbxd.store.schema import edge_sessions
 from tests.api.node_house import ADMIN, FLOW, THEIRS, EdgeHouse, digest, edge_house
-from tests.test_app import calling_echo
+from tests.clients.hand import calling
 
 
 @pytest.fixture
@@ -316,7 +317,11 @@ async def test_flows_of_accounts_do_not_meet(house: EdgeHouse) -> None:
         assert (await house.ask("POST", "/flow", body, key=THEIRS)).status == 404, body
 
 
-async def test_an_account_runs_the_flows_that_its_numbers_lead_to(house: EdgeHouse) -> None:
+async def test_an_account_runs_its_own_flows(house: EdgeHouse) -> None:
+    body = {"callId": "c0", "accountId": "other", "flowId": "reception"}  # its number leads there, but it has none
+    assert (await house.ask("POST", "/flow", body, key=THEIRS)).status == 404
+    flows = house.app.telephony.dialplans.flows.of(house.account("other"))
+    await flows.put("reception", FLOW.replace("Welcome.", "Hello."), "theirs")
     told = await routed(house, "c1", "14155551234", "carrier.example", "12025550188", THEIRS)
     assert (told["action"], told["account_id"], told["flow_id"]) == (
         "flow",
@@ -325,7 +330,8 @@ async def test_an_account_runs_the_flows_that_its_numbers_lead_to(house: EdgeHou
     )
     assert told["flow_id"] != house.flow("lab")
     body = {"callId": "c1", "accountId": "other", "flowId": told["flow_id"]}
-    assert (await house.post("/flow", body, key=THEIRS))["command"] == "gather"
+    command = await house.post("/flow", body, key=THEIRS)
+    assert (command["command"], "Hello." in json.dumps(command["args"])) == ("gather", True)
 
 
 async def test_as_many_flows_as_may_be(house: EdgeHouse) -> None:
@@ -530,7 +536,7 @@ async def test_traces_are_found_when_they_are_stored(house: EdgeHouse) -> None:
 
 
 async def test_calls_of_the_house_are_traced_with_sip_and_sound(house: EdgeHouse) -> None:
-    async with calling_echo(house.app.telephony.transports.bound[Transport.UDP][0]) as caller:
+    async with calling(house.app.telephony.transports.bound[Transport.UDP][0]) as caller:
         (call,) = house.app.telephony.switch.calls
         house.app.telephony.hangup(call)
         caller.agree(await caller.hear("BYE"))

@@ -223,6 +223,36 @@ async def test_accounts_do_not_reach_into_each_other(stand: Stand) -> None:
         assert error(await stand.ask(method, path, OTHERS, data=b"x")) == (403, "forbidden")
 
 
+async def test_a_voicemail_of_no_account_is_kept_for_nobody(stand: Stand) -> None:
+    """Not even for the house: an account of that name that is made later would not find it."""
+    for key in (ADMIN, NODE_KEY):
+        for path in ("nobody/vm/x.wav", "music/vm/x.wav", "acc_9/vm/x.wav", "acc_9/music/x.wav", "lab"):
+            assert error(await stand.ask("PUT", f"/media/{path}", key, data=b"x")) == (404, "not_found"), path
+            assert error(await stand.ask("GET", f"/media/{path}", key)) == (404, "not_found"), path
+    stand.access.media_sources = LOOPBACK
+    assert error(await stand.ask("PUT", "/media/nobody/vm/x.wav", None, data=b"x")) == (404, "not_found")
+    assert not stand.root.exists()
+
+
+async def test_an_object_is_replaced_whole_while_it_is_read(stand: Stand) -> None:
+    """Who has begun to read it reads it to its end; who comes later gets the other one, with another ETag."""
+    old, new = b"a" * (1 << 20), b"b" * (1 << 20)
+    first = await stand.ask("PUT", "/media/lab/vm/x.wav", data=io.BytesIO(old))
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(stand.url("/media/lab/vm/x.wav"), headers={"X-API-Key": ADMIN}) as answer,
+    ):
+        begun = await answer.content.readexactly(10)
+        second = await stand.ask("PUT", "/media/lab/vm/x.wav", data=io.BytesIO(new))
+        assert begun + await answer.content.read() == old
+    got = await stand.ask("GET", "/media/lab/vm/x.wav", headers={"If-None-Match": first.json["etag"]})
+    assert (got.status, got.body, got.headers["ETag"]) == (200, new, second.json["etag"])
+    stale = {"Range": "bytes=0-9", "If-Range": first.json["etag"]}
+    assert (
+        await stand.ask("GET", "/media/lab/vm/x.wav", headers=stale)
+    ).status == 200  # all of it, not a part of another
+
+
 async def test_a_voicemail_of_the_house_is_served_under_its_call(stand: Stand, tmp_path: Path) -> None:
     kept = tmp_path / "message.wav"
     wav.write(kept, Sound(np.zeros(800, np.int16), 8000))

@@ -191,10 +191,10 @@ async def test_who_may_not_wait_goes_on_at_once(tmp_path: Path) -> None:
     async with edge_house(tmp_path, flow(waits="no"), QUEUES) as house:
         await begun(house)
         assert said_by(await step(house, "waiting")) == "Nobody."
-        body = {"callId": "theirs", "accountId": "other"}
-        await house.post("/flow", body | {"flowId": "reception", "answered": True}, key=THEIRS)
-        said = await house.post("/flow", body | {"outcome": "waiting"}, key=THEIRS)
-        assert said_by(said) == "Failed.", "another account has no such queue"
+        await begun(house, "late")
+        queues = house.app.call_centre.queues
+        queues.configure(house.account("lab"), {}, queues.facilities.clock())
+        assert said_by(await step(house, "waiting", call="late")) == "Failed.", "the queue has gone meanwhile"
 
 
 async def test_a_full_queue(tmp_path: Path) -> None:

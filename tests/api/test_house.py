@@ -195,7 +195,6 @@ async def client(
         recordings=cast(Recordings, None),  # tests/api/test_sound.py has these
         live=cast(LiveSound, None),
         conferences=cast(Conferences, None),
-        account_id="acc_1",
         flush=lambda: None,
         voicemail=cast(Voicemail, None),  # so has this
         queues=cast(Queues, None),  # and these: tests/stories/test_queues.py

@@ -19,6 +19,7 @@ from pbxd.errors import Conflict, HouseError, NotFound, Overloaded, Unavailable
 from pbxd.services.conferences import ConferenceView, MemberView
 from pbxd.services.live import ListenerView, ListenMode, LiveView
 from tests.api.client import Client, serving
+from tests.api.tenancy import only_account, only_call
 
 KEYS = {
     "admin": Identity("admin", "acc_1", frozenset({"*"})),
@@ -121,7 +122,7 @@ def desk() -> Desk:
 @pytest.fixture
 async def client(desk: Desk) -> AsyncIterator[Client]:
     fields: dict[str, Any] = dict.fromkeys(House.__dataclass_fields__)
-    fields |= {"live": desk, "conferences": Rooms(desk), "account_id": "acc_1"}
+    fields |= {"live": desk, "conferences": Rooms(desk), "calls": only_call(), "directory": only_account()}
     house = House(**fields | {"flush": lambda: desk.asked.append(("flush",))})
     async with serving(Server([Surface(HOUSE, house, Access(KEYS.get).identify)])) as (client, _):
         yield client

@@ -20,6 +20,7 @@ from pbxd.config.recordings import RecordingFormat
 from pbxd.errors import Conflict, HouseError, NotFound, Unavailable
 from pbxd.services.recordings import Channels, Recorded, RecordingFilter, RecordingState, RecordingWish
 from tests.api.client import Client, serving
+from tests.api.tenancy import only_account, only_call
 
 KEYS = {
     "admin": Identity("admin", "acc_1", frozenset({"*"})),
@@ -100,7 +101,7 @@ def table(tmp_path: Path) -> Table:
 @pytest.fixture
 async def client(table: Table) -> AsyncIterator[Client]:
     fields: dict[str, Any] = dict.fromkeys(House.__dataclass_fields__)
-    house = House(**fields | {"recordings": table})
+    house = House(**fields | {"recordings": table, "calls": only_call(), "directory": only_account()})
     async with serving(Server([Surface(HOUSE, house, Access(KEYS.get).identify)])) as (client, _):
         yield client
 
@@ -125,6 +126,7 @@ async def test_a_recording_is_paused_resumed_and_stopped(client: Client, table: 
 
 async def test_the_list_is_filtered_and_paged(client: Client, table: Table) -> None:
     query = "?limit=1&cursor=rec_9&call=call_1&room=700&state=cut&since=2026-09-21T14:13:20Z&until=2026-09-22T00:00:00"
+    query += "&account=lab"
     answer = await client.get(f"/house/v1/recordings{query}", key="reader")
     assert answer.json["next"] == "rec_2"
     (one,) = answer.json["recordings"]
@@ -132,7 +134,7 @@ async def test_the_list_is_filtered_and_paged(client: Client, table: Table) -> N
     assert table.asked == [
         (
             "page",
-            RecordingFilter(1, "rec_9", "call_1", "700", RecordingState.CUT, 1_790_000_000.0, 1_790_035_200.0),
+            RecordingFilter(1, "rec_9", "call_1", "700", RecordingState.CUT, 1_790_000_000.0, 1_790_035_200.0, "acc_1"),
         )
     ]
     everything = await client.get("/house/v1/recordings", key="reader")
@@ -162,7 +164,7 @@ async def test_sound_comes_whole_in_parts_and_only_when_it_is_news(client: Clien
 async def test_a_recording_is_deleted(client: Client, table: Table) -> None:
     answer = await client.ask("DELETE", "/house/v1/recordings/rec_1", key="admin")
     assert (answer.status, answer.body) == (204, b"")
-    assert table.asked == [("delete", "rec_1")]
+    assert table.asked == [("find", "rec_1"), ("delete", "rec_1")]
 
 
 ORDERS = [

@@ -1,7 +1,7 @@
 """What pbxd costs and how fast it is, measured on the daemon as it is shipped, from outside.
 
-    python -m tests.bench [packets] [rooms] [calls] [codecs] [pesq] [srtp] [memory] [starts] [registrations] [junk]
-                          [--runs 3]
+    python -m tests.bench [packets] [rooms] [transcoding] [recordings] [calls] [codecs] [pesq] [srtp] [memory] [starts]
+                          [registrations] [junk] [--runs 3]
 
 prints one table: each figure beside its bar. A round runs every chosen part once; the median of the rounds counts, so
 that what the machine does meanwhile meets all parts alike. Never part of the tests: a figure from a busy machine proves
@@ -9,6 +9,8 @@ nothing.
 
     packets         300 bridged calls with media, against a bare C relay in the same round (relay.c, load.c)
     rooms           60 phones in a room and 30 rooms of ten, against a bare C relay of as many (crowd.c)
+    transcoding     the greatest number of calls between G.711 and Opus without loss
+    recordings      100 calls with media, all recorded
     calls           set-up and tear-down at 100 calls a second (sip_load.c)
     pesq            MOS of human voices on each path through the house, in virtual time (tests/media/paths.py)
     codecs          CPU of 20 ms of sound in each codec, and of changing its rate (codecs.c)

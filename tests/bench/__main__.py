@@ -23,11 +23,13 @@ from tests.bench import (
     memory,
     packets,
     pesq,
+    recordings,
     registrations,
     rooms,
     soak,
     srtp,
     starts,
+    transcoding,
 )
 from tests.bench.figures import Figure, Readings, missed, table
 from tests.bench.generators import Programs
@@ -44,6 +46,8 @@ class Part:
 PARTS = {
     "packets": Part(packets.FIGURES, packets.run),
     "rooms": Part(rooms.FIGURES, rooms.run),
+    "transcoding": Part(transcoding.FIGURES, transcoding.run),
+    "recordings": Part(recordings.FIGURES, recordings.run),
     "calls": Part(calls.FIGURES, calls.run),
     "memory": Part(memory.FIGURES, memory.run),
     "starts": Part(starts.FIGURES, starts.run),

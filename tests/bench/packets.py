@@ -13,6 +13,7 @@ from pathlib import Path
 from tests.bench.daemon import LAUNCHER, Daemon, MediaPorts
 from tests.bench.figures import Figure, Readings
 from tests.bench.generators import GRACE_S, WARM_UP_S, Calls, Heard, Programs, talk
+from tests.bench.lateness import Lateness
 
 CALLS, STREAMS = 300, 600
 SETUPS_A_SECOND = 50
@@ -33,6 +34,9 @@ FIGURES = (
     Figure("relay + gc forced: wire CPU a packet", "µs", reference="bare relay: CPU a packet"),
     Figure("relay + gc forced: lost", "packets", bar=0, digits=0),
     Figure("relay + gc forced: p99", "ms", bar=2, digits=3),
+    Figure("relay + 50 set-ups/s + gc forced: lost", "packets", bar=0, digits=0),
+    Figure("relay + 50 set-ups/s + gc forced: p99", "ms", bar=2, digits=3),
+    Figure("relay + 50 set-ups/s + gc forced: wire late p99", "ms", bar=2, remark="at most"),
 )
 
 
@@ -51,6 +55,7 @@ def run(programs: Programs, place: Path) -> Readings:
         readings |= _peace(programs, daemon, bare_us)
         readings |= _busy(programs, daemon, bare_us)
         readings |= _collecting(programs, daemon)
+        readings |= _all_at_once(programs, daemon)
         calls.hang_up()
     return readings
 
@@ -132,4 +137,20 @@ def _collecting(programs: Programs, daemon: Daemon) -> Readings:
         "relay + gc forced: wire CPU a packet": wire_us,
         "relay + gc forced: lost": heard.lost,
         "relay + gc forced: p99": heard.p99_us / 1000,
+    }
+
+
+def _all_at_once(programs: Programs, daemon: Daemon) -> Readings:
+    """Set-ups go on while the interpreter is held again and again."""
+    late, count = Lateness(daemon), SETUPS_A_SECOND * (SECONDS + WARM_UP_S)
+    daemon.tell("collect")
+    with Calls(programs, daemon, count, SETUPS_A_SECOND, hold_ms=500, beside=True) as calls:
+        heard = talk(programs, daemon.media, STREAMS, SECONDS, late.begin)
+        late_ms = late.p99_ms
+        calls.over()
+    daemon.tell("rest")
+    return {
+        "relay + 50 set-ups/s + gc forced: lost": heard.lost,
+        "relay + 50 set-ups/s + gc forced: p99": heard.p99_us / 1000,
+        "relay + 50 set-ups/s + gc forced: wire late p99": late_ms,
     }

@@ -13,6 +13,7 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,13 +77,19 @@ def serve(port: int, peer_port: int, phones: int, size: int) -> None:
         plan = MediaPlan(remote, Codec.PCMU, 0, 0, latch_from=frozenset({"127.0.0.1"}), dtmf_send=101, dtmf_receive=101)
         session.apply(plan)
         rooms[number // size].join(session)
+    report(wire)
+    wire.close()
+
+
+def report(wire: Wire, missed: Callable[[], int] = lambda: 0) -> None:
+    """Tells what it cost from "begin" to "end" on the standard input, and what was `missed` meanwhile."""
     print("ready", flush=True)
     sys.stdin.readline()
-    before = (time.process_time(), wire.packets()[0])
+    before = (time.process_time(), wire.packets()[0], missed())
     sys.stdin.readline()
     cpu, packets = time.process_time() - before[0], wire.packets()[0] - before[1]
-    print(json.dumps({"packets": packets, "cpu": cpu, "late_us": _late_us(wire.lateness())}), flush=True)
-    wire.close()
+    told = {"packets": packets, "cpu": cpu, "late_us": _late_us(wire.lateness()), "missed": missed() - before[2]}
+    print(json.dumps(told), flush=True)
 
 
 def _late_us(buckets: list[LatenessBucket]) -> int:
@@ -110,10 +117,11 @@ class Paced:
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """CPU in microseconds a packet, and below what the wire thread was late 99 times of 100."""
+    """CPU in microseconds a packet, below what the wire thread was late 99 times of 100, and what legs missed."""
 
     cost_us: float
     late_us: int
+    missed: int = 0
 
 
 def measure(command: list[str], crowd: Path, ports: MediaPorts, case: Case) -> tuple[Used, Paced]:
@@ -130,7 +138,7 @@ def measure(command: list[str], crowd: Path, ports: MediaPorts, case: Case) -> t
             served.stdin.flush()
             heard = Paced(**json.loads(talking.communicate(timeout=SECONDS + GRACE_S)[0]))
         used = json.loads(served.communicate("end\n", timeout=GRACE_S)[0])
-    return Used(1e6 * used["cpu"] / used["packets"], used.get("late_us", 0)), heard
+    return Used(1e6 * used["cpu"] / used["packets"], used.get("late_us", 0), used.get("missed", 0)), heard
 
 
 def run(programs: Programs, place: Path) -> Readings:

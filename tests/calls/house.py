@@ -70,6 +70,7 @@ extensions:
   "950": {fax: {mode: auto}}
   "951": {fax: {mode: g711}}
   "952": {fax: {mode: t38}}
+  "*55": {listen: true}
 conferences:
   "700": {announce: none, max_members: 2}
   "701": {pin: "4711", host_pin: "0815", announce: none}

@@ -51,6 +51,9 @@ class Books:
     def is_foreign(self, account: Account, host: str) -> bool:
         return host in OTHER.domains and account is not OTHER
 
+    def coded(self, account: Account, dialled: str) -> Extension | None:
+        return None
+
     def extension(self, account: Account, number: str) -> Extension | None:
         return ECHO if number == ECHO.number and account is HOUSE else None
 

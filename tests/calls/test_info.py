@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pbxd.calls.info import Pressed, body_of, pressed_in
+from pbxd.calls.info import Pressed, pressed_in
 from pbxd.sip.message import Request, parse_message
 
 
@@ -43,9 +43,3 @@ def info(kind: str, body: bytes) -> Request:
 )
 def test_what_an_info_says(kind: str, body: bytes, pressed: Pressed | None) -> None:
     assert pressed_in(info(kind, body)) == pressed
-
-
-@pytest.mark.parametrize("digit", "0123456789*#ABCD")
-def test_what_we_say_we_understand(digit: str) -> None:
-    kind, body = body_of(Pressed(digit, 200))
-    assert pressed_in(info(kind, body)) == Pressed(digit, 200)

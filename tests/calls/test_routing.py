@@ -42,6 +42,9 @@ class Numbers:
     def extension(self, account: Account, number: str) -> Extension | None:
         return self.extensions.get(number)
 
+    def coded(self, account: Account, dialled: str) -> Extension | None:
+        return self.extensions.get("*55") if dialled.startswith("*55") else None
+
     def user(self, account: Account, name: str) -> User | None:
         return self.users.get(name)
 
@@ -92,6 +95,13 @@ def test_what_leads_nowhere_is_refused_with_the_right_status() -> None:
     assert route(NUMBERS, HOUSE, "777", source=None) == Reject(404, "no such number")
     assert route(NUMBERS, HOUSE, "", source=None) == Reject(484, "no number was dialled")
     assert route(NUMBERS, HOUSE, "1002", source=None) == Reject(404, "the extension has no user")
+
+
+def test_a_code_is_dialled_with_a_number_behind_it() -> None:
+    coded = Numbers({"*55": extension("*55", ExtensionKind.LISTEN), "*551": extension("*551", ExtensionKind.ECHO)})
+    for dialled in ("*55", "*551002"):
+        assert route(coded, HOUSE, dialled, source=None) == ToHouse(coded.extensions["*55"], Direction.INTERNAL)
+    assert isinstance(route(coded, HOUSE, "*551", source=None), ToEcho), "a number of its own goes first"
 
 
 def with_number(kind: DestinationKind, name: str = "", **more: Any) -> Numbers:

@@ -33,10 +33,17 @@ class RtpPacket:
 
 
 class RawRtp:
-    """One UDP port; use it as a context manager."""
+    """One UDP port; use it as a context manager. `tag` stands behind every packet, as if it were sealed."""
 
     def __init__(
-        self, address: str, *, payload_type: int = 0, hz: float = 650.0, dbfs: float = -15.0, ssrc: int = 0x51AB
+        self,
+        address: str,
+        *,
+        payload_type: int = 0,
+        hz: float = 650.0,
+        dbfs: float = -15.0,
+        ssrc: int = 0x51AB,
+        tag: bytes = b"",
     ) -> None:
         self._socket = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.bind((address, 0))
@@ -46,6 +53,7 @@ class RawRtp:
         self.hz, self._dbfs, self._payload_type, self._ssrc = hz, dbfs, payload_type, ssrc
         self._sequence = 0
         self._position = 0
+        self._tag = tag
         self._closing = threading.Event()
         self._sending = threading.Event()
         self._target: tuple[str, int] = ("", 0)
@@ -89,7 +97,7 @@ class RawRtp:
                 due = time.monotonic()
                 continue
             samples = tone(self.hz, PTIME_S, dbfs=self._dbfs, start=self._position)
-            packet = self._packet(LAWS[self._payload_type].encode(samples))
+            packet = self._packet(LAWS[self._payload_type].encode(samples) + self._tag)
             self._socket.sendto(packet, self._target)
             self._position += FRAME
             due += PTIME_S

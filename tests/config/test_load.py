@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dialplan.tree import MAX_BYTES
 from pbxd.config import Config, ConfigError, Source, SourceKind, load
-from pbxd.config.tree import MAX_BYTES, read
+from pbxd.config.tree import read
 
 VECTORS = Path(__file__).parent.parent / "vectors" / "config"
 
@@ -51,7 +52,7 @@ def test_a_file_larger_than_any_configuration_is_refused(tmp_path: Path) -> None
 
 
 def test_a_file_deeper_than_any_configuration_is_refused(tmp_path: Path) -> None:
-    assert problems(written(tmp_path, "a: " + "[" * 100_000)) == ["FILE: line 1 is nested deeper than 24 levels"]
+    assert problems(written(tmp_path, "a: " + "[" * 100_000)) == ["FILE: line 1 is nested deeper than 32 levels"]
 
 
 def test_anchors_and_merges_are_expanded(tmp_path: Path) -> None:

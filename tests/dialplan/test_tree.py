@@ -83,7 +83,7 @@ def test_anchors_and_merges() -> None:
         ),
         ("a: !x y", "the tag !x is refused: write plain values"),
         ("? [a]\n: 1", "f.yaml:1:3: a key must be a plain word or number"),
-        ("a: 1\n---\nb: 2", "f.yaml:2:1: a second document (---) is not read: one file, one flow"),
+        ("a: 1\n---\nb: 2", "f.yaml:2:1: a second document (---) is not read: one file, one document"),
         ("a: *b", "f.yaml:1:4: a: *b names nothing said before it"),
         ("a: &a [*a]", "f.yaml:1:8: a: *a names nothing said before it"),
         ("a: {<<: 5}", "'<<' takes a mapping or a list of mappings"),
@@ -105,6 +105,12 @@ def test_a_bomb_of_aliases_is_refused_before_it_goes_off() -> None:
     assert problems("\n".join(lists)) == ["f.yaml: the file and its aliases make more than 500000 values"]
     nested = ["a0: &a0 {x: 1}"] + [f"a{n}: &a{n} {{k1: *a{n - 1}, k2: *a{n - 1}}}" for n in range(1, 40)]
     assert problems("\n".join(nested)) == ["f.yaml: the file and its aliases make more than 500000 values"]
+
+
+def test_a_ladder_of_aliases_is_as_deep_as_what_was_written_out() -> None:
+    """Each is one level deeper than the one before, and none is large."""
+    ladder = ["- &a0 [1]", *(f"- &a{n} [*a{n - 1}]" for n in range(1, 100))]
+    assert problems("\n".join(ladder)) == ["f.yaml: line 32 is nested deeper than 32 levels"]
 
 
 @given(st.text(max_size=200))

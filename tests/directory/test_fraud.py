@@ -248,6 +248,21 @@ def test_office_hours_are_those_of_the_account(when: str, night: bool) -> None:
     assert RULES.hours.at_night(at(when)) is night
 
 
+def test_an_account_with_a_clock_of_its_own_goes_by_it() -> None:
+    """Three at night in Berlin is eleven in the morning in Tokyo; and two in the afternoon is ten at night there."""
+    zones = {"acc_2": "Asia/Tokyo"}
+    for who, wall, night in (
+        (ANNA, MONDAY_3_AM, True),
+        (("acc_2", "1001"), MONDAY_3_AM, False),
+        (ANNA, at("2026-03-02T14:00"), False),
+        (("acc_2", "1001"), at("2026-03-02T14:00"), True),
+    ):
+        caller = Caller(Fraud(RULES, zones.get), who)
+        verdicts = [caller.call(f"+4420555000{n}", wall + 60 * n) for n in range(5)]
+        assert [verdict.reason is None for verdict in verdicts] == ([True] * 3 + [False] * 2 if night else [True] * 5)
+        assert {block.pattern for block in caller.fraud.blocks.values()} == ({Pattern.NIGHT} if night else set())
+
+
 # ---- an office in its week
 
 

@@ -180,7 +180,7 @@ async def test_a_block_is_mailed_to_whom_the_settings_say(store: Store, tmp_path
     assert (account, letter.to, key) == ("acc_1", "ops@example.com", f"fraud-{block.id}")
     assert letter.subject == "pbxd: calls abroad of 1001 are blocked"
     assert "4 calls out of hours to countries never called before: LV" in letter.text
-    assert f"DELETE /house/v1/security/fraud/{block.id}" in letter.text
+    assert f"pbxd fraud release {block.id}" in letter.text
 
 
 async def test_a_mail_that_cannot_be_sent_stops_nothing(store: Store, tmp_path: Path) -> None:

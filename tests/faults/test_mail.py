@@ -16,10 +16,10 @@ from pbxd.errors import Unavailable
 from pbxd.outbox import Item, Letter, MailServer, Refusal, Security, SmtpSender, State
 from pbxd.sip.flow import Transport
 from pbxd.store import Trouble
+from tests.clients.hand import calling
 from tests.faults.levers import fill
 from tests.outbox.keeping import until
 from tests.outbox.mailbox import serving
-from tests.test_app import calling_echo
 
 LETTER = Letter("ann@example.org", "Voicemail", "from 1002")
 QUICK_S = 0.5
@@ -59,7 +59,7 @@ async def _app(folder: Path, data: Path, port: int) -> AsyncIterator[App]:
 async def _call_quickly(app: App) -> None:
     loop = asyncio.get_running_loop()
     begun = loop.time()
-    async with calling_echo(app.telephony.transports.bound[Transport.UDP][0]) as caller:
+    async with calling(app.telephony.transports.bound[Transport.UDP][0]) as caller:
         assert loop.time() - begun < QUICK_S
         app.telephony.hangup_all("the test is over")
         caller.agree(await caller.hear("BYE"))

@@ -189,14 +189,14 @@ class Stagehand:
         media = facilities.media
         media.open_room = self.hall.open_room  # type: ignore[method-assign,assignment]
         facilities.studio = cast(Any, self.hall)
-        conferences = Conferences(facilities, lambda: folder / "music")
+        conferences = Conferences(facilities, lambda _account_id, _own: [HouseMusic()])
         self.desk = Desk(
             facilities=facilities,
             conferences=conferences,
-            music=conferences.tunes,
+            music=lambda _account_id: [HouseMusic()],
             ask=self._ask,
             send_mail=self._mail,
-            moment=lambda now: Moment(facilities.wall(now)),
+            moment=lambda _account_id, now: Moment(facilities.wall(now)),
             override=self._override,
             tapes=self.recorder,
         )
@@ -233,7 +233,9 @@ class Stagehand:
         self.mails.append((to, subject, text))
         done(self.mail_fault)
 
-    def _override(self, schedule: str, opening: str | None, until: float | None, by: str) -> str | None:
+    def _override(
+        self, _account_id: str, schedule: str, opening: str | None, until: float | None, by: str
+    ) -> str | None:
         self.orders.append((schedule, opening, until))
         return None
 

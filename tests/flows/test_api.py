@@ -23,18 +23,18 @@ from tests.calls.house import WALL
 from tests.flows.test_service import FLOW, SCHEDULES, Office, office
 
 __all__ = ["office"]
-KEYS = {
-    "admin-key": Identity("admin", "acc_1", frozenset({"*"})),
-    "reader-key": Identity("reader", "acc_1", frozenset({"flows:read"})),
-}
+SCOPES = {"admin": "*", "reader": "flows:read"}
 FLOWS = "/house/v1/flows"
 
 
 @pytest.fixture
 def server(office: Office) -> Server:
     parts: dict[str, Any] = {field.name: None for field in fields(House)}
-    house = House(**parts | {"flows": office.flows, "wall": lambda: WALL})
-    return Server([Surface(HOUSE, house, Access(KEYS.get).identify)])
+    directory = office.hand.house.directory
+    house = House(**parts | {"flows": office.flows, "wall": lambda: WALL, "directory": directory})
+    home = directory.default_account.id
+    keys = {f"{name}-key": Identity(name, home, frozenset({scope})) for name, scope in SCOPES.items()}
+    return Server([Surface(HOUSE, house, Access(keys.get).identify)])
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ async def test_a_reload_says_what_is_wrong_and_what_stays(client: Client, office
 
 async def test_schedules_are_overridden(client: Client, office: Office) -> None:
     (office.folder / "schedules.yaml").write_text(SCHEDULES)
-    await office.flows.load()
+    await office.own.load()
     path = "/house/v1/schedules/office/override"
     status, shown = await order(client, "PUT", path, {"opening": "closed", "lasts_s": 3600})
     assert status == 200
@@ -143,7 +143,7 @@ async def test_the_command_line(
         assert await cli(socket, "flow", "put", "main", str(file)) == Exit.DONE
         assert await cli(socket, "flow", "list") == Exit.DONE
         assert "Two" in capsys.readouterr().out
-        oldest = office.flows.versions_of("main")[-1].id
+        oldest = office.own.versions_of("main")[-1].id
         assert await cli(socket, "flow", "diff", "main", oldest) == Exit.DONE
         assert "+title: Two" in capsys.readouterr().out
         assert await cli(socket, "flow", "rollback", "main", oldest) == Exit.DONE

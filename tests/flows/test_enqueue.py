@@ -75,7 +75,7 @@ class Floor:
 async def floor(hand: Stagehand, tmp_path: Path) -> AsyncIterator[Floor]:
     house = hand.house
     store = await Store.open(sqlite_url(tmp_path / "queues.db"))
-    queues = Queues(house.facilities, store, house.switch.calls.values, tuple, lambda: "2026-03-01")
+    queues = Queues(house.facilities, store, house.switch.calls.values, lambda *_: (), lambda: "2026-03-01")
     account = house.directory.default_account
     hand.desk.enqueue = lambda command, record: queues.act(
         account,
@@ -465,7 +465,7 @@ async def test_what_a_killed_house_had_written_down_goes_on(floor: Floor, tmp_pa
         floor.queues.control(account, "1001", Control.PAUSE)
         house.wire.after(0.6)  # written by itself
         await store.drain()
-        again = Queues(house.facilities, store, list, tuple, lambda: "2026-03-01")
+        again = Queues(house.facilities, store, list, lambda *_: (), lambda: "2026-03-01")
         now = house.wire.now + 3600
         lefts = {one.caller: one for one in await again.load(now, WALL + now)}
         assert [(one.exit, one.operator) for one in lefts.values()] == [

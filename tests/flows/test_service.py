@@ -16,7 +16,7 @@ from dialplan.tree import MAX_BYTES
 from pbxd.calls.record import CallRecord, Direction
 from pbxd.directory.accounts import Directory
 from pbxd.errors import Invalid, NotFound, TooLarge, Unavailable
-from pbxd.flows import FlowAct, Flows
+from pbxd.flows import FlowAct, Flows, Repertoire
 from pbxd.flows.service import Late, NotLive
 from pbxd.store import Store
 from tests.calls.house import WALL, House, config_in, reader_in
@@ -35,6 +35,11 @@ class Office:
     folder: Path
     hand: Stagehand
     wall: float = WALL
+
+    @property
+    def own(self) -> Repertoire:
+        """The flows of the default account."""
+        return own(self.flows)
 
     def clock(self) -> float:
         """Each look is a little later than the last."""
@@ -55,7 +60,15 @@ class Office:
 def made(office: Office) -> Flows:
     directory: Directory = office.hand.house.directory
     library = reader_in(office.folder.parent).library
-    return Flows(office.hand.desk, office.store, directory, office.folder, lambda: "en", lambda: library, office.clock)
+    tenants = office.folder.parent / "tenants"
+    return Flows(
+        office.hand.desk, office.store, directory, office.folder, tenants, lambda: "en", lambda: library, office.clock
+    )
+
+
+def own(flows: Flows) -> Repertoire:
+    """The flows of the default account."""
+    return flows.every()[0]
 
 
 @pytest.fixture
@@ -71,18 +84,19 @@ async def office(house: House, tmp_path: Path, store_url: str) -> AsyncIterator[
     await store.close()
 
 
-def record() -> CallRecord:
-    return CallRecord("call_1", "acc_1", Direction.INTERNAL, "1001", "Ann", "500", WALL)
+def record(office: Office) -> CallRecord:
+    account_id = office.hand.house.directory.default_account.id
+    return CallRecord("call_1", account_id, Direction.INTERNAL, "1001", "Ann", "500", WALL)
 
 
 def live(flows: Flows) -> dict[str, str]:
-    return {name: flow.title for name, flow in flows.book.library.flows.items()}
+    return {name: flow.title for name, flow in own(flows).book.library.flows.items()}
 
 
 async def test_what_is_good_is_live_and_what_is_not_is_said(office: Office) -> None:
     (office.folder / "bad.yaml").write_text("parts: [")
     (office.folder / "noyaml.yaml").write_bytes(b"\xff\xfe\x00")
-    report = await office.flows.load()
+    report = await office.own.load()
     assert live(office.flows) == {"main": "One"}
     assert set(report.refused) == {"bad"}
     assert {Path(problem.file).name for problem in report.errors} == {"bad.yaml", "noyaml.yaml"}
@@ -90,20 +104,20 @@ async def test_what_is_good_is_live_and_what_is_not_is_said(office: Office) -> N
 
 
 async def test_a_bad_file_leaves_the_old_flow_live_and_so_does_one_that_cannot_be_read(office: Office) -> None:
-    flow = office.flows.book.library.flows["main"]
+    flow = office.own.book.library.flows["main"]
     for spoil in ("parts: [", "title: x\nparts:\n  begin:\n    - sey: Hello.\n", ""):
         (office.folder / "main.yaml").write_text(spoil)
-        report = await office.flows.load()
+        report = await office.own.load()
         assert report.kept == ("main",)
-        assert office.flows.book.library.flows["main"] is flow
+        assert office.own.book.library.flows["main"] is flow
     office.write("main", title="Two")
-    assert (await office.flows.load()).changed == ("main",)
+    assert (await office.own.load()).changed == ("main",)
     assert live(office.flows) == {"main": "Two"}
 
 
 async def test_a_folder_that_is_gone_takes_no_flow_with_it(office: Office) -> None:
     office.folder.rename(office.folder.with_name("elsewhere"))
-    report = await office.flows.load()
+    report = await office.own.load()
     assert not report.good
     assert report.kept == ("main",)
     assert live(office.flows) == {"main": "One"}
@@ -111,27 +125,27 @@ async def test_a_folder_that_is_gone_takes_no_flow_with_it(office: Office) -> No
 
 async def test_a_house_without_flows_is_no_worse_for_it(office: Office) -> None:
     (office.folder / "main.yaml").unlink()
-    await office.flows.load()
+    await office.own.load()
     office.folder.rmdir()
     flows = await office.again()
-    assert (flows.book.report.good, live(flows)) == (True, {})
-    await flows.put("main", FLOW.format(title="First", text="Hello."), "ann")
+    assert (own(flows).book.report.good, live(flows)) == (True, {})
+    await own(flows).put("main", FLOW.format(title="First", text="Hello."), "ann")
     assert live(flows) == {"main": "First"}
 
 
 async def test_a_file_that_is_gone_takes_its_flow_with_it(office: Office) -> None:
     (office.folder / "main.yaml").unlink()
-    report = await office.flows.load()
+    report = await office.own.load()
     assert (report.removed, live(office.flows)) == (("main",), {})
-    assert isinstance(office.flows.act("main", record()), NotLive)
+    assert isinstance(office.flows.act("main", record(office)), NotLive)
 
 
 async def test_after_a_restart_a_bad_file_is_its_last_good_version(office: Office) -> None:
     (office.folder / "main.yaml").write_text("parts: [")
     flows = await office.again()
     assert live(flows) == {"main": "One"}
-    assert flows.book.report.kept == ("main",)
-    assert flows.text("main") == FLOW.format(title="One", text="Hello.")
+    assert own(flows).book.report.kept == ("main",)
+    assert own(flows).text("main") == FLOW.format(title="One", text="Hello.")
 
 
 async def test_only_changed_files_are_read_again(office: Office) -> None:
@@ -151,16 +165,16 @@ async def test_only_changed_files_are_read_again(office: Office) -> None:
 async def test_an_upload_is_checked_written_and_live_or_nothing_of_that(office: Office) -> None:
     flows = office.flows
     text = FLOW.format(title="Two", text="Uploaded.")
-    assert (await flows.put("main", text, "ann")).changed == ("main",)
+    assert (await own(flows).put("main", text, "ann")).changed == ("main",)
     assert (office.folder / "main.yaml").read_text() == text
     assert live(flows) == {"main": "Two"}
     before = sorted(office.folder.iterdir())
     with pytest.raises(Invalid, match=r"main\.yaml:3:7: parts\.begin\.1: .*sey.*did you mean"):
-        await flows.put("main", "parts:\n  begin:\n    - sey: Hello.\n", "ann")
+        await own(flows).put("main", "parts:\n  begin:\n    - sey: Hello.\n", "ann")
     with pytest.raises(Invalid, match="is named with small letters"):
-        await flows.put("../main", text, "ann")
+        await own(flows).put("../main", text, "ann")
     with pytest.raises(TooLarge):
-        await flows.put("main", "#" * (MAX_BYTES + 1), "ann")
+        await own(flows).put("main", "#" * (MAX_BYTES + 1), "ann")
     assert live(flows) == {"main": "Two"}
     assert sorted(office.folder.iterdir()) == before
 
@@ -169,7 +183,7 @@ async def test_a_disk_that_takes_no_upload_changes_nothing(office: Office) -> No
     text = FLOW.format(title="Two", text="Uploaded.")
     (office.folder / "other.yaml").mkdir()  # cannot be replaced by a file
     with pytest.raises(Unavailable, match="cannot be written"):
-        await office.flows.put("other", text, "ann")
+        await office.own.put("other", text, "ann")
     (office.folder / "other.yaml").rmdir()
     assert [path.name for path in office.folder.iterdir()] == ["main.yaml"]
 
@@ -177,41 +191,41 @@ async def test_a_disk_that_takes_no_upload_changes_nothing(office: Office) -> No
 async def test_versions_are_kept_compared_and_come_back(office: Office) -> None:
     flows = office.flows
     for title in ("Two", "Three"):
-        await flows.put("main", FLOW.format(title=title, text="Hello."), "ann")
-    await flows.load()  # nothing has changed: no version
+        await own(flows).put("main", FLOW.format(title=title, text="Hello."), "ann")
+    await own(flows).load()  # nothing has changed: no version
     flows = await office.again()
-    versions = flows.versions_of("main")
+    versions = own(flows).versions_of("main")
     assert [one.made_by for one in versions] == ["ann", "ann", "file"]
     first = versions[-1].id
-    assert await flows.difference("main", first, "live") == (
+    assert await own(flows).difference("main", first, "live") == (
         f"--- main {first}\n+++ main live\n@@ -1,4 +1,4 @@\n-title: One\n+title: Three\n parts:\n   begin:\n"
         "     - say: Hello."
     )
-    await flows.roll_back("main", first, "bob")
+    await own(flows).roll_back("main", first, "bob")
     assert live(flows) == {"main": "One"}
-    assert [one.made_by for one in flows.versions_of("main")] == ["bob", "ann", "ann", "file"]
+    assert [one.made_by for one in own(flows).versions_of("main")] == ["bob", "ann", "ann", "file"]
     with pytest.raises(NotFound):
-        await flows.roll_back("main", "flow_none", "bob")
+        await own(flows).roll_back("main", "flow_none", "bob")
     with pytest.raises(NotFound):
-        flows.versions_of("other")
+        own(flows).versions_of("other")
     with pytest.raises(NotFound):
-        flows.text("other")
+        own(flows).text("other")
 
 
 async def test_schedules_are_overridden_until_they_are_not_and_over_a_restart(office: Office) -> None:
     (office.folder / "schedules.yaml").write_text(SCHEDULES)
-    await office.flows.load()
-    overrides = office.flows.overrides
-    assert overrides.set("ofice", "closed", None, "ann") == "there is no schedule ofice"
-    assert overrides.set("office", "closed", WALL + 60, "ann") is None
-    assert overrides.moment(WALL).overrides["office"].opening is Opening.CLOSED
+    await office.own.load()
+    overrides, home = office.flows.overrides, office.own.account_id
+    assert overrides.set(home, "ofice", "closed", None, "ann") == "there is no schedule ofice"
+    assert overrides.set(home, "office", "closed", WALL + 60, "ann") is None
+    assert overrides.moment(home, WALL).overrides["office"].opening is Opening.CLOSED
     overrides = (await office.again()).overrides
-    assert [(row.schedule, row.opening, row.by) for row in overrides.rows()] == [("office", Opening.CLOSED, "ann")]
+    assert [(row.schedule, row.opening, row.by) for row in overrides.rows(home)] == [("office", Opening.CLOSED, "ann")]
     office.wall += 61
-    assert overrides.rows() == []
-    assert overrides.set("office", "open", None, "ann") is None
-    assert overrides.set("office", None, None, "ann") is None
-    assert overrides.moment(WALL).overrides == {}
+    assert overrides.rows(home) == []
+    assert overrides.set(home, "office", "open", None, "ann") is None
+    assert overrides.set(home, "office", None, None, "ann") is None
+    assert overrides.moment(home, WALL).overrides == {}
 
 
 async def test_bad_schedules_leave_the_old_ones(office: Office) -> None:
@@ -219,26 +233,26 @@ async def test_bad_schedules_leave_the_old_ones(office: Office) -> None:
     (office.folder / "gate.yaml").write_text(
         "parts:\n  begin:\n    - hours: office\n      open: [say: Open.]\n      closed: [say: Closed.]\n"
     )
-    assert (await office.flows.load()).good
+    assert (await office.own.load()).good
     (office.folder / "schedules.yaml").write_text("schedules: {office: {weekly: {mon: 25:00-26:00}}}")
-    assert not (await office.flows.load()).good
-    assert set(office.flows.book.library.schedules) == {"office"}
-    assert "gate" in office.flows.book.library.flows
+    assert not (await office.own.load()).good
+    assert set(office.own.book.library.schedules) == {"office"}
+    assert "gate" in office.own.book.library.flows
 
 
 async def test_what_has_no_service_is_refused_with_that_reason(office: Office) -> None:
     (office.folder / "box.yaml").write_text("parts:\n  begin:\n    - voicemail: 1001\n")
-    report = await office.flows.load()
+    report = await office.own.load()
     assert report.refused == ("box",)
     assert [problem.message for problem in report.errors] == ["there are no mailboxes in this release"]
     office.hand.desk.voicemail = lambda _command, _record: None
-    office.hand.desk.mailboxes = lambda: ["1900"]
-    assert (await office.flows.load()).good
+    office.hand.desk.mailboxes = lambda _account_id: ["1900"]
+    assert (await office.own.load()).good
     (office.folder / "box.yaml").write_text(
         "parts:\n  begin:\n    - voicemail: 1900\n    - voicemail: 1901\n    - gather: Who is there?\n"
         "      input: both\n      save: name\n      on_timeout: end\n      on_invalid: end\n    - say: ${name}\n"
     )
-    assert [problem.message for problem in (await office.flows.load()).errors] == [
+    assert [problem.message for problem in (await office.own.load()).errors] == [
         "there is no mailbox 1901 (did you mean 1900?)",
         "words are no answer here: this house does not understand speech yet; ask for digits",
     ]
@@ -249,7 +263,7 @@ async def test_names_of_the_house_are_known(office: Office) -> None:
         "parts:\n  begin:\n    - play: not-there\n    - conference: '799'\n    - dial: '1099'\n    - dial: 8123\n"
         "    - dial: 1\n      trunk: nobody\n    - play: welcome\n"
     )
-    report = await office.flows.load()
+    report = await office.own.load()
     messages = [problem.message for problem in report.errors]
     assert len(messages) == 4
     assert all(message.startswith("there is no ") for message in messages), messages
@@ -257,9 +271,9 @@ async def test_names_of_the_house_are_known(office: Office) -> None:
 
 async def test_a_call_that_comes_too_early_waits(office: Office) -> None:
     flows = made(office)
-    assert isinstance(flows.act("main", record()), Late)
+    assert isinstance(flows.act("main", record(office)), Late)
     await flows.start()
-    assert isinstance(flows.act("main", record()), FlowAct)
+    assert isinstance(flows.act("main", record(office)), FlowAct)
 
 
 async def test_sessions_come_and_go(office: Office) -> None:
@@ -278,8 +292,8 @@ async def test_sessions_come_and_go(office: Office) -> None:
 async def test_ten_thousand_steps_are_read_in_a_thread(office: Office) -> None:
     steps = "\n".join(f"    - tag: t{number}" for number in range(2_000))
     (office.folder / "large.yaml").write_text(f"parts:\n  begin:\n{steps}\n")
-    assert (await office.flows.load()).good
-    assert len(office.flows.book.library.flows["large"].steps) == 2_000
+    assert (await office.own.load()).good
+    assert len(office.own.book.library.flows["large"].steps) == 2_000
 
 
 async def test_the_record_says_where_a_flow_ended(office: Office) -> None:

@@ -10,9 +10,8 @@ import pytest
 import pytest_asyncio
 
 from media.rooms import Clip, Membership, Room
-from media.script import AudioFile, HouseMusic, Line, Prompt
+from media.script import Line, Prompt
 from pbxd.directory.accounts import Directory
-from pbxd.services.conferences import Conferences
 from pbxd.services.conferences.room import LOUDEST_DB, QUIETEST_DB, Conference
 from pbxd.services.conferences.rules import (
     Announce,
@@ -190,17 +189,3 @@ async def test_coming_is_announced_as_the_rules_say(house: House, announce: Anno
 async def test_the_options_of_an_extension_are_the_rules(house: House) -> None:
     options = {"pin": "4711", "host_pin": None, "announce": "name", "max_members": 5}
     assert ConferenceRules.of(options) == ConferenceRules(pin="4711", announce=Announce.NAME, max_members=5)
-
-
-async def test_the_music_for_those_who_wait(house: House, tmp_path: Path) -> None:
-    conferences = Conferences(house.facilities, lambda: tmp_path / "music")
-    assert conferences.tunes() == [HouseMusic()]
-    for folder, names in (("music", ["b.mp3", "a.wav", "cover.jpg"]), ("sales", ["one.ogg"])):
-        (tmp_path / folder).mkdir()
-        for name in names:
-            (tmp_path / folder / name).touch()
-    first, second = AudioFile(tmp_path / "music" / "a.wav"), AudioFile(tmp_path / "music" / "b.mp3")
-    assert conferences.tunes() == [first, second]
-    assert conferences.tunes() == [second, first]  # the next caller begins one further on
-    assert conferences.tunes(tmp_path / "sales") == [AudioFile(tmp_path / "sales" / "one.ogg")]
-    assert conferences.tunes(tmp_path / "nowhere") == [HouseMusic()]

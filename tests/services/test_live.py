@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,7 @@ class Office:
         self.house = house
         self.tunes: list[Line] = []
         switch = house.switch
-        self.live = LiveSound(house.facilities, switch.calls, switch.call_out, lambda: self.tunes)
+        self.live = LiveSound(house.facilities, switch.calls, switch.call_out, lambda _account_id: self.tunes)
         self.live.listen(house.bus)
         self.alice, self.bob, self.boss = (Handset(house.wire, name) for name in ("alice", "bob", "boss"))
         self.boss.codecs = "96 0\r\na=rtpmap:96 opus/48000/2"
@@ -115,6 +116,50 @@ async def test_the_room_is_there_while_somebody_needs_it(office: Office) -> None
     assert office.rooms == 1
     seen = office.live.hold(call_id, CALLEE, False)
     assert (seen.muted, seen.held, office.rooms) == ((), (), 0)
+    office.hang_up()
+    assert office.house.empty()
+
+
+async def test_whom_a_phone_holds_hears_music_and_is_not_told(office: Office) -> None:
+    house, alice, bob = office.house, office.alice, office.bob
+    house.facilities.limits = replace(house.facilities.limits, music_on_hold=True)
+    office.tunes = [Speech("a tune for those who wait")]
+    call_id = office.call()
+    call = house.switch.calls[call_id]
+    assert call.callee is not None
+    callee = call.callee.media
+    for way in ("sendonly", "inactive"):
+        asked = sum(rung.receiver is bob for rung in house.wire.rungs)
+        alice.direction = way
+        alice >> "INVITE" >> house >> 200 >> alice >> "ACK" >> house
+        house.wire.after(2)
+        room = callee.room
+        assert room is not None
+        assert (room.playing, room.membership(callee).hears, room.membership(callee).muted) == (1, 0, True)
+        assert office.live.view(call_id).held == (), "nobody asked the house for it"
+        alice.direction = "sendrecv"
+        alice >> "INVITE" >> house >> 200 >> alice >> "ACK" >> house
+        house.wire.after(2)
+        assert (callee.room, office.rooms) == (None, 0), "the two are relayed again"
+        assert sum(rung.receiver is bob for rung in house.wire.rungs) == asked
+    office.hang_up()
+    assert office.house.empty()
+
+
+async def test_who_is_held_by_the_house_and_by_a_phone_waits_for_both(office: Office) -> None:
+    house, alice = office.house, office.alice
+    house.facilities.limits = replace(house.facilities.limits, music_on_hold=True)
+    office.tunes = [Speech("a tune for those who wait")]
+    call_id = office.call()
+    office.live.hold(call_id, CALLEE, True)
+    alice.direction = "sendonly"
+    alice >> "INVITE" >> house >> 200 >> alice >> "ACK" >> house
+    office.live.hold(call_id, CALLEE, False)
+    call = house.switch.calls[call_id]
+    assert call.callee is not None
+    room = call.callee.media.room
+    assert room is not None
+    assert room.playing == 1
     office.hang_up()
     assert office.house.empty()
 

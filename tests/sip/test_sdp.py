@@ -186,9 +186,10 @@ class TestReadingWords:
 class TestAnswer:
     def test_every_line_is_answered(self) -> None:
         offer = SessionDescription.parse((VECTORS / "good" / "several-streams.sdp").read_bytes())
-        answer = offer.refusal(Origin("-", 1, 1, "192.0.2.1"), "192.0.2.1")
         served = MediaLine("audio", 10000, "RTP/AVP", (Format.static(8),), "192.0.2.1", ptime=20)
-        assert answer.with_media(0, served).to_bytes().decode().split("\r\n") == [
+        lines = (served, *(line.refusal() for line in offer.media[1:]))
+        answer = SessionDescription(Origin("-", 1, 1, "192.0.2.1"), "192.0.2.1", lines)
+        assert answer.to_bytes().decode().split("\r\n") == [
             "v=0",
             "o=- 1 1 IN IP4 192.0.2.1",
             "s=-",

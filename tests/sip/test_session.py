@@ -7,20 +7,10 @@ import pytest
 from pbxd.sip.offer import OfferError
 from pbxd.sip.session import EndCause, SessionSettings, SessionState
 from pbxd.sip.stack import DropReason
+from tests.sip.ladders import call_up, two
 from tests.sip.party import Party, nothing_left
 from tests.sip.script import Script
 from tests.wire import Weather, Wire
-
-
-def two(wire: Wire) -> tuple[Party, Party]:
-    return Party(wire, "alice"), Party(wire, "bob")
-
-
-def call_up(alice: Party, bob: Party) -> None:
-    alice >> "INVITE" >> bob
-    bob >> 200 >> alice
-    alice >> "ACK" >> bob
-
 
 # ---- plain
 

@@ -4,39 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from tests.sip.ladders import call_up, scripted_callee, scripted_caller, two
 from tests.sip.party import Party, nothing_left
 from tests.sip.script import Script
 from tests.wire import Weather, Wire
-
-
-def call_up(wire: Wire) -> tuple[Party, Party]:
-    alice, bob = Party(wire, "alice"), Party(wire, "bob")
-    alice >> "INVITE" >> bob
-    bob >> 200 >> alice
-    alice >> "ACK" >> bob
-    return alice, bob
-
-
-def scripted_caller(wire: Wire) -> tuple[Script, Party, str]:
-    """A script that has called bob with CSeq 1, and the tag it got."""
-    alice, bob = Script(wire, "alice"), Party(wire, "bob")
-    alice.ask(bob, "INVITE", 1, sdp=b"alice", headers=[("Allow", "INVITE, ACK, BYE, UPDATE")])
-    bob.session.accept(b"bob", wire.now)
-    wire.settle()
-    tag = alice.response("INVITE").to.tag
-    assert tag is not None
-    alice.ask(bob, "ACK", 1, to_tag=tag)
-    return alice, bob, tag
-
-
-def scripted_callee(wire: Wire) -> tuple[Party, Script]:
-    """A script that alice has called."""
-    alice, bob = Party(wire, "alice"), Script(wire, "bob")
-    alice.invite(bob)
-    wire.settle()
-    bob.reply(alice, bob.request("INVITE"), 200, sdp=b"bob", headers=[("Allow", "INVITE, ACK, BYE, UPDATE")])
-    return alice, bob
-
 
 # ---- both at once
 
@@ -44,7 +15,7 @@ def scripted_callee(wire: Wire) -> tuple[Party, Script]:
 def test_glare() -> None:
     """RFC 3261 §14.1: both get 491; the caller, who owns the Call-ID, waits 2.1 to 4 s, the other 0 to 2 s."""
     wire = Wire(Weather(delay=0.05))
-    alice, bob = call_up(wire)
+    alice, bob = call_up(*two(wire))
     wire.after(1)
     start = wire.now
     alice.act("INVITE", bob)

@@ -6,6 +6,7 @@ import pytest
 
 from pbxd.sip.flow import Transport
 from pbxd.sip.session import EndCause, Reliability, SessionSettings
+from tests.sip.ladders import call_up, scripted_callee, scripted_caller, two
 from tests.sip.party import Party, nothing_left
 from tests.sip.script import Script
 from tests.wire import Weather, Wire
@@ -13,41 +14,12 @@ from tests.wire import Weather, Wire
 NO_UPDATE = SessionSettings(allow=("INVITE", "ACK", "BYE", "CANCEL", "INFO"))
 
 
-def call_up(wire: Wire, *, settings: SessionSettings | None = None) -> tuple[Party, Party]:
-    alice, bob = Party(wire, "alice", settings=settings), Party(wire, "bob", settings=settings)
-    alice >> "INVITE" >> bob
-    bob >> 200 >> alice
-    alice >> "ACK" >> bob
-    return alice, bob
-
-
-def scripted_caller(wire: Wire) -> tuple[Script, Party, str]:
-    """A script that has called bob with CSeq 1, and the tag it got."""
-    alice, bob = Script(wire, "alice"), Party(wire, "bob")
-    alice.ask(bob, "INVITE", 1, sdp=b"alice", headers=[("Allow", "INVITE, ACK, BYE, UPDATE")])
-    bob.session.accept(b"bob", wire.now)
-    wire.settle()
-    tag = alice.response("INVITE").to.tag
-    assert tag is not None
-    alice.ask(bob, "ACK", 1, to_tag=tag)
-    return alice, bob, tag
-
-
-def scripted_callee(wire: Wire) -> tuple[Party, Script]:
-    """A script that alice has called."""
-    alice, bob = Party(wire, "alice"), Script(wire, "bob")
-    alice.invite(bob)
-    wire.settle()
-    bob.reply(alice, bob.request("INVITE"), 200, sdp=b"bob", headers=[("Allow", "INVITE, ACK, BYE, UPDATE")])
-    return alice, bob
-
-
 # ---- one side wants
 
 
 def test_reinvite_of_the_caller() -> None:
     wire = Wire()
-    alice, bob = call_up(wire)
+    alice, bob = call_up(*two(wire))
     alice >> "INVITE" >> bob
     assert bob.heard()[-1] == "offer [alice 2]"
     bob >> 200 >> alice
@@ -61,7 +33,7 @@ def test_reinvite_of_the_caller() -> None:
 
 def test_reinvite_of_the_callee() -> None:
     wire = Wire()
-    alice, bob = call_up(wire)
+    alice, bob = call_up(*two(wire))
     bob >> "INVITE" >> alice
     alice >> 200 >> bob
     bob >> "ACK" >> alice
@@ -73,7 +45,7 @@ def test_reinvite_of_the_callee() -> None:
 def test_refused_offers_leave_everything_as_it_was() -> None:
     """RFC 3261 §14.1, RFC 3311 §5.2."""
     wire = Wire()
-    alice, bob = call_up(wire)
+    alice, bob = call_up(*two(wire))
     for method in ("INVITE", "UPDATE"):
         alice >> method >> bob
         bob >> 488 >> alice
@@ -88,7 +60,7 @@ def test_refused_offers_leave_everything_as_it_was() -> None:
 
 def test_update() -> None:
     wire = Wire()
-    alice, bob = call_up(wire)
+    alice, bob = call_up(*two(wire))
     bob >> "UPDATE" >> alice
     alice >> 200 >> bob
     assert bob.heard()[-1] == "reanswer 200 [alice 2]"
@@ -99,7 +71,7 @@ def test_update() -> None:
 
 def test_update_where_the_peer_does_not_allow_it_is_a_reinvite() -> None:
     wire = Wire()
-    alice, bob = call_up(wire, settings=NO_UPDATE)
+    alice, bob = call_up(*two(wire, settings=NO_UPDATE))
     alice.session.offer(b"new", wire.now, prefer_update=True)
     alice >> "INVITE" >> bob
     bob >> 200 >> alice
@@ -128,7 +100,7 @@ def test_update_that_was_only_promised(status: int) -> None:
 
 def test_changes_wait_for_each_other_and_the_newest_wins() -> None:
     wire = Wire(Weather(delay=0.1))
-    alice, bob = call_up(wire)
+    alice, bob = call_up(*two(wire))
     for sdp in (b"one", b"two", b"three"):
         alice.session.offer(sdp, wire.now)
     wire.after(0.15)
@@ -202,7 +174,7 @@ def test_no_ack_to_a_reinvite() -> None:
 
 def test_a_reinvite_whose_2xx_comes_again_is_acknowledged_again() -> None:
     wire = Wire()
-    alice, bob = call_up(wire)
+    alice, bob = call_up(*two(wire))
     alice >> "INVITE" >> bob
     wire.lose("ACK")
     bob >> 200 >> alice
@@ -357,7 +329,7 @@ def test_bye_answers_what_is_pending() -> None:
 
 def test_hangup_answers_what_is_pending() -> None:
     wire = Wire()
-    alice, bob = call_up(wire)
+    alice, bob = call_up(*two(wire))
     alice >> "INVITE" >> bob
     bob.session.hangup(wire.now)
     bob >> "487 INVITE" >> alice
@@ -398,7 +370,7 @@ def test_a_reinvite_that_is_never_answered_does_not_outlive_the_call() -> None:
 def test_a_peer_that_is_gone() -> None:
     """RFC 3261 §14.1: no answer to a re-INVITE ends the dialog."""
     wire = Wire()
-    alice, bob = call_up(wire)
+    alice, bob = call_up(*two(wire))
     wire.weather = Weather(loss=1)
     alice.session.offer(b"new", wire.now)
     wire.after(33)
@@ -423,7 +395,7 @@ def test_answers_that_end_the_dialog(status: int) -> None:
 def test_an_update_that_nobody_answers() -> None:
     """RFC 3311 §5.2: 504 when the user does not decide in time."""
     wire = Wire()
-    alice, bob = call_up(wire)
+    alice, bob = call_up(*two(wire))
     alice >> "UPDATE" >> bob
     wire.after(28)
     assert alice.heard()[-1] == "reanswer 504"
@@ -435,7 +407,7 @@ def test_an_update_that_nobody_answers() -> None:
 
 def test_the_user_answers_from_inside_on_offer() -> None:
     wire = Wire()
-    alice, bob = call_up(wire)
+    alice, bob = call_up(*two(wire))
     bob.call.do["offer"] = lambda now: bob.session.answer(b"at once", now)
     alice >> "INVITE" >> bob
     bob >> 200 >> alice

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pbxd.sip.session import EndCause, Reliability, SessionSettings, SessionState
+from tests.sip.ladders import two
 from tests.sip.party import Party, nothing_left
 from tests.sip.script import Script
 from tests.wire import Weather, Wire
@@ -13,13 +14,9 @@ EAGER = SessionSettings(reliable=Reliability.WHEN_SUPPORTED)
 NEVER = SessionSettings(supported=("timer",))
 
 
-def two(wire: Wire, *, offers: bool = True) -> tuple[Party, Party]:
-    return Party(wire, "alice", settings=EAGER, offers=offers), Party(wire, "bob", settings=EAGER)
-
-
 def test_ringing_that_arrives() -> None:
     wire = Wire()
-    alice, bob = two(wire)
+    alice, bob = two(wire, settings=EAGER)
     alice >> "INVITE" >> bob
     bob >> 180 >> alice
     ringing = bob.first(180)
@@ -72,7 +69,7 @@ def test_required_of_one_that_cannot() -> None:
 def test_it_is_sent_again_until_the_prack_comes() -> None:
     """RFC 3262 §3: at T1, then doubling."""
     wire = Wire()
-    alice, bob = two(wire)
+    alice, bob = two(wire, settings=EAGER)
     alice >> "INVITE" >> bob
     wire.after(1)  # a 100 has stopped the INVITE
     wire.lose("183", "183", "183", "183")
@@ -88,7 +85,7 @@ def test_it_is_sent_again_until_the_prack_comes() -> None:
 def test_it_comes_again_though_acknowledged() -> None:
     """A PRACK that is late does not make the user hear it twice."""
     wire = Wire()
-    alice, bob = two(wire)
+    alice, bob = two(wire, settings=EAGER)
     alice >> "INVITE" >> bob
     wire.lose("PRACK", "PRACK")
     bob.act(183, alice)
@@ -118,7 +115,7 @@ def test_no_prack_ever() -> None:
 def test_the_next_waits_for_the_prack() -> None:
     """RFC 3262 §3: one reliable response at a time."""
     wire = Wire(Weather(delay=0.1))
-    alice, bob = two(wire)
+    alice, bob = two(wire, settings=EAGER)
     alice.invite(bob)
     wire.after(0.1)
     bob.session.ring(183, wire.now, answer=b"early")
@@ -139,7 +136,7 @@ def test_the_next_waits_for_the_prack() -> None:
 def test_the_2xx_waits_for_the_prack_of_an_answer() -> None:
     """RFC 3262 §5: no 2xx while a reliable 18x with SDP is not acknowledged; then it carries none."""
     wire = Wire(Weather(delay=0.1))
-    alice, bob = two(wire)
+    alice, bob = two(wire, settings=EAGER)
     alice.invite(bob)
     wire.after(0.1)
     bob.session.ring(183, wire.now, answer=b"early")
@@ -159,7 +156,7 @@ def test_the_2xx_waits_for_the_prack_of_an_answer() -> None:
 def test_the_2xx_does_not_wait_for_mere_ringing() -> None:
     """A final response stops the 18x; its PRACK, late, is still answered 200."""
     wire = Wire(Weather(delay=0.1))
-    alice, bob = two(wire)
+    alice, bob = two(wire, settings=EAGER)
     alice.invite(bob)
     wire.after(0.1)
     bob.session.ring(180, wire.now)
@@ -174,7 +171,7 @@ def test_the_2xx_does_not_wait_for_mere_ringing() -> None:
 
 def test_refused_while_the_prack_is_out() -> None:
     wire = Wire(Weather(delay=0.1))
-    alice, bob = two(wire)
+    alice, bob = two(wire, settings=EAGER)
     alice.invite(bob)
     wire.after(0.1)
     bob.session.ring(183, wire.now, answer=b"early")
@@ -258,7 +255,7 @@ def test_a_prack_without_any_reliable_response() -> None:
 def test_an_offer_in_the_18x_is_answered_in_the_prack() -> None:
     """RFC 3262 §5, RFC 6337 pattern 4."""
     wire = Wire()
-    alice, bob = two(wire, offers=False)
+    alice, bob = two(wire, settings=EAGER, offers=False)
     alice >> "INVITE" >> bob
     bob >> 183 >> alice
     assert alice.heard() == ["progress 183 [bob 1]"]
@@ -369,7 +366,7 @@ def test_a_reliable_18x_to_a_reinvite() -> None:
 
 def test_cancelled_between_18x_and_prack() -> None:
     wire = Wire(Weather(delay=0.1))
-    alice, bob = two(wire)
+    alice, bob = two(wire, settings=EAGER)
     alice.invite(bob)
     wire.after(0.1)
     bob.session.ring(183, wire.now, answer=b"early")

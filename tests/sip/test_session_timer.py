@@ -9,6 +9,7 @@ from pbxd.sip.message import Request, Response
 from pbxd.sip.refresh import SessionTimer
 from pbxd.sip.session import EndCause, SessionSettings
 from pbxd.sip.uri import Uri
+from tests.sip.ladders import call_up
 from tests.sip.party import Party, nothing_left
 from tests.sip.script import Script
 from tests.wire import START, Weather, Wire
@@ -103,12 +104,6 @@ def test_plain_data() -> None:
 
 
 # ---- calls
-
-
-def call_up(alice: Party, bob: Party) -> None:
-    alice >> "INVITE" >> bob
-    bob >> 200 >> alice
-    alice >> "ACK" >> bob
 
 
 def test_refreshed_by_update() -> None:

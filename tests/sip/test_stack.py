@@ -180,17 +180,6 @@ def test_twice_the_bound_is_a_wall() -> None:
     assert lonely.stack.counters[DropReason.OVERLOADED] == 7
 
 
-def test_a_core_can_answer_statelessly() -> None:
-    lonely = Lonely()
-    request = parse_message(options().encode())
-    assert isinstance(request, Request)
-    lonely.stack.respond_statelessly(request, response_to(request, 200, to_tag="t"), OVER_UDP)
-    (answer,) = lonely.taken()
-    assert status_of(answer) == 200
-    assert answer.destination.flow == OVER_UDP
-    assert lonely.stack.idle
-
-
 # ---- time
 
 

@@ -1,9 +1,13 @@
 """Hold and resume: silence while held, the tone again after it, on both sides; the stream never starts anew."""
 
 import itertools
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from media import wav
+from media.tones import ToneShape
 from tests.clients import ears
 from tests.clients.lab import Lab, both_silent, converse, end
 from tests.clients.phone import Call, talk
@@ -32,6 +36,22 @@ def test_hold_and_resume(lab: Lab, makes: tuple[Make, Make], holder: str) -> Non
         talk(outgoing, incoming)
     end(outgoing, incoming)
     assert lab.record()["result"] == "success"
+
+
+def test_whom_a_phone_holds_hears_the_music_of_the_house(new_lab: Callable[..., Lab], tmp_path: Path) -> None:
+    (tmp_path / "tunes").mkdir()
+    wav.write(tmp_path / "tunes" / "tune.wav", ToneShape((1900,), -15, (2.0, 0.0)).sound(8000))
+    (tmp_path / "tunes" / "broken.mp3").write_bytes(b"this is no sound")
+    lab = new_lab(**{"sound.music": str(tmp_path / "tunes"), "sound.music_on_hold": True})
+    outgoing, incoming = converse(lab.phone(Make.BARESIP_PY, "1001"), lab.phone(Make.PJSUA2, "1002"))
+    for holding, held in ((outgoing, incoming), (incoming, outgoing)):
+        holding.hold()
+        held.hears(1900.0, dbfs=-18.1, max_gap_ms=500)  # the broken one is a moment of silence
+        both_silent(holding)
+        holding.resume()
+        talk(outgoing, incoming)
+    end(outgoing, incoming)
+    assert "broken.mp3 is left out of the music" in lab.house.log()
 
 
 def test_both_hold_and_both_resume(lab: Lab) -> None:

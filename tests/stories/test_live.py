@@ -126,6 +126,29 @@ def test_a_whisper_is_heard_by_the_agent_only_and_a_barge_by_both(lab: Lab) -> N
     assert (monitoring["caller"], monitoring["caller_name"]) == ("", "whisper 1001")
 
 
+def test_a_supervisor_dials_in_and_presses_how_to_be_heard(lab: Lab) -> None:
+    customer, agent, boss = lab.phone(Make.BARESIP_PY, "1001"), lab.phone(Make.PJSUA2, "1002"), Make.BARESIP_PY
+    outgoing, incoming = converse(customer, agent)
+    refused = lab.phone(boss, "1003").dial("*551002").ended()
+    assert refused.code == 403
+    assert lab.record()["reason"] == "1003 may not listen in"
+    ear = lab.phone(boss, "1010").dial("*551002").established()
+    own = ear.phone.line.tone_hz
+    for hz in (customer.line.tone_hz, agent.line.tone_hz):
+        hears_tone(ear, hz)
+    ear.send_digits("4")
+    hears_tone(incoming, own)
+    assert level(outgoing, own) < SILENT_DBFS
+    ear.send_digits("5")
+    hears_tone(outgoing, own)
+    ear.send_digits("6")
+    for call in (outgoing, incoming):
+        hears_no_tone(call, own)
+    outgoing.hang_up()
+    incoming.ended()
+    ear.ended()
+
+
 def test_who_listens_may_leave_and_the_call_goes_on(lab: Lab) -> None:
     outgoing, incoming = converse(lab.phone(Make.BARESIP_PY, "1001"), lab.phone(Make.BARESIP_PY, "1002"))
     here = way(lab)

@@ -1,5 +1,6 @@
 """Sound that nobody on the way can hear: real phones under SRTP, with each other and with phones that have none."""
 
+import base64
 from collections.abc import Callable
 
 import pytest
@@ -7,6 +8,9 @@ import pytest
 from tests.clients.lab import Lab, connect, converse, end
 from tests.clients.line import Srtp, Transport
 from tests.clients.phones import Make
+from tests.clients.raw_message import sdp
+from tests.clients.raw_sip import RawDialog
+from tests.clients.until import until
 
 DEBIAN, PJSUA2, BARESIP = Make.BARESIP_DEBIAN, Make.PJSUA2, Make.BARESIP_PY
 DEFAULT = "AES_CM_128_HMAC_SHA1_80"
@@ -105,6 +109,34 @@ def test_plain_sound_is_refused_where_srtp_is_required(lab: Lab) -> None:
     assert phone.dial("600").ended().code == 488
     record = lab.record()
     assert (record["sip_status"], record["reason"]) == (488, "SRTP is required")
+
+
+def test_the_wrong_key_is_silence_with_a_name_and_harms_no_other_call(lab: Lab) -> None:
+    others = converse(lab.phone(BARESIP, "1003"), lab.phone(BARESIP, "1004"))
+    ear, address = lab.phone(BARESIP, "1002"), lab.house.block.address()
+    rtp, raw = lab.rtp(address, tag=bytes(range(10))), lab.raw(address=address)
+    dialog = RawDialog.calling(raw, "1011", "1002")
+    key = base64.b64encode(bytes(30)).decode()
+    offer = sdp(address, rtp.port, formats="0").replace("RTP/AVP", "RTP/SAVP")
+    dialog.invite(offer + f"a=crypto:1 {DEFAULT} inline:{key}\r\n", user="1011", password="lab-1011")
+    incoming = ear.incoming().answer()
+    ok = raw.response(200, method="INVITE")
+    dialog.acknowledge(ok)
+    rtp.send_to(ok.media())
+    until(lambda: "they are under another key" in lab.house.log(), "the log to say so")
+    incoming.hears_nothing()
+    assert lab.house.metrics()['pbxd_wire_drops_total{reason="srtp_auth"}'] >= 25
+    for call, other in (others, others[::-1]):
+        call.hears(other.phone.line.tone_hz)
+    end(*others)
+    dialog.send("BYE")
+    assert raw.response(method="BYE").status == 200
+    incoming.ended()
+    records = [lab.record() for _ in range(2)]
+    record = next(one for one in records if one["called"] == "1002")
+    assert record["legs"][0]["quality"]["packets_received"] == 0
+    trace = lab.house.get(f"/house/v1/calls/{record['id']}/trace")
+    assert "sends what cannot be opened" in str(trace["entries"])
 
 
 def test_keys_in_the_clear_can_be_refused(new_lab: Callable[..., Lab]) -> None:

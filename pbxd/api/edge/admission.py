@@ -113,7 +113,7 @@ def _calls(edge: Edge, account: Account) -> list[ActiveCallView]:
     for ticket in edge.gate.limits.tickets(account.id):
         held.setdefault(ticket.claims.call_id, []).append(ticket)
     records = [record for record in edge.live_records() if record.account_id == account.id]
-    return [_call(record, held.get(record.id, ())) for record in sorted(records, key=lambda one: one.started_at)]
+    return [_call(record, held.get(record.id, ())) for record in records]
 
 
 def _call(record: CallRecord, tickets: list[Ticket] | tuple[()]) -> ActiveCallView:

@@ -25,13 +25,16 @@ CHUNK = 1 << 16
 CHUNK_TIMEOUT_S = 10.0
 UPLOAD_TIMEOUT_S = 300.0
 _BODY = "application/octet-stream"
+_ACCOUNT = "acc_"  # begins an account's id
+_VOICEMAILS = "vm/"  # what is behind this in a key belongs to the account before it
 
 
 class KeyPath(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     key: str = Field(
-        description="`system/<lang>/<gender>/<id>.wav`, `<account>/vm/<callId>.wav`, or what you like",
+        description="`system/<lang>/<gender>/<id>.wav`, `<account>/vm/<callId>.wav`, or, for the house, what it likes "
+        "that is no account's",
         examples=["lab/vm/abc123.wav"],
     )
 
@@ -134,7 +137,7 @@ def _writable(edge: Edge, identity: Identity, key: str) -> str:
 def _owned(edge: Edge, identity: Identity, key: str, first: str, rest: str) -> str:
     account = edge.directory.account_named(first)
     if account is None:
-        if first.startswith("acc_") or not is_house(edge, identity):
+        if first.startswith(_ACCOUNT) or rest.startswith(_VOICEMAILS) or not is_house(edge, identity):
             raise NotFound("there is no such object")
         return key  # of no account: only the house and its nodes get there
     if not rest or not may_act_for(edge, identity, account.id):

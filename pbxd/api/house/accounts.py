@@ -35,18 +35,21 @@ class AccountView(Revised):
     name: str
     realm: str
     domains: list[str]
+    timezone: str | None = Field(description="whose clock it follows; null is the house's")
     default: bool = Field(description="whether it is the house's own account")
     declared: bool = Field(description="whether the configuration file declares it")
 
     @classmethod
-    async def of(cls, house: House, account: Account) -> Self:
-        revision, declared = (await house.tenants.revisions())[account.id]
+    def of(cls, house: House, account: Account, stored: tuple[int, bool]) -> Self:
+        """`stored` is what only the store knows: the revision, and whether it is declared."""
+        revision, declared = stored
         return cls(
             id=account.id,
             slug=account.slug,
             name=account.name,
             realm=account.realm,
             domains=sorted(account.domains),
+            timezone=account.timezone,
             default=account.id == house.directory.default_account.id,
             declared=declared,
             revision=revision,
@@ -61,13 +64,15 @@ class AccountsView(View):
 async def list_accounts(house: House, query: Nothing, identity: Identity) -> AccountsView:
     """List the accounts: all for who may do everything in the house, for others their own."""
     found = house.directory.accounts() if reaches_all(house, identity) else [account_of(house, identity, None)]
-    return AccountsView(accounts=[await AccountView.of(house, one) for one in sorted(found, key=lambda one: one.slug)])
+    stored = await house.tenants.revisions()
+    found.sort(key=lambda one: one.slug)
+    return AccountsView(accounts=[AccountView.of(house, one, stored[one.id]) for one in found if one.id in stored])
 
 
 @HOUSE.operation("GET", "/accounts/{account}", tag="accounts", scope="accounts:read", errors=(NotFound, Unavailable))
 async def get_account(house: House, path: AccountPath, query: Nothing, identity: Identity) -> AccountView:
     """Get an account."""
-    return await AccountView.of(house, account_of(house, identity, path.account))
+    return await _view(house, account_of(house, identity, path.account))
 
 
 @HOUSE.operation(
@@ -76,7 +81,7 @@ async def get_account(house: House, path: AccountPath, query: Nothing, identity:
 async def make_account(house: House, body: AccountWish, identity: Identity) -> AccountView:
     """Make an account, empty. Only who may do everything in the house may."""
     _operator(house, identity)
-    return await AccountView.of(house, await house.tenants.create(body, identity.name))
+    return await _view(house, await house.tenants.create(body, identity.name))
 
 
 @HOUSE.operation(
@@ -85,10 +90,10 @@ async def make_account(house: House, body: AccountWish, identity: Identity) -> A
 async def replace_account(
     house: House, path: AccountPath, headers: Match, body: AccountWish, identity: Identity
 ) -> AccountView:
-    """Change the name and the domains of an account. Only who may do everything in the house may."""
+    """Change the name, the domains and the timezone of an account. Only who may do everything in the house may."""
     _operator(house, identity)
     account = account_of(house, identity, path.account)
-    return await AccountView.of(house, await house.tenants.replace(account, body, identity.name, headers.revision))
+    return await _view(house, await house.tenants.replace(account, body, identity.name, headers.revision))
 
 
 @HOUSE.operation(
@@ -98,7 +103,9 @@ async def replace_account(
 async def remove_account(house: House, path: AccountPath, headers: Match, identity: Identity) -> None:
     """Remove an account with all it has. Records of its calls stay. Only who may do everything in the house may."""
     _operator(house, identity)
-    await house.tenants.remove(account_of(house, identity, path.account), identity.name, headers.revision)
+    account = account_of(house, identity, path.account)
+    await house.tenants.remove(account, identity.name, headers.revision)
+    await house.flows.forget(account.id)
 
 
 @HOUSE.operation(
@@ -119,7 +126,11 @@ async def export_account(house: House, path: AccountPath, query: Nothing, identi
 async def import_account(house: House, body: AccountDocument, identity: Identity) -> AccountView:
     """Make the account of such a document, whole or not at all. Only who may do everything in the house may."""
     _operator(house, identity)
-    return await AccountView.of(house, await house.tenants.take_in(body, identity.name))
+    return await _view(house, await house.tenants.take_in(body, identity.name))
+
+
+async def _view(house: House, account: Account) -> AccountView:
+    return AccountView.of(house, account, (await house.tenants.revisions(account.id))[account.id])
 
 
 def _operator(house: House, identity: Identity) -> None:

@@ -157,7 +157,6 @@ class House:
     recordings: Recordings
     live: LiveSound
     conferences: Conferences
-    account_id: str  # the default account's
     flush: Callable[[], None]  # sends what SIP has to say by now
     voicemail: Voicemail
     queues: Queues

@@ -7,9 +7,12 @@ from typing import Annotated, Self
 
 from pydantic import Field
 
+from pbxd.api.contract import Identity
 from pbxd.api.house.collaborators import House
 from pbxd.api.house.live import HOUSE, Heard
+from pbxd.api.house.tenancy import AccountQuery, account_of
 from pbxd.api.house.views import Id, View, Wish, moment
+from pbxd.directory.model import Account
 from pbxd.errors import NotFound, Unavailable
 from pbxd.services.conferences import Attendee, Conference, ConferenceView, MemberView
 
@@ -45,6 +48,7 @@ class RoomMemberView(View):
 
 
 class RoomView(View):
+    account_id: str
     name: str
     locked: bool
     recording: str | None = Field(description="the id of the recording that goes on")
@@ -55,6 +59,7 @@ class RoomView(View):
     @classmethod
     def of(cls, seen: ConferenceView) -> Self:
         return cls(
+            account_id=seen.account_id,
             name=seen.name,
             locked=seen.locked,
             recording=seen.recording,
@@ -93,25 +98,28 @@ class PlayedView(View):
     members: int = Field(description="how many are there to hear it")
 
 
-@HOUSE.operation("GET", "/conferences", tag="conferences", scope="conferences:read")
-async def list_conferences(house: House) -> RoomsView:
+@HOUSE.operation("GET", "/conferences", tag="conferences", scope="conferences:read", errors=(NotFound,))
+async def list_conferences(house: House, query: AccountQuery, identity: Identity) -> RoomsView:
     """List the conferences that somebody is in."""
-    mine = (one for one in house.conferences if one.account_id == house.account_id)
+    account = account_of(house, identity, query.account)
+    mine = (one for one in house.conferences if one.account_id == account.id)
     return RoomsView(conferences=[RoomView.of(one.view()) for one in mine])
 
 
 @HOUSE.operation("GET", "/conferences/{room}", tag="conferences", scope="conferences:read", errors=(NotFound,))
-async def get_conference(house: House, path: RoomPath) -> RoomView:
+async def get_conference(house: House, path: RoomPath, query: AccountQuery, identity: Identity) -> RoomView:
     """Get a conference with its members."""
-    return RoomView.of(_room(house, path.room).view())
+    return RoomView.of(_room(house, account_of(house, identity, query.account), path.room).view())
 
 
 @HOUSE.operation(
     "PATCH", "/conferences/{room}", tag="conferences", scope="conferences:write", errors=(NotFound, Unavailable)
 )
-async def change_conference(house: House, path: RoomPath, body: ChangeRoom) -> RoomView:
+async def change_conference(
+    house: House, path: RoomPath, query: AccountQuery, body: ChangeRoom, identity: Identity
+) -> RoomView:
     """Lock or unlock a conference, mute all, record it."""
-    conference = _room(house, path.room)
+    conference = _room(house, account_of(house, identity, query.account), path.room)
     if body.recording is not None:
         conference.record(body.recording)
     if body.locked is not None:
@@ -122,17 +130,19 @@ async def change_conference(house: House, path: RoomPath, body: ChangeRoom) -> R
 
 
 @HOUSE.operation("POST", "/conferences/{room}/play", tag="conferences", scope="conferences:write", errors=(NotFound,))
-async def play_to_conference(house: House, path: RoomPath, body: Heard) -> PlayedView:
+async def play_to_conference(
+    house: House, path: RoomPath, query: AccountQuery, body: Heard, identity: Identity
+) -> PlayedView:
     """Play words or a prompt to all in a conference."""
-    conference = _room(house, path.room)
+    conference = _room(house, account_of(house, identity, query.account), path.room)
     conference.play(body.line)
     return PlayedView(members=len(conference))
 
 
 @HOUSE.operation("POST", "/conferences/{room}/end", tag="conferences", scope="conferences:write", errors=(NotFound,))
-async def end_conference(house: House, path: RoomPath) -> RoomView:
+async def end_conference(house: House, path: RoomPath, query: AccountQuery, identity: Identity) -> RoomView:
     """End a conference: all hear so and are hung up. The answer is the conference as it was."""
-    conference = _room(house, path.room)
+    conference = _room(house, account_of(house, identity, query.account), path.room)
     seen = conference.view()
     conference.end()
     house.flush()
@@ -142,9 +152,11 @@ async def end_conference(house: House, path: RoomPath) -> RoomView:
 @HOUSE.operation(
     "PATCH", "/conferences/{room}/members/{call}", tag="conferences", scope="conferences:write", errors=(NotFound,)
 )
-async def change_member(house: House, path: RoomMemberPath, body: ChangeMember) -> RoomView:
+async def change_member(
+    house: House, path: RoomMemberPath, query: AccountQuery, body: ChangeMember, identity: Identity
+) -> RoomView:
     """Mute a member, make it deaf, or turn it up and down."""
-    conference, member = _member(house, path)
+    conference, member = _member(house, account_of(house, identity, query.account), path)
     if body.muted is not None:
         conference.mute(member, body.muted)
     if body.deaf is not None:
@@ -162,22 +174,22 @@ async def change_member(house: House, path: RoomMemberPath, body: ChangeMember) 
     status=204,
     errors=(NotFound,),
 )
-async def remove_member(house: House, path: RoomMemberPath) -> None:
+async def remove_member(house: House, path: RoomMemberPath, query: AccountQuery, identity: Identity) -> None:
     """Remove a member: it hears so and is hung up."""
-    conference, member = _member(house, path)
+    conference, member = _member(house, account_of(house, identity, query.account), path)
     conference.kick(member)
     house.flush()
 
 
-def _room(house: House, name: str) -> Conference:
-    found = house.conferences.get(house.account_id, name)
+def _room(house: House, account: Account, name: str) -> Conference:
+    found = house.conferences.get(account.id, name)
     if found is None:
         raise NotFound("nobody is in a conference of that name")
     return found
 
 
-def _member(house: House, path: RoomMemberPath) -> tuple[Conference, Attendee]:
-    found = house.conferences.attendee(house.account_id, path.room, path.call)
+def _member(house: House, account: Account, path: RoomMemberPath) -> tuple[Conference, Attendee]:
+    found = house.conferences.attendee(account.id, path.room, path.call)
     if found is None:
         raise NotFound("there is no such member in the conference")
     return found

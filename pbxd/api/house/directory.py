@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Annotated, Any, get_type_hints
 
@@ -12,11 +12,11 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from pbxd.api.contract import Identity, Revised
 from pbxd.api.house.collaborators import House
 from pbxd.api.house.operations import HOUSE
-from pbxd.api.house.tenancy import AccountQuery, account_of, account_seen
+from pbxd.api.house.tenancy import AccountQuery, account_of, account_seen, of_the_house
 from pbxd.api.house.views import Id, View, Wish, moment
 from pbxd.directory.administration import Entry, Stored
 from pbxd.directory.resources import KINDS, Kind, shown
-from pbxd.errors import Conflict, HouseError, Invalid, NotFound, Unavailable
+from pbxd.errors import Conflict, Denied, HouseError, Invalid, NotFound, Unavailable
 
 Wanted = Annotated[str, Field(min_length=1, max_length=64, description="its id, or its name or number")]
 MAX_PAGE = 500
@@ -93,12 +93,15 @@ class Operations:
 
     async def make(self, house: House, query: AccountQuery, body: BaseModel, identity: Identity) -> ThingView:
         account = account_of(house, identity, query.account)
+        _keep_within(house, identity, body, {})
         return _shown(self.view, await house.administration.create(account, self.kind, body, identity.name))
 
     async def put(
         self, house: House, path: ThingPath, query: AccountQuery, headers: Match, body: BaseModel, identity: Identity
     ) -> ThingView:
         account, seen = account_of(house, identity, query.account), headers.revision
+        before = await house.administration.get(account, self.kind, path.id)
+        _keep_within(house, identity, body, before.fields)
         stored = await house.administration.replace(account, self.kind, path.id, body, identity.name, seen)
         return _shown(self.view, stored)
 
@@ -112,7 +115,7 @@ class Operations:
         """Makes them part of the contract."""
         one, path, view = self.kind.one, f"/directory/{self.kind.word}", self.view
         single, article = path + "/{id}", "an" if self.kind.one[0] in "aeiou" else "a"
-        faults, changing = (NotFound, Unavailable), (NotFound, Unavailable, Conflict)
+        faults, changing = (NotFound, Unavailable), (NotFound, Unavailable, Conflict, Denied)
         every = f"list_directory_{self.kind.word}"
         _declare("GET", path, self.every, (every, f"List the {one}s of an account."), self.listed, faults)
         _declare(
@@ -131,6 +134,23 @@ class Operations:
         _declare("PUT", single, self.put, words, view, changing, self.kind.model)
         words = f"remove_directory_{one}", f"Remove {article} {one}; gives what it was."
         _declare("DELETE", single, self.remove, words, view, changing)
+
+
+_OF_THE_HOUSE: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
+    "sources": ("which addresses are trusted without a password", bool),
+    "music": ("which folders beside the account's own are played", lambda folder: "/" in (folder or "")),
+}
+"""Fields that reach beyond an account, and when: who names addresses takes the calls that come from there."""
+
+
+def _keep_within(house: House, identity: Identity, body: BaseModel, before: Mapping[str, Any]) -> None:
+    """Whether a key may say what it says. Raises Denied."""
+    if of_the_house(house, identity):
+        return
+    said = body.model_dump(mode="json", include=set(_OF_THE_HOUSE))
+    for name, (what, beyond) in _OF_THE_HOUSE.items():
+        if beyond(said.get(name)) and said[name] != before.get(name):
+            raise Denied(f"{name}: {what} is for the house to say, not for a key of one account")
 
 
 def _declare(

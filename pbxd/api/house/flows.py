@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime
 from typing import Annotated, Self
 
@@ -14,9 +15,12 @@ from dialplan.tree import MAX_BYTES
 from pbxd.api.contract import Identity
 from pbxd.api.house.collaborators import House
 from pbxd.api.house.door import HOUSE
+from pbxd.api.house.tenancy import AccountQuery, account_of, of_the_house
 from pbxd.api.house.views import Id, View, Wish, moment, moment_or_none
+from pbxd.directory.model import Account
 from pbxd.errors import Invalid, NotFound, TooLarge, Unavailable
-from pbxd.flows import Version
+from pbxd.flows import Repertoire, Version
+from pbxd.flows.repertoire import bare
 
 YEAR_S = 31_536_000
 
@@ -58,7 +62,7 @@ class ProblemView(View):
 
 
 class FlowsView(View):
-    folder: str = Field(description="where their files lie; empty where there is no folder")
+    folder: str = Field(description="where their files lie; empty where there is none, and for keys of other accounts")
     read_at: datetime
     good: bool = Field(description="false: some file has a mistake")
     flows: list[FlowView]
@@ -111,7 +115,7 @@ class VersionsView(View):
     versions: list[VersionView] = Field(description="newest first")
 
 
-class DiffQuery(Wish):
+class DiffQuery(AccountQuery):
     old: VersionName = Field("live", description="the id of a version, or `live`")
     new: VersionName = Field("live", description="the id of a version, or `live`")
 
@@ -140,45 +144,50 @@ class SchedulePath(Wish):
     schedule: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 
 
-@HOUSE.operation("GET", "/flows", tag="flows", scope="flows:read")
-async def list_flows(house: House) -> FlowsView:
-    """List the call flows, and everything that is wrong with their files."""
-    return _shown(house)
+@HOUSE.operation("GET", "/flows", tag="flows", scope="flows:read", errors=(NotFound,))
+async def list_flows(house: House, query: AccountQuery, identity: Identity) -> FlowsView:
+    """List the call flows of an account, and everything that is wrong with their files."""
+    return _shown(house, identity, _repertoire(house, identity, query))
 
 
-@HOUSE.operation("POST", "/flows/reload", tag="flows", scope="flows:write")
-async def reload_flows(house: House, identity: Identity) -> FlowsView:
+@HOUSE.operation("POST", "/flows/reload", tag="flows", scope="flows:write", errors=(NotFound,))
+async def reload_flows(house: House, query: AccountQuery, identity: Identity) -> FlowsView:
     """Read the files again, now.
 
     What is good of them is live with the answer; calls finish in the flow they began with. `good` says whether there
     were mistakes; a flow with mistakes stays as it was.
     """
-    await house.flows.load(identity.name)
-    return _shown(house)
+    flows = _repertoire(house, identity, query)
+    await flows.load(identity.name)
+    return _shown(house, identity, flows)
 
 
 @HOUSE.operation("GET", "/flows/{name}", tag="flows", scope="flows:read", errors=(NotFound,))
-async def get_flow(house: House, path: FlowPath) -> FlowTextView:
+async def get_flow(house: House, path: FlowPath, query: AccountQuery, identity: Identity) -> FlowTextView:
     """Get the text of a flow as it is live. `schedules` are the schedules that all share."""
-    return FlowTextView(name=path.name, text=house.flows.text(path.name))
+    return FlowTextView(name=path.name, text=_repertoire(house, identity, query).text(path.name))
 
 
-@HOUSE.operation("PUT", "/flows/{name}", tag="flows", scope="flows:write", errors=(Invalid, TooLarge, Unavailable))
-async def put_flow(house: House, path: FlowPath, body: FlowWish, identity: Identity) -> FlowsView:
+@HOUSE.operation(
+    "PUT", "/flows/{name}", tag="flows", scope="flows:write", errors=(NotFound, Invalid, TooLarge, Unavailable)
+)
+async def put_flow(house: House, path: FlowPath, query: AccountQuery, body: FlowWish, identity: Identity) -> FlowsView:
     """Check a flow, write its file and make it live, or do nothing of that.
 
     With mistakes it is refused, each with its line; what was live before is among the versions.
     """
-    await house.flows.put(path.name, body.text, identity.name)
-    return _shown(house)
+    flows = _repertoire(house, identity, query)
+    await flows.put(path.name, body.text, identity.name)
+    return _shown(house, identity, flows)
 
 
 @HOUSE.operation("GET", "/flows/{name}/versions", tag="flows", scope="flows:read", errors=(NotFound,))
-async def list_flow_versions(house: House, path: FlowPath) -> VersionsView:
+async def list_flow_versions(house: House, path: FlowPath, query: AccountQuery, identity: Identity) -> VersionsView:
     """List the versions of a flow that have been live."""
-    flow = house.flows.book.library.flows.get(path.name)
+    flows = _repertoire(house, identity, query)
+    flow = flows.book.library.flows.get(path.name)
     digest = flow.digest if flow is not None else None
-    found = house.flows.versions_of(path.name)
+    found = flows.versions_of(path.name)
     live = next((one.id for one in found if one.digest == digest), None)
     return VersionsView(versions=[VersionView.of(one, one.id == live) for one in found])
 
@@ -186,52 +195,73 @@ async def list_flow_versions(house: House, path: FlowPath) -> VersionsView:
 @HOUSE.operation(
     "GET", "/flows/{name}/versions/{version}", tag="flows", scope="flows:read", errors=(NotFound, Unavailable)
 )
-async def get_flow_version(house: House, path: FlowVersionPath) -> FlowTextView:
+async def get_flow_version(
+    house: House, path: FlowVersionPath, query: AccountQuery, identity: Identity
+) -> FlowTextView:
     """Get the text of one version; `live` is the one that is."""
-    return FlowTextView(name=path.name, text=await house.flows.version_text(path.name, path.version))
+    flows = _repertoire(house, identity, query)
+    return FlowTextView(name=path.name, text=await flows.version_text(path.name, path.version))
 
 
 @HOUSE.operation("GET", "/flows/{name}/diff", tag="flows", scope="flows:read", errors=(NotFound, Unavailable))
-async def diff_flow(house: House, path: FlowPath, query: DiffQuery) -> DiffView:
+async def diff_flow(house: House, path: FlowPath, query: DiffQuery, identity: Identity) -> DiffView:
     """Say what two versions differ in."""
-    return DiffView(diff=await house.flows.difference(path.name, query.old, query.new))
+    flows = _repertoire(house, identity, query)
+    return DiffView(diff=await flows.difference(path.name, query.old, query.new))
 
 
 @HOUSE.operation(
     "POST", "/flows/{name}/rollback", tag="flows", scope="flows:write", errors=(NotFound, Invalid, Unavailable)
 )
-async def roll_back_flow(house: House, path: FlowPath, body: RollbackWish, identity: Identity) -> FlowsView:
+async def roll_back_flow(
+    house: House, path: FlowPath, query: AccountQuery, body: RollbackWish, identity: Identity
+) -> FlowsView:
     """Make an earlier version live again: its text is checked and written as an upload is."""
-    await house.flows.roll_back(path.name, body.version, identity.name)
-    return _shown(house)
+    flows = _repertoire(house, identity, query)
+    await flows.roll_back(path.name, body.version, identity.name)
+    return _shown(house, identity, flows)
 
 
-@HOUSE.operation("GET", "/schedules/overrides", tag="flows", scope="flows:read")
-async def list_overrides(house: House) -> OverridesView:
+@HOUSE.operation("GET", "/schedules/overrides", tag="flows", scope="flows:read", errors=(NotFound,))
+async def list_overrides(house: House, query: AccountQuery, identity: Identity) -> OverridesView:
     """List the schedules that do not follow their hours just now, because somebody said so."""
+    return _overridden(house, account_of(house, identity, query.account))
+
+
+@HOUSE.operation("PUT", "/schedules/{schedule}/override", tag="flows", scope="flows:write", errors=(NotFound,))
+async def override_schedule(
+    house: House, path: SchedulePath, query: AccountQuery, body: OverrideWish, identity: Identity
+) -> OverridesView:
+    """Open or close a schedule by hand, or let it follow its hours again."""
+    account = account_of(house, identity, query.account)
+    opening = body.opening.value if body.opening is not None else None
+    until = house.wall() + body.lasts_s if body.lasts_s is not None else None
+    why = house.flows.overrides.set(account.id, path.schedule, opening, until, identity.name)
+    if why is not None:
+        raise NotFound(why)
+    return _overridden(house, account)
+
+
+def _repertoire(house: House, identity: Identity, query: AccountQuery) -> Repertoire:
+    """The flows that an operation is about. Raises NotFound."""
+    return house.flows.of(account_of(house, identity, query.account).id)
+
+
+def _overridden(house: House, account: Account) -> OverridesView:
     return OverridesView(
         overrides=[
             OverrideView(schedule=row.schedule, opening=row.opening, until=moment_or_none(row.until), by=row.by)
-            for row in house.flows.overrides.rows()
+            for row in house.flows.overrides.rows(account.id)
         ]
     )
 
 
-@HOUSE.operation("PUT", "/schedules/{schedule}/override", tag="flows", scope="flows:write", errors=(NotFound,))
-async def override_schedule(house: House, path: SchedulePath, body: OverrideWish, identity: Identity) -> OverridesView:
-    """Open or close a schedule by hand, or let it follow its hours again."""
-    opening = body.opening.value if body.opening is not None else None
-    until = house.wall() + body.lasts_s if body.lasts_s is not None else None
-    why = house.flows.overrides.set(path.schedule, opening, until, identity.name)
-    if why is not None:
-        raise NotFound(why)
-    return await list_overrides(house)
-
-
-def _shown(house: House) -> FlowsView:
-    book = house.flows.book
-    report = book.report
-    calls = [act.name for act in house.flows.sessions.values()]
+def _shown(house: House, identity: Identity, repertoire: Repertoire) -> FlowsView:
+    """Where files lie is the house's to know."""
+    report, library = repertoire.book.report, repertoire.book.library
+    inside = of_the_house(house, identity)
+    acts = [act for act in house.flows.sessions.values() if act.record.account_id == repertoire.account_id]
+    calls = Counter(act.name for act in acts)
     bad = {*report.kept, *report.refused}
     flows = [
         FlowView(
@@ -241,18 +271,18 @@ def _shown(house: House) -> FlowsView:
             digest=flow.digest,
             file_good=name not in bad,
             steps=len(flow.steps),
-            calls=calls.count(name),
+            calls=calls[name],
         )
-        for name, flow in sorted(book.library.flows.items())
+        for name, flow in sorted(library.flows.items())
     ]
     flows += [
         FlowView(name=name, title="", live=False, digest=None, file_good=False, steps=0, calls=0)
         for name in report.refused
     ]
     return FlowsView(
-        folder=report.folder,
+        folder=report.folder if inside else "",
         read_at=moment(report.at),
         good=report.good,
         flows=flows,
-        problems=[ProblemView.of(problem) for problem in report.problems],
+        problems=[ProblemView.of(problem if inside else bare(problem)) for problem in report.problems],
     )

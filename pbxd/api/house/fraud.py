@@ -11,6 +11,7 @@ from pbxd.api.contract import Identity
 from pbxd.api.house.collaborators import House
 from pbxd.api.house.deliveries import HOUSE
 from pbxd.api.house.door import BanState
+from pbxd.api.house.tenancy import AccountQuery, account_seen
 from pbxd.api.house.views import Id, View, Wish, moment, moment_or_none
 from pbxd.directory.fraud import Block, Pattern
 from pbxd.errors import NotFound
@@ -23,6 +24,7 @@ MAX_PAGE = 1000
 class FraudBlockView(View):
     id: str
     account_id: str
+    account: str = Field(description="its short name")
     caller: str = Field(description="the user, or the trunk that the call came from")
     pattern: Pattern = Field(description="what gave them away")
     evidence: str = Field(description="what they did")
@@ -33,10 +35,12 @@ class FraudBlockView(View):
     ended_by: str | None = Field(description="`time`, or the name of a key")
 
     @classmethod
-    def of(cls, block: Block) -> Self:
+    def of(cls, house: House, block: Block) -> Self:
+        account = house.directory.account(block.account_id)
         return cls(
             id=block.id,
             account_id=block.account_id,
+            account=account.slug if account is not None else block.account_id,
             caller=block.caller,
             pattern=block.pattern,
             evidence=block.evidence,
@@ -52,7 +56,7 @@ class FraudBlocksView(View):
     blocks: list[FraudBlockView]
 
 
-class FraudQuery(Wish):
+class FraudQuery(AccountQuery):
     state: BanState = Field(BanState.ACTIVE, description="which of them")
     limit: int = Field(200, ge=1, le=MAX_PAGE, description="how many at most")
 
@@ -61,17 +65,22 @@ class FraudPath(Wish):
     id: Id
 
 
-@HOUSE.operation("GET", "/security/fraud", tag="security", scope="security:read")
-async def list_fraud_blocks(house: House, query: FraudQuery) -> FraudBlocksView:
-    """List who is blocked from calls abroad, newest first."""
-    active = query.state is BanState.ACTIVE
-    wanted = [
-        block for block in house.fraud.blocks() if query.state is BanState.ALL or active is (block.ended_at is None)
-    ]
-    return FraudBlocksView(blocks=[FraudBlockView.of(block) for block in wanted[: query.limit]])
+@HOUSE.operation("GET", "/security/fraud", tag="security", scope="security:read", errors=(NotFound,))
+async def list_fraud_blocks(house: House, query: FraudQuery, identity: Identity) -> FraudBlocksView:
+    """List who is blocked from calls abroad, newest first.
+
+    A key that may do everything in the house sees those of all accounts, unless it names one.
+    """
+    seen, active = account_seen(house, identity, query.account), query.state is BanState.ACTIVE
+    mine = (block for block in house.fraud.blocks() if seen in (None, block.account_id))
+    wanted = [block for block in mine if query.state is BanState.ALL or active is (block.ended_at is None)]
+    return FraudBlocksView(blocks=[FraudBlockView.of(house, block) for block in wanted[: query.limit]])
 
 
 @HOUSE.operation("DELETE", "/security/fraud/{id}", tag="security", scope="security:write", errors=(NotFound,))
-async def lift_fraud_block(house: House, path: FraudPath, identity: Identity) -> FraudBlockView:
+async def lift_fraud_block(house: House, path: FraudPath, query: AccountQuery, identity: Identity) -> FraudBlockView:
     """Let somebody call abroad again. The countries they called are known from then on."""
-    return FraudBlockView.of(house.fraud.lift(path.id, identity.name, house.wall()))
+    seen = account_seen(house, identity, query.account)
+    if not any(block.id == path.id and seen in (None, block.account_id) for block in house.fraud.blocks()):
+        raise NotFound("no such block is in force")
+    return FraudBlockView.of(house, house.fraud.lift(path.id, identity.name, house.wall()))

@@ -8,8 +8,10 @@ from pydantic import Field, model_validator
 
 from media.library import NAME
 from media.script import Line, Prompt, Speech
+from pbxd.api.contract import Identity
 from pbxd.api.house.collaborators import House
 from pbxd.api.house.recordings import HOUSE
+from pbxd.api.house.tenancy import AccountQuery, call_of
 from pbxd.api.house.views import CallPath, Id, View, Wish
 from pbxd.calls.record import Role
 from pbxd.errors import Conflict, NotFound, Overloaded, Unavailable
@@ -120,39 +122,45 @@ class SoundView(View):
 
 
 @HOUSE.operation("GET", "/calls/{id}/sound", tag="live", scope="calls:read", errors=(NotFound,))
-async def get_sound(house: House, path: CallPath) -> SoundView:
+async def get_sound(house: House, path: CallPath, query: AccountQuery, identity: Identity) -> SoundView:
     """Get what is done to the sound of a call: who is muted, held or listens, what is played."""
-    return SoundView.of(house.live.view(path.id))
+    return SoundView.of(house.live.view(call_of(house, identity, query.account, path.id).id))
 
 
 @HOUSE.operation(
     "POST", "/calls/{id}/play", tag="live", scope="calls:write", status=201, errors=(NotFound, Conflict, Unavailable)
 )
-async def play(house: House, path: CallPath, body: PlayWish) -> PlayView:
+async def play(house: House, path: CallPath, query: AccountQuery, body: PlayWish, identity: Identity) -> PlayView:
     """Play words or a prompt into a call, to one side or all.
 
     What is said meanwhile is heard as well. A prompt that nobody recorded and the house has no words for is not found.
     """
-    made = await house.live.play(path.id, [body.line], body.to, loop=body.loop, gain_db=body.gain_db)
+    call_id = call_of(house, identity, query.account, path.id).id
+    made = await house.live.play(call_id, [body.line], body.to, loop=body.loop, gain_db=body.gain_db)
     return PlayView(id=made)
 
 
 @HOUSE.operation("POST", "/calls/{id}/play/stop", tag="live", scope="calls:write", errors=(NotFound,))
-async def stop_playing(house: House, path: CallPath, body: StopWish) -> StoppedView:
+async def stop_playing(
+    house: House, path: CallPath, query: AccountQuery, body: StopWish, identity: Identity
+) -> StoppedView:
     """Stop what is being played into a call."""
-    return StoppedView(stopped=house.live.stop(path.id, body.play))
+    call_id = call_of(house, identity, query.account, path.id).id
+    return StoppedView(stopped=house.live.stop(call_id, body.play))
 
 
 @HOUSE.operation("POST", "/calls/{id}/mute", tag="live", scope="calls:write", errors=(NotFound, Conflict))
-async def mute(house: House, path: CallPath, body: MuteWish) -> SoundView:
+async def mute(house: House, path: CallPath, query: AccountQuery, body: MuteWish, identity: Identity) -> SoundView:
     """Mute a side of a call, or let it be heard again. Its phone is not told."""
-    return SoundView.of(house.live.mute(path.id, body.side, body.muted))
+    call_id = call_of(house, identity, query.account, path.id).id
+    return SoundView.of(house.live.mute(call_id, body.side, body.muted))
 
 
 @HOUSE.operation("POST", "/calls/{id}/hold", tag="live", scope="calls:write", errors=(NotFound, Conflict))
-async def hold(house: House, path: CallPath, body: HoldWish) -> SoundView:
+async def hold(house: House, path: CallPath, query: AccountQuery, body: HoldWish, identity: Identity) -> SoundView:
     """Let a side of a call hear the music on hold and nobody hear it, or take it back."""
-    return SoundView.of(house.live.hold(path.id, body.side, body.held))
+    call_id = call_of(house, identity, query.account, path.id).id
+    return SoundView.of(house.live.hold(call_id, body.side, body.held))
 
 
 @HOUSE.operation(
@@ -163,12 +171,13 @@ async def hold(house: House, path: CallPath, body: HoldWish) -> SoundView:
     status=201,
     errors=(NotFound, Conflict, Overloaded, Unavailable),
 )
-async def listen(house: House, path: CallPath, body: ListenWish) -> SoundView:
+async def listen(house: House, path: CallPath, query: AccountQuery, body: ListenWish, identity: Identity) -> SoundView:
     """Listen in: the house calls that extension's phones, and who answers is in the call.
 
     It ends when either of the two calls ends. A call that the house itself answered cannot be listened to.
     """
-    seen = house.live.listen_in(path.id, body.extension, body.mode, body.side)
+    call_id = call_of(house, identity, query.account, path.id).id
+    seen = house.live.listen_in(call_id, body.extension, body.mode, body.side)
     house.flush()
     return SoundView.of(seen)
 
@@ -176,15 +185,19 @@ async def listen(house: House, path: CallPath, body: ListenWish) -> SoundView:
 @HOUSE.operation(
     "PATCH", "/calls/{id}/listeners/{listener}", tag="live", scope="calls:listen", errors=(NotFound, Conflict)
 )
-async def change_listener(house: House, path: ListenerPath, body: ChangeListener) -> SoundView:
+async def change_listener(
+    house: House, path: ListenerPath, query: AccountQuery, body: ChangeListener, identity: Identity
+) -> SoundView:
     """Change how somebody listens in, at once."""
-    return SoundView.of(house.live.change_listener(path.id, path.listener, body.mode, body.side))
+    call_id = call_of(house, identity, query.account, path.id).id
+    return SoundView.of(house.live.change_listener(call_id, path.listener, body.mode, body.side))
 
 
 @HOUSE.operation(
     "DELETE", "/calls/{id}/listeners/{listener}", tag="live", scope="calls:listen", status=204, errors=(NotFound,)
 )
-async def end_listener(house: House, path: ListenerPath) -> None:
+async def end_listener(house: House, path: ListenerPath, query: AccountQuery, identity: Identity) -> None:
     """Hang up who listens in."""
-    house.live.end_listener(path.id, path.listener)
+    call_id = call_of(house, identity, query.account, path.id).id
+    house.live.end_listener(call_id, path.listener)
     house.flush()

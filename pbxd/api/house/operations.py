@@ -8,7 +8,7 @@ from datetime import UTC
 from pbxd import __version__
 from pbxd.api.contract import Contract, Identity
 from pbxd.api.house.collaborators import House
-from pbxd.api.house.tenancy import AccountQuery, account_of, account_seen
+from pbxd.api.house.tenancy import AccountQuery, account_of, account_seen, call_of
 from pbxd.api.house.views import (
     AorPath,
     CallPath,
@@ -33,7 +33,6 @@ from pbxd.api.house.views import (
     moment,
     moment_or_none,
 )
-from pbxd.calls.record import CallRecord
 from pbxd.errors import Conflict, NotFound, Unavailable
 from pbxd.services.cdr import RecordFilter
 
@@ -74,8 +73,7 @@ async def list_calls(house: House, query: AccountQuery, identity: Identity) -> C
 @HOUSE.operation("GET", "/calls/{id}", tag="calls", scope="calls:read", errors=(NotFound,))
 async def get_call(house: House, path: CallPath, query: AccountQuery, identity: Identity) -> CallView:
     """Get a call that is up."""
-    record = _live(house, path.id, account_seen(house, identity, query.account))
-    return CallView.of(record, house.wall(), whole=True)
+    return CallView.of(call_of(house, identity, query.account, path.id), house.wall(), whole=True)
 
 
 @HOUSE.operation("POST", "/calls/{id}/hangup", tag="calls", scope="calls:write", errors=(NotFound,))
@@ -84,9 +82,9 @@ async def hangup_call(house: House, path: CallPath, query: AccountQuery, identit
 
     Both sides get a BYE, or what their state asks for. The answer is the call as it then is.
     """
-    record = _live(house, path.id, account_seen(house, identity, query.account))
+    record = call_of(house, identity, query.account, path.id)
     if not house.calls.hangup(path.id):
-        raise NotFound(_NO_CALL)
+        raise NotFound("the call has just ended")
     return CallView.of(record, house.wall())
 
 
@@ -232,13 +230,3 @@ async def list_settings(house: House) -> SettingsView:
             for setting in house.settings()
         ]
     )
-
-
-_NO_CALL = "no such call is up; /house/v1/records has those that have ended"
-
-
-def _live(house: House, call_id: str, seen: str | None) -> CallRecord:
-    record = house.calls.get(call_id)
-    if record is None or seen not in (None, record.account_id):
-        raise NotFound(_NO_CALL)
-    return record

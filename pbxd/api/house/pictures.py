@@ -11,9 +11,10 @@ from tempfile import TemporaryDirectory
 from media.convert import convert
 from media.sound import NARROW_HZ
 from media.waveform import Waveform, outline
-from pbxd.api.contract import Attachment
+from pbxd.api.contract import Attachment, Identity
 from pbxd.api.house.collaborators import House
-from pbxd.api.house.tracing import HOUSE, TracePath
+from pbxd.api.house.tenancy import AccountQuery, account_seen
+from pbxd.api.house.tracing import HOUSE, TracePath, trace_of
 from pbxd.calls.record import CallRecord
 from pbxd.errors import NotFound
 from pbxd.trace.picture import POINTS, picture
@@ -26,15 +27,13 @@ MAX_SECONDS = 14400.0
 
 
 @HOUSE.operation("GET", "/calls/{id}/picture", tag="tracing", scope="trace:read", errors=(NotFound,))
-async def get_picture(house: House, path: TracePath) -> Attachment:
+async def get_picture(house: House, path: TracePath, query: AccountQuery, identity: Identity) -> Attachment:
     """Get a picture of a call.
 
     SVG: what happened when, the waveform of its recording if there is one, and how well each side was heard over time.
     By the same names as its trace, while the call is up and after.
     """
-    recording = await house.tracing.traces.find(path.id)
-    if recording is None:
-        raise NotFound("there is no trace of such a call, dialog or debug target")
+    recording = await trace_of(house, path.id, account_seen(house, identity, query.account))
     live = house.calls.get(recording.id)
     record = live or await house.records.find(recording.id)
     legs = live.legs if live is not None else ()

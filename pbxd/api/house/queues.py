@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from pbxd.api.contract import Identity
 from pbxd.api.house.collaborators import House
 from pbxd.api.house.flows import HOUSE
 from pbxd.api.house.tenancy import AccountQuery, account_of
-from pbxd.api.house.views import View, Wish
+from pbxd.api.house.views import Seen, View, Wish
 from pbxd.errors import Conflict, NotFound, Unavailable
-from pbxd.services.queues import CallerView, Control, OperatorView, QueueView, Strategy
-from pbxd.services.queues.statistics import Day, OperatorFigures, QueueFigures
+from pbxd.services.queues import Control, Strategy
 from pbxd.services.queues.table import Activity, Place, Status
 
 __all__ = ["HOUSE"]
@@ -22,59 +21,36 @@ Name = Annotated[str, Field(min_length=1, max_length=64)]
 Day_ = Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
 
 
-class FiguresView(View):
+Tenths = Annotated[float, AfterValidator(lambda seconds: round(seconds, 1))]
+
+
+class FiguresView(Seen):
     entered: int
     handled: int
     abandoned: int
     exits: dict[str, int] = Field(description="callers by how they left")
-    service_level_percent: float | None = Field(description="answered in time, of those who waited and have gone")
-    mean_wait_s: float | None = Field(description="of who was answered")
-    longest_wait_s: float
-    talked_s: float
-    mean_talk_s: float | None
-    wrapped_up_s: float
-    mean_wrap_up_s: float | None
-
-    @classmethod
-    def of(cls, said: QueueFigures) -> Self:
-        return cls(
-            entered=said.entered,
-            handled=said.handled,
-            abandoned=said.abandoned,
-            exits=dict(said.exits),
-            service_level_percent=_rounded(said.service_level),
-            mean_wait_s=_rounded(said.mean(said.waited_s)),
-            longest_wait_s=round(said.longest_wait_s, 1),
-            talked_s=round(said.talked_s, 1),
-            mean_talk_s=_rounded(said.mean(said.talked_s)),
-            wrapped_up_s=round(said.wrapped_s, 1),
-            mean_wrap_up_s=_rounded(said.mean(said.wrapped_s)),
-        )
+    service_level_percent: Tenths | None = Field(
+        validation_alias="service_level", description="answered in time, of those who waited and have gone"
+    )
+    mean_wait_s: Tenths | None = Field(description="of who was answered")
+    longest_wait_s: Tenths
+    talked_s: Tenths
+    mean_talk_s: Tenths | None
+    wrapped_up_s: Tenths = Field(validation_alias="wrapped_s")
+    mean_wrap_up_s: Tenths | None
 
 
-class OperatorFiguresView(View):
+class OperatorFiguresView(Seen):
     offered: int
     handled: int
     missed: int
-    talked_s: float
-    wrapped_up_s: float
-    logged_in_s: float = Field(description="in states that have ended")
-    on_break_s: float
-
-    @classmethod
-    def of(cls, said: OperatorFigures) -> Self:
-        return cls(
-            offered=said.offered,
-            handled=said.handled,
-            missed=said.missed,
-            talked_s=round(said.talked_s, 1),
-            wrapped_up_s=round(said.wrapped_s, 1),
-            logged_in_s=round(said.logged_in_s, 1),
-            on_break_s=round(said.on_break_s, 1),
-        )
+    talked_s: Tenths
+    wrapped_up_s: Tenths = Field(validation_alias="wrapped_s")
+    logged_in_s: Tenths = Field(description="in states that have ended")
+    on_break_s: Tenths
 
 
-class CallerRow(View):
+class CallerRow(Seen):
     call_id: str
     queue: str
     number: str
@@ -82,36 +58,20 @@ class CallerRow(View):
     priority: int
     place: Place
     position: int | None = Field(description="1 is next; null once an operator has taken the call")
-    waited_s: float
-    expected_s: float | None = Field(description="until the answer, from how long calls took lately; null: not known")
+    waited_s: Tenths
+    expected_s: Tenths | None = Field(description="until the answer, from how long calls took lately; null: not known")
     operator: str | None
-    talked_s: float | None
-
-    @classmethod
-    def of(cls, seen: CallerView) -> Self:
-        return cls(
-            call_id=seen.call_id,
-            queue=seen.queue,
-            number=seen.number,
-            name=seen.name,
-            priority=seen.priority,
-            place=seen.place,
-            position=seen.position,
-            waited_s=round(seen.waited_s, 1),
-            expected_s=_rounded(seen.expected_s),
-            operator=seen.operator,
-            talked_s=_rounded(seen.talked_s),
-        )
+    talked_s: Tenths | None
 
 
-class QueueRow(View):
+class QueueRow(Seen):
     name: str
     title: str
     strategy: Strategy
     waiting: int
     talking: int
-    longest_wait_s: float = Field(description="of who waits now")
-    expected_wait_s: float | None = Field(description="of who would come now; null: not known")
+    longest_wait_s: Tenths = Field(description="of who waits now")
+    expected_wait_s: Tenths | None = Field(description="of who would come now; null: not known")
     logged_in: int
     available: int = Field(description="of those logged in, not on a break")
     free: int = Field(description="of those, who could be offered a call now")
@@ -119,57 +79,21 @@ class QueueRow(View):
     day: str
     today: FiguresView
 
-    @classmethod
-    def of(cls, seen: QueueView) -> Self:
-        return cls(
-            name=seen.name,
-            title=seen.title,
-            strategy=seen.strategy,
-            waiting=seen.waiting,
-            talking=seen.talking,
-            longest_wait_s=round(seen.longest_wait_s, 1),
-            expected_wait_s=_rounded(seen.expected_wait_s),
-            logged_in=seen.logged_in,
-            available=seen.available,
-            free=seen.free,
-            on_break=seen.on_break,
-            day=seen.day,
-            today=FiguresView.of(seen.today),
-        )
 
-
-class OperatorRow(View):
+class OperatorRow(Seen):
     name: str
     status: Status
     activity: Activity
     reachable: bool = Field(description="whether a phone is registered")
     on_call: bool = Field(description="on a call that is of no queue")
     queues: dict[str, int] = Field(description="those they serve, with their penalty")
-    status_s: float = Field(description="for how long")
-    activity_s: float
+    status_s: Tenths = Field(description="for how long")
+    activity_s: Tenths = Field(validation_alias="since_s")
     call_id: str | None = Field(description="the caller that they are offered or talk to")
     lease_id: str | None
     epoch: int = Field(description="of the last offer")
     missed_in_a_row: int
     today: OperatorFiguresView
-
-    @classmethod
-    def of(cls, seen: OperatorView) -> Self:
-        return cls(
-            name=seen.name,
-            status=seen.status,
-            activity=seen.activity,
-            reachable=seen.reachable,
-            on_call=seen.on_call,
-            queues=dict(seen.queues),
-            status_s=round(seen.status_s, 1),
-            activity_s=round(seen.since_s, 1),
-            call_id=seen.call_id,
-            lease_id=seen.lease_id,
-            epoch=seen.epoch,
-            missed_in_a_row=seen.missed_in_a_row,
-            today=OperatorFiguresView.of(seen.today),
-        )
 
 
 class QueueRows(View):
@@ -186,18 +110,10 @@ class OperatorRows(View):
     counts: dict[str, int] = Field(description="operators by status")
 
 
-class DayView(View):
-    day: str
+class DayView(Seen):
+    day: str = Field(validation_alias="name")
     queues: dict[str, FiguresView]
     operators: dict[str, OperatorFiguresView]
-
-    @classmethod
-    def of(cls, said: Day) -> Self:
-        return cls(
-            day=said.name,
-            queues={name: FiguresView.of(one) for name, one in said.queues.items()},
-            operators={name: OperatorFiguresView.of(one) for name, one in said.operators.items()},
-        )
 
 
 class DayViews(View):
@@ -279,7 +195,3 @@ async def control_operator(
     seen = house.queues.control(account, path.user, body.event, body.queues)
     house.flush()
     return OperatorRow.of(seen)
-
-
-def _rounded(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds, 1)

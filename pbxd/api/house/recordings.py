@@ -7,9 +7,10 @@ from typing import Annotated, Self
 
 from pydantic import Field
 
-from pbxd.api.contract import Download
+from pbxd.api.contract import Download, Identity
 from pbxd.api.house.collaborators import House
 from pbxd.api.house.deliveries import HOUSE
+from pbxd.api.house.tenancy import AccountQuery, account_seen, call_of
 from pbxd.api.house.views import CallPath, Id, View, Wish, moment, moment_or_none
 from pbxd.config.recordings import RecordingFormat, RecordingNotice
 from pbxd.errors import Conflict, NotFound, Unavailable
@@ -78,7 +79,7 @@ class RecordingPath(Wish):
     id: Id
 
 
-class RecordingQuery(Wish):
+class RecordingQuery(AccountQuery):
     limit: int = Field(50, ge=1, le=MAX_PAGE, description="how many at most")
     cursor: Id | None = Field(None, description="`next` of the page before")
     call: Id | None = Field(None, description="only those of this call")
@@ -98,25 +99,27 @@ class RecordingQuery(Wish):
     status=201,
     errors=(NotFound, Conflict, Unavailable),
 )
-async def start_recording(house: House, path: CallPath, body: StartRecording) -> RecordingView:
+async def start_recording(
+    house: House, path: CallPath, query: AccountQuery, body: StartRecording, identity: Identity
+) -> RecordingView:
     """Record a call from now on.
 
     A call that is not answered, is an echo or is being recorded already is a conflict; where the disk has too little
     room it is 503. `caller` or `callee` as channels records what that side says and nothing else.
     """
     wish = RecordingWish(channels=body.channels, format=body.format, announce=body.announce)
-    return RecordingView.of(house.recordings.begin(path.id, wish))
+    return RecordingView.of(house.recordings.begin(call_of(house, identity, query.account, path.id).id, wish))
 
 
 @HOUSE.operation(
     "POST", "/calls/{id}/recording/pause", tag="recordings", scope="recordings:write", errors=(NotFound, Conflict)
 )
-async def pause_recording(house: House, path: CallPath) -> RecordingView:
+async def pause_recording(house: House, path: CallPath, query: AccountQuery, identity: Identity) -> RecordingView:
     """Pause the recording of a call.
 
     Nothing of what is said until it goes on is written anywhere: for the digits of a credit card, say.
     """
-    return RecordingView.of(house.recordings.pause(path.id))
+    return RecordingView.of(house.recordings.pause(call_of(house, identity, query.account, path.id).id))
 
 
 @HOUSE.operation(
@@ -126,22 +129,23 @@ async def pause_recording(house: House, path: CallPath) -> RecordingView:
     scope="recordings:write",
     errors=(NotFound, Conflict, Unavailable),
 )
-async def resume_recording(house: House, path: CallPath) -> RecordingView:
+async def resume_recording(house: House, path: CallPath, query: AccountQuery, identity: Identity) -> RecordingView:
     """Let a paused recording go on, in the same file."""
-    return RecordingView.of(house.recordings.resume(path.id))
+    return RecordingView.of(house.recordings.resume(call_of(house, identity, query.account, path.id).id))
 
 
 @HOUSE.operation("POST", "/calls/{id}/recording/stop", tag="recordings", scope="recordings:write", errors=(NotFound,))
-async def stop_recording(house: House, path: CallPath) -> RecordingView:
+async def stop_recording(house: House, path: CallPath, query: AccountQuery, identity: Identity) -> RecordingView:
     """Stop recording a call; the call goes on, and may be recorded anew."""
-    return RecordingView.of(house.recordings.end(path.id))
+    return RecordingView.of(house.recordings.end(call_of(house, identity, query.account, path.id).id))
 
 
-@HOUSE.operation("GET", "/recordings", tag="recordings", scope="recordings:read")
-async def list_recordings(house: House, query: RecordingQuery) -> RecordingsView:
+@HOUSE.operation("GET", "/recordings", tag="recordings", scope="recordings:read", errors=(NotFound,))
+async def list_recordings(house: House, query: RecordingQuery, identity: Identity) -> RecordingsView:
     """List recordings, newest first, those that go on included.
 
-    Pass `next` as `cursor` to get the page after.
+    Pass `next` as `cursor` to get the page after. A key that may do everything in the house sees those of all
+    accounts, unless it names one.
     """
     wanted = RecordingFilter(
         limit=query.limit,
@@ -151,6 +155,7 @@ async def list_recordings(house: House, query: RecordingQuery) -> RecordingsView
         state=query.state,
         since=_seconds(query.since),
         until=_seconds(query.until),
+        account_id=account_seen(house, identity, query.account),
     )
     found = await house.recordings.page(wanted)
     more = found[-1].id if len(found) == query.limit else None
@@ -158,20 +163,21 @@ async def list_recordings(house: House, query: RecordingQuery) -> RecordingsView
 
 
 @HOUSE.operation("GET", "/recordings/{id}", tag="recordings", scope="recordings:read", errors=(NotFound,))
-async def get_recording(house: House, path: RecordingPath) -> RecordingView:
+async def get_recording(house: House, path: RecordingPath, query: AccountQuery, identity: Identity) -> RecordingView:
     """Get what is known of a recording."""
-    return RecordingView.of(await house.recordings.find(path.id))
+    return RecordingView.of(await _found(house, path.id, account_seen(house, identity, query.account)))
 
 
 @HOUSE.operation(
     "GET", "/recordings/{id}/audio", tag="recordings", scope="recordings:read", errors=(NotFound, Conflict)
 )
-async def get_recording_audio(house: House, path: RecordingPath) -> Download:
+async def get_recording_audio(house: House, path: RecordingPath, query: AccountQuery, identity: Identity) -> Download:
     """Get the sound of a recording that is finished.
 
     Byte ranges and conditional requests are understood; `Repr-Digest` has the SHA-256 of the whole file.
     """
-    recorded, file = await house.recordings.file(path.id)
+    found = await _found(house, path.id, account_seen(house, identity, query.account))
+    recorded, file = await house.recordings.file(found.id)
     return Download(file, CONTENT_TYPES[recorded.format], file.name, recorded.sha256)
 
 
@@ -183,9 +189,18 @@ async def get_recording_audio(house: House, path: RecordingPath) -> Download:
     status=204,
     errors=(NotFound, Conflict, Unavailable),
 )
-async def delete_recording(house: House, path: RecordingPath) -> None:
+async def delete_recording(house: House, path: RecordingPath, query: AccountQuery, identity: Identity) -> None:
     """Delete a recording for good, the file and what is known of it. One that is not finished is a conflict."""
-    await house.recordings.delete(path.id)
+    found = await _found(house, path.id, account_seen(house, identity, query.account))
+    await house.recordings.delete(found.id)
+
+
+async def _found(house: House, recording_id: str, seen: str | None) -> Recorded:
+    """Raises NotFound, which is the same for one of another account."""
+    recorded = await house.recordings.find(recording_id)
+    if seen not in (None, recorded.account_id):
+        raise NotFound("there is no such recording")
+    return recorded
 
 
 def _seconds(moment: datetime | None) -> float | None:

@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field
 
 from pbxd.api.contract import Identity, OneAccount
 from pbxd.api.house.collaborators import House
+from pbxd.calls.record import CallRecord
 from pbxd.directory.model import Account
 from pbxd.errors import NotFound
 
@@ -38,9 +39,23 @@ def reaches_all(house: House, identity: Identity) -> bool:
     return identity.account_id is None or (identity.account_id == home and "*" in identity.scopes)
 
 
+def of_the_house(house: House, identity: Identity) -> bool:
+    """Whether this is the local user, or a key of the house's own account."""
+    return identity.account_id in (None, house.directory.default_account.id)
+
+
 def account_seen(house: House, identity: Identity, named: str | None) -> str | None:
     """The id of the account whose calls and records are seen; None are those of all, for who reaches all and names
     none. Raises NotFound."""
     if named is None and reaches_all(house, identity):
         return None
     return account_of(house, identity, named).id
+
+
+def call_of(house: House, identity: Identity, named: str | None, call_id: str) -> CallRecord:
+    """A call that is up and may be seen. Raises NotFound, which is the same for one of another account."""
+    seen = account_seen(house, identity, named)
+    record = house.calls.get(call_id)
+    if record is None or seen not in (None, record.account_id):
+        raise NotFound("no such call is up; /house/v1/records has those that have ended")
+    return record

@@ -9,9 +9,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from pbxd.api.contract import Attachment
+from pbxd.api.contract import Attachment, Identity
 from pbxd.api.house.collaborators import House, Tracing
 from pbxd.api.house.operations import HOUSE
+from pbxd.api.house.tenancy import AccountQuery, account_seen
 from pbxd.api.house.views import View, Wish, moment, moment_or_none
 from pbxd.errors import Denied, Invalid, NotFound
 from pbxd.trace import Entry, Recording, SipMessage, read_target
@@ -19,7 +20,7 @@ from pbxd.trace.capture import pcap
 from pbxd.trace.ladder import step_of
 from pbxd.trace.tape import Tape
 
-__all__ = ["HOUSE", "TracePath"]
+__all__ = ["HOUSE", "TracePath", "trace_of"]
 
 MAX_WAIT_S = 20.0
 MAX_DEBUG_S = 86400.0
@@ -81,7 +82,7 @@ class TargetPath(Wish):
     target: Annotated[str, Field(min_length=1, max_length=128)]
 
 
-class TraceQuery(Wish):
+class TraceQuery(AccountQuery):
     after: int = Field(0, ge=0, description="only entries of this number and later")
     wait_s: float = Field(0.0, ge=0.0, le=MAX_WAIT_S, description="wait so long for one, if there is none yet")
 
@@ -95,25 +96,28 @@ class DebugWish(Wish):
 
 
 @HOUSE.operation("GET", "/calls/{id}/trace", tag="tracing", scope="trace:read", errors=(NotFound,))
-async def get_trace(house: House, path: TracePath, query: TraceQuery) -> TraceView:
+async def get_trace(house: House, path: TracePath, query: TraceQuery, identity: Identity) -> TraceView:
     """Get what happened to a call.
 
     By its id, by the Call-ID of one of its dialogs, or by what a debug switch watches. With `wait_s`, follow a call
-    that is up.
+    that is up. What is of no account's call is the house's own.
     """
+    seen = account_seen(house, identity, query.account)
     if query.wait_s:
+        if seen is not None:  # how long an answer takes must not tell that there is something
+            await trace_of(house, path.id, seen)
         await house.tracing.traces.news(path.id, query.after, query.wait_s)
-    recording = await _found(house, path.id)
+    recording = await trace_of(house, path.id, seen)
     return _view(recording, query.after)
 
 
 @HOUSE.operation("GET", "/calls/{id}/pcap", tag="tracing", scope="trace:read", errors=(NotFound,))
-async def get_pcap(house: House, path: TracePath) -> Attachment:
+async def get_pcap(house: House, path: TracePath, query: AccountQuery, identity: Identity) -> Attachment:
     """Get a capture of a call.
 
     SIP whole with secrets masked, and the headers of the last ten seconds of RTP of each leg.
     """
-    return await _attachment(await _found(house, path.id))
+    return await _attachment(await trace_of(house, path.id, account_seen(house, identity, query.account)))
 
 
 @HOUSE.operation("GET", "/drops", tag="tracing", scope="trace:read")
@@ -166,7 +170,7 @@ async def get_capture(house: House, path: TargetPath) -> Attachment:
     tape = house.tracing.recorder.tape(path.target)
     if tape is None:
         raise NotFound("no sound of that was captured: watch it with `audio` first")
-    return await _attachment(await _found(house, path.target), tape)
+    return await _attachment(await trace_of(house, path.target, None), tape)
 
 
 async def _attachment(recording: Recording, tape: Tape | None = None) -> Attachment:
@@ -175,11 +179,17 @@ async def _attachment(recording: Recording, tape: Tape | None = None) -> Attachm
     return Attachment(data=data, name=f"{name}.pcap", media_type="application/vnd.tcpdump.pcap")
 
 
-async def _found(house: House, name: str) -> Recording:
+async def trace_of(house: House, name: str, seen: str | None) -> Recording:
+    """The trace of that name that the account `seen` may see; all where it is None. Raises NotFound."""
     recording = await house.tracing.traces.find(name)
-    if recording is None:
+    if recording is None or seen not in (None, await _owner(house, recording.id)):
         raise NotFound("there is no trace of such a call, dialog or debug target")
     return recording
+
+
+async def _owner(house: House, call_id: str) -> str:
+    record = house.calls.get(call_id) or await house.records.find(call_id)
+    return record.account_id if record is not None else house.directory.default_account.id
 
 
 def _view(recording: Recording, after: int) -> TraceView:

@@ -22,6 +22,16 @@ class View(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
+class Seen(View):
+    """What a service shows of something, taken over by the names of its fields."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    @classmethod
+    def of(cls, seen: object) -> Self:
+        return cls.model_validate(seen)
+
+
 class Wish(BaseModel):
     """Something the API is told: nothing in it may be unknown."""
 

@@ -10,10 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
-from media.library import SUFFIXES
-from media.script import AudioFile, HouseMusic, Line
+from media.script import Line
 from pbxd.calls.facilities import Facilities
 from pbxd.services.conferences.member import Member
 from pbxd.services.conferences.room import Attendee, Conference
@@ -42,12 +40,12 @@ __all__ = [
 
 
 class Conferences:
-    """All rooms that somebody is in. `music` is the folder for those who wait, `recorder` records those who want it."""
+    """All rooms that somebody is in. `music` is for those who wait (account, folder of the room's own), `recorder`
+    records those who want it."""
 
-    def __init__(self, facilities: Facilities, music: Callable[[], Path]) -> None:
+    def __init__(self, facilities: Facilities, music: Callable[[str, str | None], list[Line]]) -> None:
         self._facilities = facilities
         self._music = music
-        self._turn = 0
         self._open: dict[tuple[str, str], Conference] = {}
         self.recorder: RoomRecorder | None = None
 
@@ -74,7 +72,7 @@ class Conferences:
         facilities = self._facilities
         joined_at = facilities.wall(facilities.clock())
         own = replace(rules, pin=None, host_pin=None) if host else rules
-        music = partial(self.tunes, Path(rules.music) if rules.music else None)
+        music = partial(self._music, account_id, rules.music)
         member = Member(own, lambda: self._room(account_id, name, rules), music, joined_at)
         member.host, member.muted = host, muted
         return member
@@ -97,14 +95,3 @@ class Conferences:
 
     def _closed(self, conference: Conference) -> None:
         self._open.pop((conference.account_id, conference.name), None)
-
-    def tunes(self, own: Path | None = None) -> list[Line]:
-        """The music for those who wait, in the folder `own` or that of the house; the house's own where there is none.
-        Each time another file is the first."""
-        folder = own or self._music()
-        files = sorted(path for path in folder.glob("*") if path.suffix.lower() in SUFFIXES) if folder.is_dir() else []
-        if not files:
-            return [HouseMusic()]
-        first = self._turn % len(files)
-        self._turn += 1
-        return [AudioFile(path) for path in (*files[first:], *files[:first])]

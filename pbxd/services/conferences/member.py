@@ -9,7 +9,7 @@ from enum import Enum, auto
 import numpy as np
 
 from media.rooms import Clip, Membership, Room, Tap
-from media.script import Line, Pause, Prompt, Signal
+from media.script import BREATH, Line, Prompt, Signal
 from media.tones import Tone
 from pbxd.calls.gather import Gathered, GatherRules
 from pbxd.calls.stage import Stage
@@ -17,7 +17,6 @@ from pbxd.errors import Unavailable
 from pbxd.services.conferences.room import Conference
 from pbxd.services.conferences.rules import Announce, ConferenceRules, MemberView
 
-BREATH = Pause(0.3)
 PIN_RULES = GatherRules(least=1, most=12, first_s=10.0, next_s=5.0)
 PIN_TRIES = 3
 NAME_S = 4.0

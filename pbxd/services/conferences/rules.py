@@ -21,7 +21,7 @@ class Announce(StrEnum):
 @dataclass(frozen=True, slots=True)
 class ConferenceRules:
     """The rules of one room. `pin` lets members in, `host_pin` hosts; None asks nobody. `music` is the folder for those
-    who wait, where it is not the house's."""
+    who wait, where it is not the account's."""
 
     pin: str | None = None
     host_pin: str | None = None

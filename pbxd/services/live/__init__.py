@@ -1,6 +1,6 @@
 """Calls that are up, taken in hand: played to, muted, held, listened to.
 
-parts      who hears whom          listening  who listens in, by a phone that the house calls
+parts      who hears whom          listening  who listens in, by a phone that the house calls, or that calls (phone)
 
 A call that is only relayed gets a room for as long as one of these needs it, and is relayed again afterwards.
 """
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from media.rooms import FOREVER, Clip, Play, Playback, Room
-from media.script import Line, Pause
+from media.script import BREATH, Line
 from media.sound import NARROW_HZ
 from pbxd.calls.call import Call, CallState
 from pbxd.calls.facilities import Facilities
@@ -27,14 +27,15 @@ from pbxd.events import Bus
 from pbxd.ids import new_id
 from pbxd.services.live.listening import Listener
 from pbxd.services.live.parts import ListenMode, Parts
+from pbxd.services.live.phone import ListenIn
+from pbxd.trace import Topic
 
-__all__ = ["CallOut", "ListenMode", "ListenerView", "LiveSound", "LiveView"]
+__all__ = ["CallOut", "ListenIn", "ListenMode", "ListenerView", "LiveSound", "LiveView"]
 
 log = logging.getLogger(__name__)
 
 MAX_PLAYS = 16  # at a time in one call
 MAX_LISTENERS = 8
-BREATH = Pause(0.3)  # phones lose the first syllable while their sound changes its way
 HANGUP_REASON = "the call that was listened to has ended"
 
 
@@ -85,14 +86,14 @@ class _Hand:
 
 
 class LiveSound:
-    """`calls` are those that are up; `call_out` rings who wants to listen; `music` is for who is held."""
+    """`calls` are those that are up; `call_out` rings who wants to listen; `music` is for who is held, by account."""
 
     def __init__(
         self,
         facilities: Facilities,
         calls: Mapping[str, Call],
         call_out: CallOut,
-        music: Callable[[], list[Line]],
+        music: Callable[[str], list[Line]],
     ) -> None:
         self._facilities = facilities
         self._calls = calls
@@ -183,14 +184,8 @@ class LiveSound:
     def hold(self, call_id: str, role: Role, held: bool) -> LiveView:
         """That side hears music and nobody hears it, or all is as before. Raises NotFound, Conflict."""
         hand = self._two_sided(call_id)
-        if held and role not in hand.parts.held:
-            hand.parts.held.add(role)
-            self._play_music(call_id, hand, role)
-        elif not held and role in hand.parts.held:
-            hand.parts.held.discard(role)
-            playback = hand.music.pop(role, None)
-            if playback is not None:
-                playback.stop()
+        (hand.parts.held.add if held else hand.parts.held.discard)(role)
+        self._follow_hold(call_id, hand, role)
         self._deal(hand)
         self._let_go(call_id)
         return self.view(call_id)
@@ -202,20 +197,8 @@ class LiveSound:
         Overloaded."""
         hand = self._two_sided(call_id)
         try:
-            if len(hand.listeners) >= MAX_LISTENERS:
-                raise Conflict(f"{MAX_LISTENERS} listen already")
             record = self._call(call_id).record
-            if extension in (record.caller, *(leg.party for leg in record.legs)):
-                raise Conflict("who is in the call cannot listen to it")
-            who = Listener(
-                mode,
-                side,
-                extension,
-                lambda: hand.presence.room if self._hands.get(call_id) is hand else None,
-                lambda gone: self._listener_left(call_id, hand, gone),
-            )
-            hand.listeners.append(who)
-            self._deal(hand)
+            who = self._take_on(call_id, hand, extension, mode, side)
             try:
                 made = self._call_out(record.account_id, extension, who, f"{mode.value} {record.caller}")
             except BaseException:
@@ -225,14 +208,41 @@ class LiveSound:
                 hand.listeners.remove(who)
                 raise Unavailable(f"the phone of {extension} could not be called")
             who.call_id = made.record.id
-            log.info("%s listens in: %s", extension, mode.value, extra={"call": call_id, "listener": who.call_id})
+            self._tell_listening(call_id, who)
         finally:
             self._let_go(call_id)
         return self.view(call_id)
 
+    def walk_in(self, account_id: str, user: str, number: str, call_id: str) -> Listener:
+        """Lets a phone of `user`, whose call to the house is `call_id`, hear the call that `number` is in: what it
+        does then. Raises NotFound (there is no such phone), Unavailable (it is in no call), Conflict."""
+        directory = self._facilities.directory
+        account = directory.account(account_id) or directory.default_account
+        aor = directory.aor(account, number)
+        if aor is None:
+            raise NotFound(f"there is no phone {number}")
+        listened, side = self._call_of(account.id, aor.user)
+        hand = self._two_sided(listened)
+        try:
+            who = self._take_on(listened, hand, user, ListenMode.MONITOR, side)
+            who.call_id = call_id
+            self._tell_listening(listened, who)
+        finally:
+            self._let_go(listened)
+        return who
+
+    def change(self, listener: Listener, mode: ListenMode) -> None:
+        """As who listens wants it; where the call has just ended, nothing."""
+        for call_id, hand in self._hands.items():
+            if listener in hand.listeners:
+                self.change_listener(call_id, listener.call_id, mode, listener.side)
+                return
+
     def change_listener(self, call_id: str, listener_id: str, mode: ListenMode, side: Role) -> LiveView:
         """Raises NotFound."""
-        self._listener(call_id, listener_id).change(mode, side)
+        who = self._listener(call_id, listener_id)
+        who.change(mode, side)
+        self._note(call_id, f"{who.extension} goes over to {mode.value}")
         log.info("a listener changes to %s", mode.value, extra={"call": call_id, "listener": listener_id})
         return self.view(call_id)
 
@@ -261,6 +271,42 @@ class LiveSound:
             self._let_go(call_id)
             raise Conflict("the house itself is the other side of this call")
         return hand
+
+    def _call_of(self, account_id: str, user: str) -> tuple[str, Role]:
+        """The newest call in which a phone of that user talks, and its side there. Raises Unavailable."""
+        for call_id in reversed(tuple(self._calls)):
+            call = self._calls[call_id]
+            if call.record.account_id != account_id or call.state is not CallState.TALKING:
+                continue
+            bridge = call.bridge
+            for leg in (bridge.callee, bridge.caller) if bridge is not None else ():
+                if leg.record.party == user:
+                    return call_id, leg.record.role
+        raise Unavailable(f"{user} is not in a call with anybody")
+
+    def _take_on(self, call_id: str, hand: _Hand, extension: str, mode: ListenMode, side: Role) -> Listener:
+        """One more who listens. Raises Conflict."""
+        if len(hand.listeners) >= MAX_LISTENERS:
+            raise Conflict(f"{MAX_LISTENERS} listen already")
+        if extension in (leg.record.party for leg in hand.presence.parties.values()):
+            raise Conflict("who is in the call cannot listen to it")
+        who = Listener(
+            mode,
+            side,
+            extension,
+            lambda: hand.presence.room if self._hands.get(call_id) is hand else None,
+            lambda gone: self._listener_left(call_id, hand, gone),
+        )
+        hand.listeners.append(who)
+        self._deal(hand)
+        return who
+
+    def _tell_listening(self, call_id: str, who: Listener) -> None:
+        self._note(call_id, f"{who.extension} listens in: {who.mode.value}")
+        log.info("%s listens in: %s", who.extension, who.mode.value, extra={"call": call_id, "listener": who.call_id})
+
+    def _note(self, call_id: str, text: str) -> None:
+        self._facilities.tracer.note(call_id, Topic.DECISION, text, self._facilities.clock())
 
     def _room(self, call_id: str, hand: _Hand) -> Room:
         """A stage's leg may have been led elsewhere; the room of two stays."""
@@ -302,16 +348,39 @@ class LiveSound:
             raise NotFound(f"it cannot be played: {clips.why}")
         return clips
 
+    def _park(self, call_id: str, sides: frozenset[Role]) -> None:
+        """These are held by the phones at their other sides."""
+        if not sides and call_id not in self._hands:
+            return
+        try:
+            hand = self._hand(call_id)
+        except Conflict:  # not answered any more
+            return
+        hand.parts.parked = set(sides)
+        for role in hand.presence.parties:
+            self._follow_hold(call_id, hand, role)
+        self._deal(hand)
+        self._let_go(call_id)
+
+    def _follow_hold(self, call_id: str, hand: _Hand, role: Role) -> None:
+        """Music for who waits from now on, and none for who does no more."""
+        if hand.parts.waits(role) and role not in hand.music:
+            self._play_music(call_id, hand, role)
+        elif not hand.parts.waits(role):
+            playback = hand.music.pop(role, None)
+            if playback is not None:
+                playback.stop()
+
     def _play_music(self, call_id: str, hand: _Hand, role: Role) -> None:
-        tunes = self._music()
+        hand.music[role] = None
+        tunes = self._music(self._call(call_id).record.account_id)
         if not tunes:
             return
-        hand.music[role] = None
 
         def ready(clips: list[Clip] | Unreadable) -> None:
             if isinstance(clips, Unreadable):
                 log.warning("%s cannot be played: %s", clips.line, clips.why, extra={"call": call_id})
-            elif self._hands.get(call_id) is hand and role in hand.parts.held:
+            elif self._hands.get(call_id) is hand and role in hand.music and hand.music[role] is None:
                 leg = hand.presence.parties[role]
                 hand.music[role] = hand.presence.room.play(clips, leg.media, how=Play(repeats=FOREVER))
 
@@ -325,6 +394,11 @@ class LiveSound:
             self._let_go(call_id)
 
     def _call_changed(self, event: CallChanged) -> None:
+        call = self._calls.get(event.record.id)
+        if event.change is Change.HELD and call is not None and call.bridge is not None and call.bridge.music:
+            self._park(event.record.id, call.bridge.held)
+        elif event.change is Change.RESUMED:
+            self._park(event.record.id, frozenset())
         if event.change is not Change.ENDED:
             return
         self._forget_listener(event.record.id)

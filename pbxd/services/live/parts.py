@@ -23,14 +23,20 @@ class ListenMode(StrEnum):
 
 @dataclass(slots=True)
 class Parts:
-    """What is asked for in one call. One that is held hears music, and nobody hears it."""
+    """What is asked for in one call. One that is held hears music, and nobody hears it; `parked` are those whom the
+    phone at the other side holds."""
 
     muted: set[Role] = field(default_factory=set)
     held: set[Role] = field(default_factory=set)
+    parked: set[Role] = field(default_factory=set)
+
+    def waits(self, role: Role) -> bool:
+        """Whether it hears music."""
+        return role in self.held or role in self.parked
 
     def party(self, role: Role) -> Membership:
         """The part of a side of the call."""
-        held = role in self.held
+        held = self.waits(role)
         hears = 0 if held else _HEARS[role]
         return Membership(speaks=_SPEAKS[role], hears=hears, muted=held or role in self.muted)
 
@@ -38,4 +44,5 @@ class Parts:
 def listener(mode: ListenMode, side: Role) -> Membership:
     """The part of who listens in; `side` hears the whisper."""
     speaks = TO_BOTH if mode is ListenMode.BARGE else TO_CALLER if side is Role.CALLER else TO_CALLEE
-    return Membership(speaks=speaks, hears=CALLER | CALLEE | TO_BOTH, muted=mode is ListenMode.MONITOR)
+    muted = mode is ListenMode.MONITOR
+    return Membership(speaks=speaks, hears=CALLER | CALLEE | TO_BOTH, muted=muted, keeps_digits=True)

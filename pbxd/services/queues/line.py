@@ -8,7 +8,7 @@ from typing import Protocol
 
 from dialplan.command import Outcome
 from media.rooms import Clip
-from media.script import Line, Pause, Prompt, Signal
+from media.script import BREATH, Line, Prompt, Signal
 from media.tones import Tone
 from pbxd.calls import causes
 from pbxd.calls.connection import Attempt, Host, Terms
@@ -25,7 +25,6 @@ from pbxd.services.queues.model import Exit, Lease, Left, QueueRules, Why
 from pbxd.sip.session import EndCause
 from pbxd.trace import Topic
 
-BREATH = Pause(0.3)
 MINUTE_S = 60.0
 _WHY = {408: Why.NO_ANSWER, 487: Why.NO_ANSWER, 404: Why.UNREACHABLE, 410: Why.UNREACHABLE, 503: Why.UNREACHABLE}
 _FAREWELL = {
@@ -52,7 +51,7 @@ class Desk(Protocol):
     @property
     def facilities(self) -> Facilities: ...
 
-    def music(self) -> Sequence[Line]: ...
+    def music(self, account_id: str, rules: QueueRules) -> Sequence[Line]: ...
 
     def enter(self, line: QueueLine, now: float) -> Exit | None:
         """The caller waits from now on; or may not."""
@@ -206,7 +205,7 @@ class QueueLine:
         ringing.attempt = Attempt(facilities, ringing, targets)
         self._ringing[lease.operator] = ringing
         facilities.tracer.note(record.id, Topic.DECISION, f"{self.queue} offers the call to {lease.operator}", now)
-        ringing.attempt.start(self._stage.leg)
+        ringing.attempt.start(self._stage.leg, now)
 
     def withdraw(self, lease: Lease, why: Why, now: float) -> None:
         """Rings no more."""
@@ -322,7 +321,7 @@ class QueueLine:
 
     def _play_music(self) -> None:
         """From where it would be by now: a caller who was told something has missed no more than that."""
-        lines = tuple(self._desk.music())
+        lines = tuple(self._desk.music(self.account.id, self._rules()))
         if not lines:
             self._wait_with((Signal(Tone.RINGBACK),), 0.0)
             return

@@ -9,21 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from pbxd.config.groups import QueueStrategy
 from pbxd.services.queues.table import Activity, Place, Status
 
 FIRST_ANNOUNCEMENT_S = 15.0
 ANNOUNCEMENTS_S = 30.0
-
-
-class Strategy(StrEnum):
-    """Whom a caller is offered to, of those who are free and have the least penalty."""
-
-    RING_ALL = "ring_all"
-    LONGEST_IDLE = "longest_idle"
-    ROUND_ROBIN = "round_robin"
-    LEAST_CALLS = "least_calls"
-    RANDOM = "random"
-    PRIORITY = "priority"  # always the first of the list who is free
+Strategy = QueueStrategy
 
 
 class Exit(StrEnum):
@@ -73,7 +64,8 @@ MISSES = frozenset({Why.NO_ANSWER, Why.DECLINED})
 @dataclass(frozen=True, slots=True)
 class QueueRules:
     """How one queue works. `max_callers` and `max_expected_wait_s` 0: no limit. `wait_when_empty`: callers wait also
-    while no operator is logged in. `same_music`: all who wait hear the same, not each from its beginning."""
+    while no operator is logged in. `same_music`: all who wait hear the same, not each from its beginning.
+    `music` is the folder of its own, if it has one."""
 
     name: str
     title: str = ""
@@ -93,6 +85,7 @@ class QueueRules:
     accept: bool = False
     whisper: bool = True
     same_music: bool = True
+    music: str | None = None
 
 
 @dataclass(slots=True)

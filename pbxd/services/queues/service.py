@@ -87,17 +87,19 @@ class Branch:
     saved_at: float = -math.inf
     timer: TimerHandle | None = None
     saving: TimerHandle | None = None
+    soon: bool = False  # a look at its operators is about to come
 
 
 class Queues:
-    """`calls` are those that are up, `music` is for who waits, `today` names the day (`2026-03-01`)."""
+    """`calls` are those that are up, `music` is for who waits (account, folder of the queue's own, whether all hear the
+    same), `today` names the day (`2026-03-01`)."""
 
     def __init__(
         self,
         facilities: Facilities,
         store: Store,
         calls: Callable[[], Iterable[LiveCall]],
-        music: Callable[[], Sequence[Line]],
+        music: Callable[[str, str | None, bool], Sequence[Line]],
         today: Callable[[], str] = lambda: time.strftime("%Y-%m-%d"),
     ) -> None:
         self._calls = calls
@@ -193,8 +195,8 @@ class Queues:
                 branch.acd.leave(talked.id, now)
                 self._pump(branch, now)
 
-    def music(self) -> Sequence[Line]:
-        return self._music()
+    def music(self, account_id: str, rules: QueueRules) -> Sequence[Line]:
+        return self._music(account_id, rules.music, rules.same_music)
 
     def enter(self, line: Waiter, now: float) -> Exit | None:
         """Desk: the caller waits from now on, or is told that it may not by its `left`."""
@@ -504,8 +506,9 @@ class Queues:
             self.left_at_node(event.record, Exit.ABANDON)
         if branch is None or event.change is Change.MOVED:
             return
-        logged_in = {one.name for one in branch.acd.roster if one.status is not Status.OFFLINE}
-        if any(leg.party in logged_in for leg in event.record.legs):
+        operators = branch.acd.roster.operators
+        parties = (operators.get(leg.party) for leg in event.record.legs)
+        if any(one is not None and one.status is not Status.OFFLINE for one in parties):
             self._soon(branch)
 
     def _phone_changed(self, aor: Aor) -> None:
@@ -514,9 +517,14 @@ class Queues:
             self._soon(branch)
 
     def _soon(self, branch: Branch) -> None:
+        """Once for all that happens in this turn."""
+        if branch.soon:
+            return
+        branch.soon = True
         self.facilities.stack.schedule(self.facilities.clock(), lambda now: self._look_at(branch, now))
 
     def _look_at(self, branch: Branch, now: float) -> None:
+        branch.soon = False
         self._look(branch, now)
         self._pump(branch, now)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from media.script import Line, Pause, Prompt
+from media.script import BREATH, Line, Prompt
 from pbxd.calls.gather import Gathered, GatherRules
 from pbxd.calls.record import CallRecord
 from pbxd.calls.stage import Stage
@@ -14,7 +14,6 @@ from pbxd.errors import HouseError
 from pbxd.services.queues.table import Control, Status
 from pbxd.services.queues.wallboard import OperatorView
 
-BREATH = Pause(0.3)
 CHOICE = GatherRules(least=1, most=1, first_s=4.0, next_s=1.0, terminators="")
 MOST_TURNS = 6
 _SAID = {

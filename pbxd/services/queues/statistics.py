@@ -35,7 +35,20 @@ class QueueFigures:
         waited = sum(self.exits.values()) - self.exits[Exit.QUEUE_FULL] - self.exits[Exit.EWT]
         return 100.0 * self.in_time / waited if waited else None
 
-    def mean(self, seconds: float) -> float | None:
+    @property
+    def mean_wait_s(self) -> float | None:
+        """Of who was answered."""
+        return self._mean(self.waited_s)
+
+    @property
+    def mean_talk_s(self) -> float | None:
+        return self._mean(self.talked_s)
+
+    @property
+    def mean_wrap_up_s(self) -> float | None:
+        return self._mean(self.wrapped_s)
+
+    def _mean(self, seconds: float) -> float | None:
         """Of one handled call."""
         return seconds / self.handled if self.handled else None
 

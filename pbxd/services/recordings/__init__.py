@@ -19,7 +19,7 @@ from pathlib import Path
 
 from media.recorder import Recorder, Recording, RecordingEnd
 from media.rooms import Clip, Room
-from media.script import Line, Pause, Prompt, Signal
+from media.script import BREATH, Line, Prompt, Signal
 from media.session import MediaSession
 from media.sound import NARROW_HZ
 from media.tones import Tone
@@ -64,7 +64,6 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 BEEP_EVERY_S = 15.0
-BREATH = Pause(0.3)  # phones lose the first syllable while their sound opens
 PATIENCE_S = 5.0  # of a stop, for the disk
 CALL_ENDED = "the call ended"
 STOPPED = "it was stopped"

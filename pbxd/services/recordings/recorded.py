@@ -77,6 +77,7 @@ class RecordingFilter:
     state: RecordingState | None = None
     since: float | None = None
     until: float | None = None
+    account_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

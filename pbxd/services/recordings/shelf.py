@@ -80,7 +80,8 @@ class Shelf:
         query = select(recordings).order_by(recordings.c.id.desc()).limit(wanted.limit)
         if wanted.before is not None:
             query = query.where(recordings.c.id < wanted.before)
-        for column, value in (("call_id", wanted.call_id), ("room", wanted.room), ("state", wanted.state)):
+        said = ("account_id", "call_id", "room", "state")
+        for column, value in ((name, getattr(wanted, name)) for name in said):
             if value is not None:
                 query = query.where(recordings.c[column] == str(value))
         if wanted.since is not None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from enum import Enum, auto
 
-from media.script import Line, Pause, Prompt, Recorded, Signal
+from media.script import BREATH, Line, Pause, Prompt, Recorded, Signal
 from media.tones import Tone
 from pbxd.calls.stage import Stage
 from pbxd.services.voicemail.archive import Box
@@ -20,7 +20,6 @@ from pbxd.services.voicemail.menu import Menu
 from pbxd.services.voicemail.post import Post
 from pbxd.services.voicemail.rules import Left, Message, Origin, Reason
 
-BREATH = Pause(0.3)
 LEAST_LEFT_S = 3.0  # room in a mailbox below which it is as good as full
 
 Done = Callable[[Left, float], None]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 
-from media.script import Line, Pause, Prompt, Recorded
+from media.script import BREATH, Line, Pause, Prompt, Recorded
 from media.spoken import CannotSay, language
 from pbxd.calls.gather import Gathered, GatherRules
 from pbxd.calls.stage import Stage
@@ -23,7 +23,6 @@ from pbxd.services.voicemail.pins import Verdict
 from pbxd.services.voicemail.post import Post, said_count, said_number
 from pbxd.services.voicemail.rules import Folder, Message
 
-BREATH = Pause(0.3)
 NUMBER_RULES = GatherRules(least=1, most=32, first_s=8.0, next_s=4.0)
 PIN_RULES = GatherRules(least=1, most=12, first_s=8.0, next_s=4.0)
 PIN_TRIES = 3

@@ -214,7 +214,7 @@ static void room_turn(struct script *s, uint32_t leg, uint32_t place) {
         return;
     }
     struct voice *voice = legs[leg].generation ? core.voices[leg] : NULL;
-    struct membership membership = {next(s), next(s), FULL_GAIN, what >> 7, what % 3};
+    struct membership membership = {next(s), next(s), FULL_GAIN, what >> 7, what % 3, what >> 6 & 1};
     switch (what & 7) {
     case 0:
         room_close(&core, room, now);

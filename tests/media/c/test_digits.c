@@ -242,6 +242,30 @@ void test_ten_thousand_digits_by_tones(void) {
     scene_free(s);
 }
 
+/* Who listens in presses digits for the house alone, as events or as tones. */
+void test_one_that_keeps_its_digits_passes_none_on(void) {
+    for (int as_tone = 0; as_tone < 2; as_tone++) {
+        struct scene *s = scene_new(as_tone ? PT_NONE : 101, as_tone ? PT_NONE : 96, false);
+        s->stage->core.voices[0]->membership.keeps_digits = true;
+        for (uint8_t code = 0; code < DTMF_CODES; code++) {
+            s->dictation.pressed[s->dictation.presses++] = code;
+            if (as_tone)
+                press_tone(&s->network, code, 120);
+            else
+                press_event(&s->network, code);
+            say_silence(&s->network, 120);
+            listen_at_callee(s);
+        }
+        for (int i = 0; i < 50; i++)
+            say_silence(&s->network, 20);
+        listen_at_callee(s);
+        take_reports(&s->dictation, s->stage, 0);
+        compare(&s->dictation);
+        CHECK_IS(s->passed.hearings, 0);
+        scene_free(s);
+    }
+}
+
 void test_events_become_tones_where_none_are_taken(void) {
     struct scene *s = scene_new(101, PT_NONE, true);
     dictate(s, 1000, false);

@@ -129,6 +129,7 @@
     X(test_the_loudest_sound_is_resampled_without_a_wrap) \
     X(test_ten_thousand_digits_by_events) \
     X(test_ten_thousand_digits_by_tones) \
+    X(test_one_that_keeps_its_digits_passes_none_on) \
     X(test_events_become_tones_where_none_are_taken) \
     X(test_tones_stay_tones_where_nobody_takes_events) \
     X(test_digits_stay_out_of_a_conference) \
