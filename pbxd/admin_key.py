@@ -8,6 +8,7 @@ from pbxd.config import Config
 from pbxd.directory.accounts import Directory
 from pbxd.directory.first_start import ADMIN_KEY_NAME
 from pbxd.directory.keys import EVERYTHING, Keys
+from pbxd.directory.seal import Seal
 from pbxd.store import DataDirectory, Store, sqlite_url
 
 
@@ -27,7 +28,7 @@ async def _reset(config: Config, data: DataDirectory, wall: float) -> str:
     url = config.store.url.get_secret_value() if config.store.url else sqlite_url(data.database)
     store = await Store.open(url)
     try:
-        directory = await Directory.load(store, config, wall)
+        directory = await Directory.load(store, config, wall, Seal(data.secret))
         account = directory.default_account.id
         keys = await Keys.load(store, config, directory.ids, wall)
         return await keys.replace(account, ADMIN_KEY_NAME, [EVERYTHING], wall)

@@ -29,11 +29,13 @@ from pbxd.api.origin import Origins
 from pbxd.api.server import Server
 from pbxd.api.surface import Surface
 from pbxd.callcentre import CallCentre
+from pbxd.calls.routing import leaves
 from pbxd.config import Config, diff, load, needs_restart, settings
 from pbxd.directory.accounts import Directory
 from pbxd.directory.administration import Administration
 from pbxd.directory.first_start import ADMIN_KEY_NAME, Card, first_start
 from pbxd.directory.keys import EVERYTHING, Keys
+from pbxd.directory.seal import Seal
 from pbxd.directory.tenants import Tenants
 from pbxd.entrance import measure as measure_entrance
 from pbxd.events import Bus
@@ -118,7 +120,7 @@ class App:
         url = config.store.url.get_secret_value() if config.store.url else sqlite_url(data.database)
         self.store = await Store.open(url)
         self._parts.push_async_callback(self.store.close)
-        self.directory = await Directory.load(self.store, config, wall)
+        self.directory = await Directory.load(self.store, config, wall, Seal(data.secret))
         self.keys = await Keys.load(self.store, config, self.directory.ids, wall)
         self.administration = Administration(self.store, self.directory, time.time)
         self.card = await first_start(self.directory, self.keys, self.store, config, wall)
@@ -128,7 +130,7 @@ class App:
         journal.listen(self.bus)
         self.telephony = Telephony(config, data, self.store, self.directory, self.bus)
         self.traces = self._traces()
-        self.edge = self._edge_of(data)
+        self.edge = await self._open_edge(data)
         recorder = Recorder()  # one thread writes for all
         self._parts.push_async_callback(asyncio.to_thread, recorder.close)
         self.recordings = await self._recordings(data, config, recorder)
@@ -167,10 +169,10 @@ class App:
         self._parts.callback(self.call_centre.close)
         await self.call_centre.open()
 
-    def _edge_of(self, data: DataDirectory) -> Edge:
-        """The edge, with the call centre whose operators it speaks for."""
+    async def _open_edge(self, data: DataDirectory) -> Edge:
+        """The edge with the calls of its nodes, and the call centre whose operators it speaks for."""
         self.call_centre = CallCentre(self.store, self.telephony, self.records)
-        return control.edge_of(
+        edge = control.edge_of(
             self.config,
             data.secret,
             self.store,
@@ -183,6 +185,9 @@ class App:
             media_desk(self.config, data),
             monitor_of(self.telephony, self.bus, self._logs),
         )
+        await control.take_up(edge)
+        self._parts.callback(control.settle, edge)
+        return edge
 
     async def _recordings(self, data: DataDirectory, config: Config, recorder: Recorder) -> Recordings:
         telephony = self.telephony
@@ -289,8 +294,8 @@ class App:
 
     def _trunk_of(self, number: str) -> str:
         """The trunk that a call to a number would leave by; empty where it stays in the house."""
-        found = self.directory.outbound(self.directory.default_account, number)
-        return found[0].name if found is not None else ""
+        found = leaves(self.directory, self.directory.default_account, number)
+        return found.trunk.name if found is not None else ""
 
     def _restart(self) -> None:
         self.restart()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterable
 from functools import partial
 
 from dialplan.flow import Library
@@ -11,7 +13,6 @@ from pbxd.config.schema import Config
 from pbxd.directory.accounts import Directory
 from pbxd.directory.model import Account, Aor
 from pbxd.directory.remote import RemoteDigests
-from pbxd.directory.reports import Reports
 from pbxd.events import Bus
 from pbxd.facade import LiveCalls
 from pbxd.flows.sessions import Bounds, FlowSessions
@@ -21,10 +22,13 @@ from pbxd.services.monitor import Monitor
 from pbxd.services.queues import Queues
 from pbxd.services.reach import NodeContact, Reach
 from pbxd.services.remote import Patience, RemoteCalls
+from pbxd.services.remote.kept import Kept
 from pbxd.services.traces import Traces
 from pbxd.sip.flow import place
 from pbxd.store import Store
 from pbxd.telephony import Telephony
+
+SLICE = 16  # calls that are written down at once
 
 
 def edge_of(
@@ -42,7 +46,8 @@ def edge_of(
 ) -> Edge:
     """The collaborators of the edge contract. `secret` is the house's own."""
     flows = telephony.dialplans.flows
-    calls = RemoteCalls(bus, telephony.trace, telephony.wall, Patience())
+    kept = Kept(store, config.node, telephony.switch.gate.limits, telephony.wall)
+    calls = RemoteCalls(bus, telephony.trace, telephony.wall, Patience(), kept)
 
     def wall() -> float:
         return telephony.wall(telephony.now())
@@ -54,6 +59,7 @@ def edge_of(
         directory=directory,
         digests=RemoteDigests(directory, secret, telephony.authenticator.algorithms, config.edge.nonce_s),
         calls=calls,
+        kept=kept,
         reach=Reach(lambda aor, now: bool(telephony.registrar.bindings(aor, now))),
         flows=FlowSessions(flows.desk, store, library_of, telephony.trace, wall, telephony.now, Bounds()),
         flow_names=lambda account: library_of(account.id).flows,
@@ -62,7 +68,7 @@ def edge_of(
         live_records=LiveCalls(telephony, calls).calls,
         gate=telephony.switch.gate,
         door=telephony.entrance,
-        reports=Reports(),
+        reports=telephony.entrance.reports,
         phones_at=lambda now: {binding.source[0] for binding in telephony.registrar.all(now)},
         node=config.node,
         records=records,
@@ -91,9 +97,21 @@ class AtNodes:
     def reachable(self, aor: Aor, now: float) -> bool:
         return bool(self._reach.contacts(aor, now))
 
-    def busy(self, account_id: str) -> set[str]:
-        mine = [call for call in self._calls.live() if call.record.account_id == account_id]
-        return {user for call in mine for user in (call.record.legs[0].party, call.callee) if user}
+    def busy(self, account_id: str) -> Iterable[str]:
+        return self._calls.busy(account_id)
+
+
+async def take_up(edge: Edge) -> None:
+    """Calls that nodes had when the house was stopped go on. Raises StoreError."""
+    now = edge.now()
+    edge.calls.take_up(await edge.kept.load(now), now)
+    for call in edge.calls.live():
+        edge.records.resume(call.record)
+
+
+def settle(edge: Edge) -> None:
+    """What is not written down yet is."""
+    edge.calls.save()
 
 
 def reload(edge: Edge, config: Config) -> None:
@@ -110,8 +128,15 @@ def beat(edge: Edge) -> None:
     """What is due every second."""
     now = edge.now()
     edge.calls.sweep(now)
+    _save(edge)
     edge.reach.sweep(now)
     edge.flows.sweep(edge.wall())
+
+
+def _save(edge: Edge) -> None:
+    """A few calls at a time: thousands may have changed, and somebody waits for an answer meanwhile."""
+    if edge.calls.save(SLICE):
+        asyncio.get_running_loop().call_soon(_save, edge)
 
 
 def measure(metrics: Metrics, edge: Edge) -> None:

@@ -14,6 +14,7 @@ from pbxd.directory.doorman import Doorman, Slowed, Surroundings
 from pbxd.directory.evidence import Cause, Evidence, Misconfigured, Rate, Thresholds, source_key
 from pbxd.directory.model import Network
 from pbxd.directory.registrar import Registrar
+from pbxd.directory.reports import Reports, Spares
 from pbxd.errors import Conflict
 from pbxd.events import Bus
 from pbxd.logs import get_logger
@@ -23,6 +24,7 @@ from pbxd.store import Store
 SAVE_S = 60.0  # between two times that hits are written down
 PURGE_S = 3600.0
 FOR_GOOD = float("inf")
+_WIDEST = {4: 16, 6: 32}  # prefix lengths of the networks that a node may have banned
 
 log = get_logger(part="door")
 
@@ -52,6 +54,7 @@ class Entrance:
         self.allowlist = Allowlist(store, account_id)
         self.bans = Bans(store, bus, wire, account_id, terms(config))
         around = Surroundings(self._known, self._immune, wall)
+        self.reports = Reports(self.bans, self._sparing, wire.held)
         self.doorman = Doorman(self.bans, Evidence(thresholds(config)), wire, bus, around)
 
     async def load(self, now: float) -> None:
@@ -153,7 +156,22 @@ class Entrance:
     # ---- inside
 
     def _trunk_sources(self) -> list[Network]:
-        return [net for trunk in self._config.trunks.values() for net in trunk.sources]
+        return [net for trunk in self._directory.all_trunks() for net in trunk.sources]
+
+    def _sparing(self) -> Spares:
+        """Whom no node can have banned, as of now."""
+        trunks = [*self._trunk_sources(), *map(parse_network, self._directory.provider_addresses())]
+        trunks += [parse_network(address) for found in self._proxies.values() for address in found]
+        allowed = [*self._config.sip.guard.trusted, *self.allowlist.networks]
+
+        def why(network: Network) -> str | None:
+            if network.prefixlen < _WIDEST[network.version]:
+                return "too wide for a node's word: an administrator may ban it"
+            if any(_holds(each, network) for each in allowed):
+                return "it is on the allow list"
+            return "it is a trunk's" if any(_holds(each, network) for each in trunks) else None
+
+        return why
 
     def _covered(self, network: Network) -> bool:
         """Whether all of a network is never banned."""

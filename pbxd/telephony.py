@@ -27,6 +27,7 @@ from pbxd.calls.admission import Admission
 from pbxd.calls.crypto import Protection
 from pbxd.calls.facilities import CallLimits, Facilities
 from pbxd.calls.following import MakeAct
+from pbxd.calls.fork import phone_of
 from pbxd.calls.peer import Arrival
 from pbxd.calls.policy import Policy
 from pbxd.calls.record import CallRecord
@@ -85,6 +86,7 @@ class Telephony:
         self._housekeeping: asyncio.TimerHandle | None = None
         self._pinged_at = 0.0
         self._looked_at = 0.0
+        self._parting = False
         self._data = data
         self.tls = self._shown() if config.sip.tls or config.http.tls else None
         rng = random.SystemRandom()
@@ -106,16 +108,7 @@ class Telephony:
         self.stack.on_unreadable = lambda flow: doorman.unreadable(flow, self.now())
         bus.subscribe(Banned, self._part_with_banned)
         self.resolver = Resolver(self.transports.means, rng)
-        self.trunks = TrunkRegistrations(
-            Surroundings(
-                self.stack,
-                self._resolve_in_time,
-                self.transports.addresses.sent_by,
-                self._trust_registered,
-                bus,
-                rng,
-            )
-        )
+        self.trunks = self._registrations(bus, rng)
         self.trace = Recorder(self.wall, _trace_limits(config))
         self.transports.trace(self.trace)
         self.admission = Admission(
@@ -159,6 +152,10 @@ class Telephony:
         self.live = LiveSound(self.facilities, self.switch.calls, self.switch.call_out, self.music.tunes)
         self.live.listen(bus)
         self._apply(config)
+
+    def _registrations(self, bus: Bus, rng: random.Random) -> TrunkRegistrations:
+        sent_by, trust = self.transports.addresses.sent_by, self._trust_registered
+        return TrunkRegistrations(Surroundings(self.stack, self._resolve_in_time, sent_by, trust, bus, rng))
 
     # ---- time
 
@@ -250,13 +247,13 @@ class Telephony:
         self.follow_directory()
 
     def follow_directory(self) -> None:
-        """Takes up what has changed: registers trunks at providers, and lets them call us; forgets the phones of users
-        who are gone."""
+        """Takes up what has changed: registers trunks at providers, and lets them call us; forgets phones that are
+        gone, or may no more be called the way they registered."""
         now, directory = self.now(), self._directory
-        for aor in {binding.aor for binding in self.registrar.all(now)}:
-            account = directory.account(aor.account_id)
-            if account is None or directory.user(account, aor.user) is None:
-                self.registrar.remove(aor)
+        for binding in self.registrar.all(now):
+            account = directory.account(binding.aor.account_id)
+            if account is None or phone_of(directory, account, binding) is None:
+                self.registrar.remove_binding(binding)
         self.trunks.apply(self._directory.all_trunks(), now)
         self.entrance.refresh(now)
         self.transports.flush()
@@ -340,9 +337,14 @@ class Telephony:
         self.entrance.refresh(self.now())
 
     def _part_with_banned(self, _event: Banned) -> None:
-        """Not at once: it may be a message of one of these connections that led to the ban."""
-        connections = self.transports.connections
-        asyncio.get_running_loop().call_soon(connections.part_with, self.entrance.doorman.barred)
+        """Not at once: it may be a message of one of these connections that led to the ban. Once for many bans."""
+        if not self._parting:
+            self._parting = True
+            asyncio.get_running_loop().call_soon(self._part)
+
+    def _part(self) -> None:
+        self._parting = False
+        self.transports.connections.part_with(self.entrance.doorman.barred)
 
     def _acts(self) -> dict[ExtensionKind, MakeAct]:
         """What the house does at numbers of its own."""

@@ -82,8 +82,9 @@ def dispatch(
     if asked.called_domain and directory.is_foreign(home, asked.called_domain):
         foreign = Reject(404, "the number is one of another account")
         return Dispatch(home, caller, asked.called, Direction.INTERNAL, foreign, cid)
-    found = route(directory, home, asked.called, source=None, hours=hours)
-    if isinstance(found, Reject) and _WITHOUT_PLUS.fullmatch(asked.called):
+    bare = _WITHOUT_PLUS.fullmatch(asked.called) is not None
+    found = route(directory, home, asked.called, source=None, hours=hours, by_default=not bare)
+    if isinstance(found, Reject) and bare:
         found = route(directory, home, "+" + asked.called, source=None, hours=hours)
     direction = Direction.INTERNAL if isinstance(found, Reject) else found.direction
     return Dispatch(home, caller, asked.called, direction, found, cid)

@@ -15,7 +15,7 @@ from pbxd.calls.record import CallRecord
 from pbxd.calls.routing import Reject, Route, ToEcho, ToGroup, ToHouse, ToTrunk, ToUser, destined, onward
 from pbxd.calls.stage import Act
 from pbxd.calls.targets import targets_of, targets_of_user
-from pbxd.config.groups import RingStrategy
+from pbxd.config.groups import RingStrategy, UserRing
 from pbxd.directory.model import Account, Extension, ExtensionKind, User
 
 BUSY = frozenset({486, 600})
@@ -114,7 +114,7 @@ class Following:
     def phones(self, targets: Sequence[Target], user: User, last: Callable[[int], Act]) -> Act:
         """Rings the phones of one user, as they want it."""
         seconds = self._ring_s(user)
-        turns = [targets] if user.ring_strategy is RingStrategy.SIMULTANEOUS else [[target] for target in targets]
+        turns = [[target] for target in targets] if user.ring_strategy is UserRing.SEQUENTIAL else [targets]
         return Hunt(self._facilities, [Round(partial(_alone, turn), seconds) for turn in turns], last)
 
     def group(self, found: ToGroup, account: Account, record: CallRecord, arrival: Arrival, *, steps: int = 0) -> Act:

@@ -123,8 +123,8 @@ class Gate:
             record.direction,
             users=(user,) if user else (),
             numbers=self._own_number(record) if trunk is not None else (),
-            trunks=(outward.trunk.name,) if outward is not None else (),
-            lent=() if carrier is None else (Subject(carrier.account_id, LimitScope.TRUNK, carrier.name),),
+            trunks=_own_trunk(record, outward),
+            lent=(*(_of_trunk(carrier) if carrier is not None else ()), *_lent(record, outward)),
         )
         self._claim(record, claims, source, now)
         if outward is not None and (user is not None or trunk is not None):  # what the house itself begins is no theft
@@ -147,9 +147,10 @@ class Gate:
         """A line to whom a call reaches. Raises Barred."""
         now, part = self.facilities.clock(), str(next(self._parts))
         users = (found.user.name,) if isinstance(found, ToUser) else ()
-        trunks = (found.trunk.name,) if isinstance(found, ToTrunk) else ()
-        direction = Direction.OUTBOUND if trunks else record.direction
-        claims = Claims(record.id, record.account_id, direction, users=users, trunks=trunks, part=part)
+        outward = found if isinstance(found, ToTrunk) else None
+        direction = Direction.OUTBOUND if outward is not None else record.direction
+        trunks, lent = _own_trunk(record, outward), _lent(record, outward)
+        claims = Claims(record.id, record.account_id, direction, users=users, trunks=trunks, lent=lent, part=part)
         ticket, key = self._claim(record, claims, source, now), f"{record.id}{OF_CALL}{part}"
         if isinstance(found, ToTrunk):
             try:
@@ -232,3 +233,19 @@ class Gate:
             return
         keys.remove(key)
         self.watchman.ended(key, talked_s, self.facilities.wall(now))
+
+
+def _of_trunk(trunk: Trunk) -> tuple[Subject, ...]:
+    return (Subject(trunk.account_id, LimitScope.TRUNK, trunk.name),)
+
+
+def _own_trunk(record: CallRecord, outward: ToTrunk | None) -> tuple[str, ...]:
+    """The trunk of its own account that a call leaves by."""
+    own = outward is not None and outward.trunk.account_id == record.account_id
+    return (outward.trunk.name,) if outward is not None and own else ()
+
+
+def _lent(record: CallRecord, outward: ToTrunk | None) -> tuple[Subject, ...]:
+    """The trunk of another account, the house's, that a call leaves by."""
+    foreign = outward is not None and outward.trunk.account_id != record.account_id
+    return _of_trunk(outward.trunk) if outward is not None and foreign else ()

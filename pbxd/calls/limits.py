@@ -191,6 +191,12 @@ class Limits:
             self.release(own)
         return self._enter(Ticket(claims, subjects, now, tuple(warnings)), windows, now)
 
+    def restore(self, claims: Claims, now: float) -> Ticket:
+        """Counts a call that was let in before a restart: it is up, whatever the limits say. It begins no more, so that
+        no window counts it."""
+        own = self._tickets.get(_key(claims))
+        return own or self._enter(Ticket(claims, claims.subjects, now), (), now)
+
     def release(self, ticket: Ticket) -> bool:
         """Gives back what a ticket holds, once: False where that has been done."""
         key = _key(ticket.claims)
@@ -250,6 +256,11 @@ class Limits:
     def tickets(self, account_id: str) -> list[Ticket]:
         """What the calls of an account hold, oldest first."""
         return [ticket for ticket in self._tickets.values() if ticket.claims.account_id == account_id]
+
+    def held_by(self, account_id: str, call_id: str) -> list[Ticket]:
+        """What one call holds."""
+        parts = sorted(self._calls.get((account_id, call_id), ()))
+        return [self._tickets[account_id, call_id, part] for part in parts]
 
     def held(self, subject: Subject, direction: LimitDirection = LimitDirection.ANY) -> int:
         """Calls that are up."""

@@ -5,6 +5,7 @@ The daemon's own INVITEs, redirects and messages all ask here.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -24,6 +25,7 @@ from pbxd.directory.model import (
 )
 
 MAX_FORWARDS = 5  # of one call, from user to user
+_OF_THE_WORLD = re.compile(r"\+?[0-9]{7,18}")  # what is shorter is a slip of the finger, or needs a route
 
 Hours = Callable[[str, str], Opening | None]
 """(account id, name of a schedule): what it says just now; None where there is none of that name."""
@@ -71,11 +73,12 @@ class ToHouse:
 
 @dataclass(frozen=True, slots=True)
 class ToTrunk:
-    """Leave the house by a trunk, which is asked for `number`."""
+    """Leave the house by a trunk, which is asked for `number`; `by_default` where no route named it."""
 
     trunk: Trunk
     number: str
     direction: Direction = Direction.OUTBOUND
+    by_default: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +103,8 @@ def described(found: Route) -> str:
             return f"{extension.number} rings the group {group.name}"
         case ToHouse(extension=extension):
             return f"the house itself answers {extension.number}: {extension.kind.value}"
+        case ToTrunk(trunk=trunk, number=number, by_default=True):
+            return f"no route fits: the default carrier {trunk.name} takes {number}"
         case ToTrunk(trunk=trunk, number=number):
             return f"a route leads to {number} by trunk {trunk.name}"
         case Reject(status=status, reason=reason):
@@ -117,6 +122,8 @@ class Numbers(Protocol):
 
     def outbound(self, account: Account, number: str) -> tuple[Trunk, str] | None: ...
 
+    def carrier(self, account: Account) -> Trunk | None: ...
+
     def number(self, e164: str) -> Number | None: ...
 
     def ring_group(self, account: Account, name: str) -> RingGroup | None: ...
@@ -127,6 +134,16 @@ def as_e164(called: str) -> str:
     if called.startswith("+"):
         return called
     return "+" + called.removeprefix("011" if called.startswith("011") else "00")
+
+
+def leaves(numbers: Numbers, account: Account, called: str, *, by_default: bool = True) -> ToTrunk | None:
+    """By which trunk a number leaves the house: that of the first route that fits, or else, unless `by_default` is off,
+    the default carrier. Only a number of the world's, with seven digits at least, leaves by default."""
+    outbound = numbers.outbound(account, called)
+    if outbound is not None:
+        return ToTrunk(*outbound)
+    trunk = numbers.carrier(account) if by_default and _OF_THE_WORLD.fullmatch(called) else None
+    return ToTrunk(trunk, called, by_default=True) if trunk is not None else None
 
 
 def number_called(numbers: Numbers, account: Account, called: str, *, default: Account) -> Number | None:
@@ -144,9 +161,10 @@ def route(
     source: Trunk | None,
     hours: Hours = no_hours,
     private: bool = False,
+    by_default: bool = True,
 ) -> Route:
     """What happens to a call for `called` in `account`, which came in by the trunk `source`, or from a phone; `private`
-    where its caller hides."""
+    where its caller hides. Without `by_default` no default carrier takes it; what came by a trunk it never does."""
     if not called:
         return Reject(484, "no number was dialled")
     direction = Direction.INBOUND if source else Direction.INTERNAL
@@ -156,12 +174,10 @@ def route(
     direct = numbers.number(as_e164(called))
     if direct is not None and direct.account_id == account.id:
         return _to_number(numbers, account, direct, direction, hours, private)
-    outbound = numbers.outbound(account, called)
+    outbound = leaves(numbers, account, called, by_default=by_default and source is None)
     if outbound is not None and source is not None and not source.transit:
         return Reject(403, "calls of this trunk may not leave again")
-    if outbound is not None:
-        return ToTrunk(*outbound)
-    return Reject(404, "no such number")
+    return outbound or Reject(404, "no such number")
 
 
 def onward(numbers: Numbers, account: Account, called: str, direction: Direction, *, hops: int = 0) -> Route:
@@ -171,8 +187,7 @@ def onward(numbers: Numbers, account: Account, called: str, direction: Direction
     extension = numbers.extension(account, called)
     if extension is not None:
         return _to_extension(numbers, account, extension, direction, hops=hops)
-    outbound = numbers.outbound(account, called)
-    return ToTrunk(*outbound) if outbound is not None else Reject(404, "calls are forwarded to no such number")
+    return leaves(numbers, account, called) or Reject(404, "calls are forwarded to no such number")
 
 
 def _to_number(

@@ -45,7 +45,7 @@ from pbxd.calls.rulebook import Rulebook
 from pbxd.calls.stage import Act
 from pbxd.calls.targets import targets_of, targets_of_user
 from pbxd.calls.watchers import Watchers
-from pbxd.config.groups import RingStrategy
+from pbxd.config.groups import UserRing
 from pbxd.directory.authentication import Authenticator
 from pbxd.directory.model import Account, ExtensionKind, Trunk, User
 from pbxd.errors import HouseError, NotFound, Overloaded, Unavailable
@@ -480,7 +480,7 @@ class Switch:
             if not call.fall_back(486, now):
                 call.refuse(End(Result.UPSTREAM, error.sip_status, error.q850, error.message, "house"), now)
             return
-        if len(targets) > 1 and user.ring_strategy is RingStrategy.SEQUENTIAL:
+        if len(targets) > 1 and user.ring_strategy is UserRing.SEQUENTIAL:
             fallback, call.fallback = call.fallback, None
             call.perform(self.following.phones(targets, user, last_of(fallback)), now, arrival)
         elif targets:

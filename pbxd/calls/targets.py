@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from pbxd.calls.dial import Target
 from pbxd.calls.facilities import Facilities
+from pbxd.calls.fork import phone_of, ringing
 from pbxd.calls.identity import Caller, from_header, passed_headers
 from pbxd.calls.routing import ToTrunk, ToUser
 from pbxd.directory.model import Account, Aor, Trunk
@@ -48,23 +49,25 @@ def targets_of_user(
     headers: Sequence[tuple[str, str]] = (),
     hops: int = 70,
 ) -> list[Target]:
-    """The contacts of a user, called by `caller`; empty when it has none."""
-    domain = domain_of(account)
-    device = facilities.directory.device(account, user)
+    """The phones of a user that ring when `caller` calls, in order; empty where none is there."""
+    domain, directory = domain_of(account), facilities.directory
+    owner = directory.user(account, user)
+    bindings = facilities.registrar.bindings(Aor(account.id, user), now)
+    found = [phone for binding in bindings if (phone := phone_of(directory, account, binding)) is not None]
     headers = (*headers, ("Max-Forwards", str(hops)))
     return [
         Target(
             party=user,
-            uri=binding.contact.with_(headers="") if binding.contact.headers else binding.contact,
+            uri=uri.with_(headers="") if (uri := phone.binding.contact).headers else uri,
             to=NameAddr(display=None, uri=Uri.sip(user, domain), params={}),
             from_=from_header(caller, domain),
             headers=headers,
             settings=facilities.session,
-            destinations=(destination,) if (destination := binding.destination()) else (),
-            codecs=device.codecs if device is not None else (),
-            srtp=device.srtp if device is not None else None,
+            destinations=(phone.destination,),
+            codecs=phone.device.codecs,
+            srtp=phone.device.srtp,
         )
-        for binding in facilities.registrar.bindings(Aor(account.id, user), now)
+        for phone in (ringing(found, owner) if owner is not None else ())
     ]
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Self
 from pydantic import Field, SecretStr, model_validator
 
 from pbxd.config.destinations import Conference, Extension
-from pbxd.config.groups import CallLimits, Queues, RingGroups, RingStrategy
+from pbxd.config.groups import CallLimits, Queues, RingGroups, UserRing
 from pbxd.config.mailboxes import Lamp, Mailbox
 from pbxd.config.numbers import E164, DirectNumber, Hours
 from pbxd.config.section import (
@@ -18,6 +18,7 @@ from pbxd.config.section import (
     Host,
     Label,
     Name,
+    NameOrNone,
     Pattern,
     Proxy,
     Seconds,
@@ -104,8 +105,9 @@ class UserOptions(Section):
     """How calls reach a user, and what the user's own calls show."""
 
     ring_timeout_s: Seconds | None = Field(default=None, le=600, description="rings for so long; null is the house's")
-    ring_strategy: RingStrategy = Field(
-        default=RingStrategy.SIMULTANEOUS, description="its phones all at once, or one after the other"
+    ring_strategy: UserRing = Field(
+        default=UserRing.SIMULTANEOUS,
+        description="its phones all at once, one after the other, or only those with ring_on_fork",
     )
     dnd: Switch = Field(default=False, description="do not disturb: callers are told that it is busy")
     forward_always: Number | None = Field(default=None, description="all calls go on to this number")
@@ -122,7 +124,28 @@ class UserOptions(Section):
     )
 
 
-class Phone(UserOptions):
+class PhoneTransport(StrEnum):
+    UDP = "udp"
+    TCP = "tcp"
+    TLS = "tls"
+
+
+class DeviceOptions(Section):
+    """How one phone of a user is reached."""
+
+    transport: PhoneTransport | None = Field(
+        default=None, description="registers, and is called, over udp, tcp or tls alone; null is as it likes"
+    )
+    ring_order: Annotated[int, Field(strict=True, ge=0, le=1000)] = Field(
+        default=0, description="where its user's phones ring one after the other: lower ones first"
+    )
+    ring_on_fork: Switch = Field(
+        default=True,
+        description="rings together with its user's other phones; false: only where none of those is there",
+    )
+
+
+class Phone(UserOptions, DeviceOptions):
     password: Secret = Field(description="its digest password, 8 characters at least")
     name: Label = Field(default="", description="the caller name it shows")
     codecs: OwnCodecs = Field(default=None, description="its own codecs in order of preference; null is the house's")
@@ -212,6 +235,10 @@ class AccountSections(Section):
     mailboxes: Mailboxes = Field(default={}, description="mailboxes by number: a user's own, or shared")
     trunks: Trunks = Field(default={}, description="providers by name")
     routes: Routes = Field(default=(), description="which trunk takes which dialled number; the first match wins")
+    carrier: NameOrNone | None = Field(
+        default=None,
+        description="the trunk that takes numbers no route fits; null: an account has the house's; empty: none",
+    )
     keys: Keys = Field(default={}, description="API keys by name")
 
 

@@ -22,6 +22,14 @@ class RingStrategy(StrEnum):
     SEQUENTIAL = "sequential"
 
 
+class UserRing(StrEnum):
+    """Which phones of a user ring."""
+
+    SIMULTANEOUS = "simultaneous"
+    SEQUENTIAL = "sequential"
+    SPECIFIC = "specific"
+
+
 class QueueStrategy(StrEnum):
     """Whom a caller is offered to, of those who are free and have the least penalty."""
 

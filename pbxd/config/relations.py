@@ -51,6 +51,7 @@ def account_problems(root: Plain) -> Found:
 def _account(root: Plain, first: Sequence[str]) -> Found:
     users = {*mapping(root, "phones"), *first}
     yield from _routes(root)
+    yield from _carrier(root)
     yield from _extensions(root, users)
     yield from _clashes(root, first)
     yield from _mailboxes(root, users)
@@ -75,6 +76,17 @@ def _routes(root: Plain) -> Found:
             yield ("routes", index, "trunk"), f"there is no trunk {name}" + suggestion(name, trunks)
         elif isinstance(trunk, dict) and trunk.get("proxy") is None:
             yield ("routes", index, "trunk"), f"the trunk {name} has no proxy to call"
+
+
+def _carrier(root: Plain) -> Found:
+    name, trunks = root.get("carrier"), mapping(root, "trunks")
+    if not isinstance(name, str) or not name:
+        return
+    trunk = trunks.get(name)
+    if name not in trunks:
+        yield ("carrier",), f"there is no trunk {name}" + suggestion(name, trunks)
+    elif isinstance(trunk, dict) and trunk.get("proxy") is None:
+        yield ("carrier",), f"the trunk {name} has no proxy to call"
 
 
 def _extensions(root: Plain, users: Collection[str]) -> Found:

@@ -32,6 +32,10 @@ def _name(value: str) -> str:
     return value
 
 
+def _name_or_none(value: str) -> str:
+    return _name(value) if value else value
+
+
 def _host(value: str) -> str:
     if not _HOST.fullmatch(value):
         raise ValueError("this is neither a host name nor an IP address")
@@ -94,6 +98,7 @@ def _slug(value: str) -> str:
 
 Name = Annotated[str, AfterValidator(_name)]
 Slug = Annotated[Name, AfterValidator(_slug)]
+NameOrNone = Annotated[str, AfterValidator(_name_or_none)]  # empty is none
 Host = Annotated[str, AfterValidator(_host)]
 ServerName = Annotated[str, AfterValidator(_server_name)]
 PublicUrl = Annotated[str, AfterValidator(_url)]

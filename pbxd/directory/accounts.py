@@ -31,6 +31,8 @@ from pbxd.directory.model import (
 )
 from pbxd.directory.passwords import credentials, make_password
 from pbxd.directory.reading import as_dicts
+from pbxd.directory.registrations import stored_registers
+from pbxd.directory.seal import Seal
 from pbxd.directory.snapshot import Rows, Snapshot
 from pbxd.errors import Conflict, NotFound
 from pbxd.ids import new_id
@@ -45,7 +47,8 @@ MAX_DIALLED = 64
 class Directory:
     """Accounts and what belongs to them. Look-ups are synchronous and never touch the store."""
 
-    def __init__(self, store: Store, config: Config) -> None:
+    def __init__(self, store: Store, config: Config, seal: Seal | None = None) -> None:
+        self.seal = seal or Seal.fresh()
         self._store = store
         self._config = config
         self._snapshot = Snapshot()
@@ -54,9 +57,10 @@ class Directory:
         self._turn = asyncio.Lock()  # one change at a time
 
     @classmethod
-    async def load(cls, store: Store, config: Config, wall: float) -> Self:
-        """Read the store and make what `config` declares true in it. Raises StoreError."""
-        directory = cls(store, config)
+    async def load(cls, store: Store, config: Config, wall: float, seal: Seal | None = None) -> Self:
+        """Read the store and make what `config` declares true in it; `seal` opens what it has closed. Raises
+        StoreError."""
+        directory = cls(store, config, seal)
         await directory.reload(config, wall)
         return directory
 
@@ -87,8 +91,8 @@ class Directory:
         """Thousands of phones take a worker thread a while; calls see the old state until then."""
         ids = {row["slug"]: row["id"] for row in rows["accounts"]}
         default_id = ids[config.account.slug]
-        told = registers(config, ids), sound(config, ids)
-        snapshot = await asyncio.to_thread(Snapshot.of, rows, *told)
+        registered = stored_registers(rows["trunks"], self.seal) | registers(config, ids)
+        snapshot = await asyncio.to_thread(Snapshot.of, rows, registered, sound(config, ids), default_id)
         self._config, self._default_id, self._snapshot = config, default_id, snapshot
         self._trust()
 
@@ -142,6 +146,9 @@ class Directory:
 
     def device(self, account: Account, auth_username: str) -> Device | None:
         return self._snapshot.devices.get((account.id, auth_username))
+
+    def devices(self, account: Account) -> list[Device]:
+        return [one for (owner, _), one in self._snapshot.devices.items() if owner == account.id]
 
     def users(self, account: Account) -> list[User]:
         return [one for (owner, _), one in self._snapshot.users.items() if owner == account.id]
@@ -271,6 +278,14 @@ class Directory:
                 dialled = route.prepend + number[route.strip :]
                 return (trunk, dialled) if trunk is not None and trunk.proxy is not None and dialled else None
         return None
+
+    def carrier(self, account: Account) -> Trunk | None:
+        """The trunk that takes the numbers no route of an account fits: one of its own, or the house's."""
+        own = self._snapshot.accounts.get(account.id, account)
+        if own.carrier is None and own.id != self._default_id:
+            own = self.default_account
+        trunk = self._snapshot.trunks.get((own.id, own.carrier or ""))
+        return trunk if trunk is not None and trunk.proxy is not None else None
 
     # ---- phones
 

@@ -17,13 +17,14 @@ from pbxd.directory.accounts import Directory
 from pbxd.directory.declared import PREFIXES
 from pbxd.directory.model import Account
 from pbxd.directory.passwords import credentials
-from pbxd.directory.reading import as_dicts
-from pbxd.directory.resources import KINDS, DeviceWish, Kind, Row, TrunkWish, masked
+from pbxd.directory.reading import as_dicts, plain
+from pbxd.directory.registrations import closed_in
+from pbxd.directory.resources import CLOSED, KINDS, DeviceWish, Kind, Row, TrunkWish, masked
 from pbxd.errors import Conflict, Invalid, NotFound
 from pbxd.ids import new_id
 from pbxd.store import Store
 from pbxd.store.queue import Write
-from pbxd.store.schema import METADATA
+from pbxd.store.schema import METADATA, accounts
 from pbxd.store.tenancy import audit
 
 Changed = Callable[[], Awaitable[None]]
@@ -101,7 +102,7 @@ class Administration:
             wall = self.wall()
             made = {"id": new_id(PREFIXES[kind.table], wall), "account_id": account.id, "declared": False}
             row = made | {kind.key: key, "revision": 1, "created_at": wall, "updated_at": wall}
-            row |= await self._columns(account, kind, wish, None)
+            row |= await self._columns(account, kind, wish, str(row["id"]), None)
             await self._write(account, kind, None, row, by)
         await self.changed()
         return await self.get(account, kind, str(row["id"]))
@@ -117,7 +118,7 @@ class Administration:
             if key != before[kind.key]:
                 await self._free(account, kind, key)
             row = {**before, kind.key: key, "revision": before["revision"] + 1, "updated_at": self.wall()}
-            row |= await self._columns(account, kind, wish, before)
+            row |= await self._columns(account, kind, wish, str(row["id"]), before)
             await self._write(account, kind, before, row, by)
         await self.changed()
         return await self.get(account, kind, str(row["id"]))
@@ -152,7 +153,9 @@ class Administration:
         if kind.word == "numbers" and self.directory.number(key) is not None:
             raise Conflict(f"the number {key} cannot be had")
 
-    async def _columns(self, account: Account, kind: Kind, wish: BaseModel, before: Row | None) -> dict[str, Any]:
+    async def _columns(
+        self, account: Account, kind: Kind, wish: BaseModel, row_id: str, before: Row | None
+    ) -> dict[str, Any]:
         users = {name: user_id for user_id, name in (await self._names(account)).items()}
         columns = kind.columns(wish, users)
         if columns.get("user_id") == "":
@@ -161,6 +164,10 @@ class Administration:
             columns |= self._credentials(account, wish, before)
         if isinstance(wish, TrunkWish):
             self.sources_free(account.slug, wish)
+            closed = closed_in(self.directory.seal, row_id, wish, before)
+            options = json.loads(columns["options"])
+            if closed is not None:
+                columns["options"] = plain({**options, "register": {**options["register"], CLOSED: closed}})
         return columns
 
     def _credentials(self, account: Account, wish: DeviceWish, before: Row | None) -> dict[str, Any]:
@@ -184,7 +191,7 @@ class Administration:
     async def _write(self, account: Account, kind: Kind, before: Row | None, after: Row | None, by: str) -> None:
         """Writes one change and its entry, if the account is as sound after it as it was."""
         was = await self.resources(account)
-        await self._sound(was, kind, before, after)
+        await self._sound(account, was, kind, before, after)
         users = await self._names(account)
         row = after or before or {}
         said = [masked(fields_of(kind, one, users)) if one is not None else None for one in (before, after)]
@@ -203,17 +210,30 @@ class Administration:
             word: {row["id"]: row for row in tables[kind.table] if kind.belongs(row)} for word, kind in KINDS.items()
         }
 
-    async def _sound(self, was: dict[str, dict[str, Row]], kind: Kind, before: Row | None, after: Row | None) -> None:
+    async def carrier_problems(self, account: Account, carrier: str | None) -> list[str]:
+        """What is wrong with a default carrier for an account. Raises StoreError."""
+        was, users = await self.resources(account), await self._names(account)
+        known = problems_in(was, users)
+        return [problem for problem in problems_in(was, users, carrier) if problem not in known]
+
+    async def _carrier(self, account: Account) -> str | None:
+        found = await self.store.rows(select(accounts.c.carrier).where(accounts.c.id == account.id))
+        return found[0].carrier if found else None
+
+    async def _sound(
+        self, account: Account, was: dict[str, dict[str, Row]], kind: Kind, before: Row | None, after: Row | None
+    ) -> None:
         users = {row["id"]: row["name"] for row in was["users"].values()}
         if after is not None and kind.word == "users":
             users[after["id"]] = after["name"]
-        known = await asyncio.to_thread(problems_in, was, users)
+        carrier = await self._carrier(account)
+        known = await asyncio.to_thread(problems_in, was, users, carrier)
         becomes = {word: dict(rows) for word, rows in was.items()}
         if before is not None:
             del becomes[kind.word][before["id"]]
         if after is not None:
             becomes[kind.word][after["id"]] = after
-        found = await asyncio.to_thread(problems_in, becomes, users)
+        found = await asyncio.to_thread(problems_in, becomes, users, carrier)
         fresh = [problem for problem in found if problem not in known]
         if not fresh:
             return
@@ -240,15 +260,18 @@ class Administration:
         return self.store.upsert(audit), entry
 
 
-def problems_in(resources: Mapping[str, Mapping[str, Row]], users: Mapping[str, str]) -> list[str]:
+def problems_in(
+    resources: Mapping[str, Mapping[str, Row]], users: Mapping[str, str], carrier: str | None = None
+) -> list[str]:
     """What is wrong in an account, in the words of the configuration file's own checks. `users` are the names by id,
-    also of those that are gone."""
+    also of those that are gone; `carrier` is its default carrier."""
     sections: dict[str, Any] = {
         word: {str(row[kind.key]): fields_of(kind, row, users) for row in resources[word].values()}
         for word, kind in KINDS.items()
     }
     sections["phones"] = sections.pop("users")
     sections["routes"] = list(sections["routes"].values())
+    sections["carrier"] = carrier
     phones = sections["phones"]
     sections["extensions"] = {  # a phone under `phones` is its user's extension as well
         number: said

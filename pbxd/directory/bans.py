@@ -117,6 +117,7 @@ class Bans:
         self.made: dict[Cause, int] = dict.fromkeys(Cause, 0)
         self.active: dict[Network, Ban] = {}
         self.ended: dict[str, Ban] = {}
+        self._past: dict[Network, list[Ban]] = {}  # of those, by network, oldest first
         self._ended_hits = 0
         self._store = store
         self._save = store.upsert(bans)
@@ -164,7 +165,7 @@ class Bans:
         if network.prefixlen == 0:
             raise Invalid("that would be everybody")
         current = self.active.get(network)
-        offence = 1 + sum(old.network == network and self._counts(old, wall) for old in self.ended.values())
+        offence = self.offence(network, wall)
         lasts = self.terms.duration_s(offence, proven=proven) if duration_s is None else duration_s
         if current is not None:
             if made_by == HOUSE and current.ends >= now + lasts:
@@ -188,6 +189,16 @@ class Bans:
         self._end(ban, by, wall)
         return ban
 
+    def prolong(self, ban: Ban, by_s: float) -> None:
+        """Make one in force end so much later; it is the same offence still."""
+        ban.ends += by_s
+        ban.until = None if ban.until is None else ban.until + by_s
+        self._store.write(self._save, self._row(ban))
+
+    def end(self, ban: Ban, by: str, wall: float) -> None:
+        """End one in force; `time` where it had its time elsewhere, so that the next one is longer."""
+        self._end(ban, by, wall)
+
     def expire(self, now: float, wall: float) -> None:
         """End the bans whose time is over."""
         for ban in [ban for ban in self.active.values() if ban.ends <= now]:
@@ -198,7 +209,7 @@ class Bans:
         before = wall - self.terms.forget_s
         self._store.write(_PURGE, {"before": before})
         for ban in [ban for ban in self.ended.values() if (ban.ended_at or 0.0) < before]:
-            del self.ended[ban.id]
+            self._forget(ban)
 
     def save(self) -> None:
         """Write down the hits, which are counted without a word."""
@@ -208,6 +219,15 @@ class Bans:
                 self._store.write(self._save, self._row(ban))
 
     # ---- questions
+
+    def offence(self, network: Network, wall: float) -> int:
+        """Which one the next ban of a network would be."""
+        return 1 + sum(self._counts(old, wall) for old in self._past.get(network, ()))
+
+    def last_ended(self, network: Network) -> Ban | None:
+        """The ban of a network that ended last."""
+        past = self._past.get(network)
+        return past[-1] if past else None
 
     def holds(self, source: str) -> bool:
         """Whether an address is banned. Asked for each datagram that wire has let through, so it is quick."""
@@ -297,8 +317,16 @@ class Bans:
             ban.ended_at, ban.ended_by = ban.until or ban.since, "time"
             self._store.write(self._save, self._row(ban))
         self.ended[ban.id] = ban
+        self._past.setdefault(ban.network, []).append(ban)
         while len(self.ended) > MAX_ENDED:
-            del self.ended[next(iter(self.ended))]
+            self._forget(next(iter(self.ended.values())))
+
+    def _forget(self, ban: Ban) -> None:
+        del self.ended[ban.id]
+        past = self._past[ban.network]
+        past.remove(ban)
+        if not past:
+            del self._past[ban.network]
 
     def _row(self, ban: Ban) -> dict[str, Any]:
         return {

@@ -20,7 +20,8 @@ class Binding:
 
     `contact` is the URI as the phone said it, and is what a call's Request-URI must be. `expires` and `seen` (its last
     REGISTER) are monotonic time, `expires_at` and `registered_at` seconds since the epoch. `source` is where the
-    REGISTER came from, `flow` the way it came, None after a restart. `q` is in thousandths.
+    REGISTER came from, `flow` the way it came, None after a restart. `device` is the log-in it came with, empty where
+    that was not written down. `q` is in thousandths.
     """
 
     __slots__ = (
@@ -29,6 +30,7 @@ class Binding:
         "call_id",
         "contact",
         "cseq",
+        "device",
         "due",
         "expires",
         "expires_at",
@@ -52,6 +54,7 @@ class Binding:
         self.aor = aor
         self.contact = contact
         self.registered_at = registered_at
+        self.device = ""
         self.params = ""
         self.instance: str | None = None
         self.reg_id: str | None = None
@@ -123,6 +126,7 @@ class Binding:
             "id": self.id,
             "account_id": self.aor.account_id,
             "user_name": self.aor.user,
+            "device": self.device,
             "contact": str(self.contact),
             "params": self.params,
             "instance": self.instance,
@@ -145,6 +149,7 @@ class Binding:
         aor = Aor(row["account_id"], row["user_name"])
         binding = cls(row["id"], aor, Uri.parse(row["contact"]), row["registered_at"])
         binding.said(parse_params(row["params"]))
+        binding.device = row["device"]
         binding.call_id = row["call_id"]
         binding.cseq = row["cseq"]
         binding.transport = Transport(row["transport"])

@@ -15,7 +15,15 @@ from typing import Any
 from pydantic import BaseModel
 from sqlalchemy import Table
 
-from pbxd.config.accounts import AccountSections, Phone, Route, Trunk, TrunkOptions, UserOptions
+from pbxd.config.accounts import (
+    AccountSections,
+    DeviceOptions,
+    Phone,
+    Route,
+    Trunk,
+    TrunkOptions,
+    UserOptions,
+)
 from pbxd.config.destinations import Extension as DeclaredExtension
 from pbxd.config.destinations import Listening
 from pbxd.config.schema import Config
@@ -148,7 +156,7 @@ def declare(config: Config, rows: Rows, store: Store, wall: float) -> tuple[dict
 def _account(account: Declaration, rows: Rows, changes: Changes, *, declared: bool = True) -> str:
     row = [row for row in rows["accounts"] if row["slug"] == account.slug]
     said = {"name": account.name, "realm": account.realm, "timezone": account.timezone}
-    known: Wanted = {account.slug: {**said, "declared": declared}}
+    known: Wanted = {account.slug: {**said, "carrier": account.sections.carrier, "declared": declared}}
     account_id = changes.match("accounts", row, "slug", known, marked=False)[account.slug]
     own = {name: [row for row in rows[name] if row["account_id"] == account_id] for name in TABLES[1:]}
     domains: Wanted = {host: {"account_id": account_id} for host in account.domains}
@@ -175,7 +183,8 @@ def _phones(account: Declaration, account_id: str, own: dict[str, list[Row]], ch
     extensions: dict[Any, dict[str, Any]] = {}
     for number, phone in phones.items():
         secrets = credentials(number, account.realm, account.domain, phone.password.get_secret_value())
-        devices[number] = {"account_id": account_id, "user_id": ids[number], "options": "{}", **secrets}
+        said = phone.model_dump(mode="json", include=set(DeviceOptions.model_fields), exclude_defaults=True)
+        devices[number] = {"account_id": account_id, "user_id": ids[number], "options": plain(said), **secrets}
         extensions[number] = _extension(account_id, ExtensionKind.USER, ids[number])
     changes.match("devices", own["devices"], "auth_username", devices)
     ids = {row["name"]: row["id"] for row in own["users"] if not row["declared"]} | ids
@@ -250,15 +259,16 @@ def _providers(sections: AccountSections, account_id: str, own: dict[str, list[R
     changes.match("routes", own["routes"], "position", routes)
 
 
-def trunk_columns(trunk: TrunkOptions) -> dict[str, Any]:
-    """What the store keeps of a trunk."""
+def trunk_columns(trunk: TrunkOptions, more: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """What the store keeps of a trunk, with `more` options than these."""
+    number = {"cid_number": trunk.cid_number} if trunk.cid_number is not None else {}
     return {
         "proxy": trunk.proxy,
         "sources": plain([str(source) for source in trunk.sources]),
         "from_user": trunk.from_user,
         "max_calls": trunk.max_calls,
         "transit": trunk.transit,
-        "options": plain({"cid_number": trunk.cid_number} if trunk.cid_number is not None else {}),
+        "options": plain({**number, **(more or {})}),
     }
 
 

@@ -32,6 +32,7 @@ class Cause(StrEnum):
     MALFORMED = "malformed"
     SCANNER = "scanner"
     ORDERED = "ordered"
+    REPORTED = "reported"
 
     @property
     def text(self) -> str:
@@ -47,6 +48,7 @@ _TEXTS = {
     Cause.MALFORMED: "many messages that cannot be read",
     Cause.SCANNER: "calls itself by the name of a scanner",
     Cause.ORDERED: "ordered by an administrator",
+    Cause.REPORTED: "banned by another node",
 }
 
 

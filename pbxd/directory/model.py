@@ -13,8 +13,9 @@ from dialplan.hours import Schedule
 from media.keys import SrtpMode
 from media.plan import Codec
 from pbxd.config.accounts import ListenRight
-from pbxd.config.groups import LimitDirection, LimitScope, MusicMode, QueueStrategy, RingStrategy
+from pbxd.config.groups import LimitDirection, LimitScope, MusicMode, QueueStrategy, RingStrategy, UserRing
 from pbxd.config.numbers import FaxMode
+from pbxd.sip.flow import Transport
 
 Network = IPv4Network | IPv6Network
 
@@ -22,7 +23,8 @@ Network = IPv4Network | IPv6Network
 @dataclass(frozen=True, slots=True)
 class Account:
     """A tenant. `realm` is the digest realm of its devices, `domains` the hosts that mean it, `timezone` whose clock it
-    lives by; None is the house's."""
+    lives by; None is the house's. `carrier` names the trunk of its own that takes numbers no route fits: None is the
+    house's, empty none."""
 
     id: str
     slug: str
@@ -30,6 +32,7 @@ class Account:
     realm: str
     domains: frozenset[str] = frozenset()
     timezone: str | None = None
+    carrier: str | None = None
 
     @property
     def domain(self) -> str:
@@ -55,7 +58,7 @@ class User:
     name: str
     display_name: str
     ring_timeout_s: int | None = None
-    ring_strategy: RingStrategy = RingStrategy.SIMULTANEOUS
+    ring_strategy: UserRing = UserRing.SIMULTANEOUS
     dnd: bool = False
     forward_always: str | None = None
     forward_busy: str | None = None
@@ -74,7 +77,8 @@ class Device:
     """The SIP credentials of a phone. HA1 is hex of H(username:realm:password) (RFC 7616 §3.4.2), HA1b that of a phone
     which logs in as username@domain; the password itself is known to nobody but the phone. `user` is the name of the
     user it belongs to. `codecs` is its own list in order of preference, empty for the house's; `srtp` its own policy,
-    None for the house's."""
+    None for the house's. It registers and is called over `transport` alone, where that is set; `ring_order` and
+    `ring_on_fork` say how it rings beside its user's other phones."""
 
     id: str
     account_id: str
@@ -89,6 +93,9 @@ class Device:
     domain: str = ""
     ha1b_md5: str = ""
     ha1b_sha256: str = ""
+    transport: Transport | None = None
+    ring_order: int = 0
+    ring_on_fork: bool = True
 
     def ha1(self, username: str, algorithm: str) -> str | None:
         """The HA1 for a log-in by this name, MD5 or SHA-256; None where it is no name of this device."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Row as SqlRow
 
-from pbxd.config.accounts import UserOptions
+from pbxd.config.accounts import DeviceOptions, UserOptions
 from pbxd.config.groups import CallLimit as LimitOptions
 from pbxd.config.groups import Queue as QueueOptions
 from pbxd.config.groups import RingGroup as GroupOptions
@@ -18,12 +18,15 @@ from pbxd.directory.model import (
     CallLimit,
     Destination,
     DestinationKind,
+    Device,
     Number,
+    OwnSound,
     QueueSpec,
     RingGroup,
     ScheduleSpec,
     User,
 )
+from pbxd.sip.flow import Transport
 
 Row = Mapping[str, Any]
 
@@ -45,6 +48,30 @@ def user_of(row: Row) -> User:
         **said,
         is_operator=operator,
         declared=row["declared"],
+    )
+
+
+def device_of(row: Row, user: str, own: OwnSound) -> Device:
+    """`user` is the name of whose it is."""
+    stored = json.loads(row["options"])  # accounts that were read in once have more there than they should
+    said = DeviceOptions.model_validate({name: stored[name] for name in DeviceOptions.model_fields if name in stored})
+    return Device(
+        id=row["id"],
+        account_id=row["account_id"],
+        auth_username=row["auth_username"],
+        realm=row["realm"],
+        ha1_md5=row["ha1_md5"],
+        ha1_sha256=row["ha1_sha256"],
+        user=user,
+        declared=row["declared"],
+        codecs=own.codecs,
+        srtp=own.srtp,
+        domain=row["domain"],
+        ha1b_md5=row["ha1b_md5"],
+        ha1b_sha256=row["ha1b_sha256"],
+        transport=Transport[said.transport.name] if said.transport is not None else None,
+        ring_order=said.ring_order,
+        ring_on_fork=said.ring_on_fork,
     )
 
 

@@ -129,6 +129,8 @@ class Registrar:
         """
         if (device.account_id, device.user) != (aor.account_id, aor.user):
             return RegisterOutcome(403, "Not Your Address")
+        if device.transport is not None and flow.transport is not device.transport:
+            return RegisterOutcome(403, f"Register Over {device.transport.value}")
         current = self._users.get(aor, [])
         contacts = request.contacts
         if contacts is STAR:
@@ -141,7 +143,7 @@ class Registrar:
             return plan
         at_home = any(same_host(change.contact.uri.host, flow.remote[0]) for change in plan)
         for change in plan:
-            self._apply(change, aor, request, flow, at_home, now, wall)
+            self._apply(change, aor, device.auth_username, request, flow, at_home, now, wall)
         self._crowd_out(aor)
         return RegisterOutcome(200, None, self._answer(aor, now, wall))
 
@@ -180,7 +182,15 @@ class Registrar:
         return _HOUR if said is None else said
 
     def _apply(
-        self, change: _Change, aor: Aor, request: Request, flow: Flow, at_home: bool, now: float, wall: float
+        self,
+        change: _Change,
+        aor: Aor,
+        device: str,
+        request: Request,
+        flow: Flow,
+        at_home: bool,
+        now: float,
+        wall: float,
     ) -> None:
         binding, uri = change.binding, change.contact.uri
         if binding is None or binding.gone:  # or named twice in this REGISTER
@@ -197,7 +207,7 @@ class Registrar:
             binding = Binding(new_id("bnd", wall), aor, uri, wall)
         else:
             self._disconnect(binding)
-        binding.contact = uri
+        binding.contact, binding.device = uri, device
         binding.said(change.contact.params)
         binding.call_id, binding.cseq = request.call_id, request.cseq.number
         binding.user_agent = (request.headers.get("User-Agent") or "")[:MAX_USER_AGENT]
@@ -239,6 +249,11 @@ class Registrar:
     def remove(self, aor: Aor) -> int:
         """Forget all phones of a user, as an administrator does. Gives how many."""
         return self._remove_all(self._users.get(aor, ()), UnregisterReason.REMOVED)
+
+    def remove_binding(self, binding: Binding) -> None:
+        """Forget one phone, as an administrator does."""
+        if not binding.gone:
+            self._remove(binding, UnregisterReason.REMOVED)
 
     def connection_lost(self, flow: Flow) -> int:
         """Forget the phones that could only be reached over this connection. Gives how many.

@@ -5,18 +5,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from enum import StrEnum
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from pbxd.config.accounts import Route, TrunkOptions, UserOptions
+from pbxd.config.accounts import DeviceOptions, Route, TrunkOptions, UserOptions
 from pbxd.config.destinations import Conference, Extension
 from pbxd.config.groups import CallLimit, Queue, RingGroup
 from pbxd.config.mailboxes import Mailbox
 from pbxd.config.numbers import E164, DirectNumber, Hours
-from pbxd.config.section import Label, Name, Secret, Section, Switch
+from pbxd.config.section import Label, Name, Secret, Section
 from pbxd.config.values import Number
 from pbxd.directory.declared import kind_of, options_of, options_text, route_columns, trunk_columns
 from pbxd.directory.model import ExtensionKind
@@ -24,13 +23,9 @@ from pbxd.directory.reading import plain
 
 SECRETS = frozenset({"password", "pin", "host_pin", "ha1_md5", "ha1_sha256", "ha1b_md5", "ha1b_sha256"})
 """Fields that nobody is shown."""
+CLOSED = "closed"
+"""Where the options of a trunk have the password of its registration (pbxd.directory.seal)."""
 _HIDDEN = SECRETS - {"pin", "host_pin"}
-
-
-class Transport(StrEnum):
-    UDP = "udp"
-    TCP = "tcp"
-    TLS = "tls"
 
 
 class UserWish(UserOptions):
@@ -38,15 +33,10 @@ class UserWish(UserOptions):
     display_name: Label = Field(default="", description="the caller name it shows; empty is its name")
 
 
-class DeviceWish(Section):
+class DeviceWish(DeviceOptions):
     auth_username: Number = Field(description="what the phone logs in as")
     user: Number = Field(description="whose it is")
     password: Secret | None = Field(default=None, description="never shown again; null keeps the one there is")
-    transport: Transport | None = Field(default=None, description="how it should register; null is as it likes")
-    ring_order: Annotated[int, Field(strict=True, ge=0, le=1000)] = Field(
-        default=0, description="where its user's phones ring one after the other: lower ones first"
-    )
-    ring_on_fork: Switch = Field(default=True, description="rings together with its user's other phones")
 
 
 class ExtensionWish(Extension):
@@ -84,8 +74,27 @@ class MailboxWish(Mailbox):
     )
 
 
+class RegisterSaid(Section):
+    """How a trunk registers at its proxy, without the password."""
+
+    username: Label = Field(min_length=1, description="auth username at the provider")
+    aor: Label | None = Field(default=None, description="user part registered; null is the username")
+    expires_s: Annotated[int, Field(strict=True, ge=60, le=31_536_000)] = Field(
+        default=3600, description="the registration time asked for"
+    )
+
+
+class RegisterWish(RegisterSaid):
+    password: Annotated[SecretStr, Field(min_length=1, max_length=256)] | None = Field(
+        default=None, exclude=True, description="never shown again; null keeps the one there is"
+    )
+
+
 class TrunkWish(TrunkOptions):
+    model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
+
     name: Name = Field(description="what routes call it")
+    register_: RegisterWish | None = Field(default=None, alias="register", description="register out to the proxy")
 
 
 class RouteWish(Route):
@@ -110,6 +119,7 @@ class Kind:
     fields: Callable[[Row, People], dict[str, Any]]
     belongs: Callable[[Row], bool] = lambda _row: True
     one: str = ""
+    seen: Mapping[str, Any] = field(default_factory=dict)  # types of fields that are not shown as they are wished for
 
 
 def _simple(word: str, table: str, model: type[BaseModel], one: str, key: str = "name", *without: str) -> Kind:
@@ -133,7 +143,7 @@ def _user_fields(row: Row, _users: People) -> dict[str, Any]:
 
 
 def _device_columns(wish: DeviceWish, users: People) -> dict[str, Any]:
-    options = options_text(wish, "auth_username", "user", "password")
+    options = plain(wish.model_dump(mode="json", include=set(DeviceOptions.model_fields), exclude_none=True))
     return {"user_id": users.get(wish.user, ""), "options": options}
 
 
@@ -141,7 +151,9 @@ _PLAIN_DEVICE = DeviceWish(auth_username="0", user="0").model_dump(mode="json", 
 
 
 def _device_fields(row: Row, users: People) -> dict[str, Any]:
-    return {**_PLAIN_DEVICE, **json.loads(row["options"]), "user": users.get(row["user_id"], "")}
+    stored = json.loads(row["options"])
+    said = {name: stored[name] for name in DeviceOptions.model_fields if name in stored}
+    return {**_PLAIN_DEVICE, **said, "user": users.get(row["user_id"], "")}
 
 
 def _extension_columns(wish: ExtensionWish, users: People) -> dict[str, Any]:
@@ -178,9 +190,17 @@ def _is_conference(row: Row) -> bool:
     return bool(row["kind"] == ExtensionKind.CONFERENCE.value)
 
 
+def _trunk_columns(wish: TrunkWish, _users: People) -> dict[str, Any]:
+    options = {"register": wish.register_.model_dump(mode="json")} if wish.register_ is not None else {}
+    return trunk_columns(wish, options)
+
+
 def _trunk_fields(row: Row, _users: People) -> dict[str, Any]:
     said = {name: row[name] for name in ("proxy", "from_user", "max_calls", "transit")}
-    return {**said, "sources": json.loads(row["sources"]), **json.loads(row["options"])}
+    options = json.loads(row["options"])
+    if "register" in options:
+        options["register"] = {name: value for name, value in options["register"].items() if name != CLOSED}
+    return {**said, "sources": json.loads(row["sources"]), **options}
 
 
 def _route_fields(row: Row, _users: People) -> dict[str, Any]:
@@ -218,7 +238,14 @@ KINDS = {
         _simple("ring_groups", "ring_groups", RingGroupWish, "ring group"),
         _simple("queues", "queues", QueueWish, "queue"),
         Kind(
-            "trunks", "trunks", "name", TrunkWish, lambda wish, _users: trunk_columns(wish), _trunk_fields, one="trunk"
+            "trunks",
+            "trunks",
+            "name",
+            TrunkWish,
+            _trunk_columns,
+            _trunk_fields,
+            one="trunk",
+            seen={"register_": RegisterSaid | None},
         ),
         Kind(
             "routes",

@@ -27,7 +27,7 @@ from pbxd.directory.model import (
     TrunkRegister,
     User,
 )
-from pbxd.directory.reading import limit_of, number_of, queue_of, ring_group_of, schedule_of, user_of
+from pbxd.directory.reading import device_of, limit_of, number_of, queue_of, ring_group_of, schedule_of, user_of
 from pbxd.directory.sources import TrustedSources
 from pbxd.sip.uri import Uri
 
@@ -59,14 +59,16 @@ class Snapshot:
     mailboxes: dict[tuple[str, str], Mailbox] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, rows: Rows, registers: Mapping[tuple[str, str], TrunkRegister], sound: DeclaredSound) -> Self:
-        """Build from the rows of the store. `registers` are the credentials of trunks, which the store never sees, and
-        `sound` what stands in the file alone."""
+    def of(
+        cls, rows: Rows, registers: Mapping[tuple[str, str], TrunkRegister], sound: DeclaredSound, default_id: str
+    ) -> Self:
+        """Build from the rows of the store. `registers` are the credentials of trunks, which the store never has open,
+        and `sound` what stands in the file alone; `default_id` is that of the default account."""
         made = cls()
         domains = _grouped(rows["domains"], "account_id")
         for row in rows["accounts"]:
             hosts = frozenset(str(domain["host"]) for domain in domains.get(row["id"], ()))
-            account = Account(row["id"], row["slug"], row["name"], row["realm"], hosts, row["timezone"])
+            account = Account(row["id"], row["slug"], row["name"], row["realm"], hosts, row["timezone"], row["carrier"])
             made.accounts[account.id] = account
             made.hosts.update(dict.fromkeys(hosts, account))
         made._people(rows, sound)
@@ -80,21 +82,7 @@ class Snapshot:
             self.users[row["account_id"], row["name"]] = user_of(row)
         for row in rows["devices"]:
             own = sound.phones.get((row["account_id"], row["auth_username"]), _NOTHING)
-            self.devices[row["account_id"], row["auth_username"]] = Device(
-                id=row["id"],
-                account_id=row["account_id"],
-                auth_username=row["auth_username"],
-                realm=row["realm"],
-                ha1_md5=row["ha1_md5"],
-                ha1_sha256=row["ha1_sha256"],
-                user=names[row["user_id"]],
-                declared=row["declared"],
-                codecs=own.codecs,
-                srtp=own.srtp,
-                domain=row["domain"],
-                ha1b_md5=row["ha1b_md5"],
-                ha1b_sha256=row["ha1b_sha256"],
-            )
+            self.devices[row["account_id"], row["auth_username"]] = device_of(row, names[row["user_id"]], own)
         numbers: dict[tuple[str, str], set[str]] = {}
         for row in rows["extensions"]:
             kind = ExtensionKind(row["kind"])

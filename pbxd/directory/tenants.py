@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from sqlalchemy import select
 
-from pbxd.config.section import Host, Label, Name, Slug, Timezone
+from pbxd.config.section import Host, Label, Name, NameOrNone, Slug, Timezone
 from pbxd.directory.administration import Administration, Fields, fields_of, own, problems_in
 from pbxd.directory.declared import PREFIXES
 from pbxd.directory.model import Account, login_domain
@@ -55,6 +55,9 @@ class AccountWish(BaseModel):
     domains: tuple[Host, ...] = Field(default=(), max_length=100, description="host names that mean it")
     timezone: Timezone | None = Field(
         default=None, description="whose clock its flows and its nights follow, like Europe/Berlin; null is the house's"
+    )
+    carrier: NameOrNone | None = Field(
+        default=None, description="its trunk that takes numbers no route fits; null: the house's; empty: none"
     )
 
     @property
@@ -138,8 +141,10 @@ class Tenants:
                 raise Invalid("the short name and the realm of an account stay what they are")
             self._free(wish, account)
             wall = self._wall()
-            after = {**row, "name": wish.name or wish.slug, "timezone": wish.timezone}
-            after |= {"revision": row["revision"] + 1, "updated_at": wall}
+            if problems := await self._administration.carrier_problems(account, wish.carrier):
+                raise Invalid(problems[0])
+            said = {"name": wish.name or wish.slug, "timezone": wish.timezone, "carrier": wish.carrier}
+            after = {**row, **said, "revision": row["revision"] + 1, "updated_at": wall}
             old = await self._store.rows(select(domains).where(domains.c.account_id == account.id))
             writes: list[Write] = [(self._store.delete_by_id(domains), {"key": one.id}) for one in old]
             writes += self._domains(account.id, wish)
@@ -190,8 +195,13 @@ class Tenants:
                 self._administration.sources_free(wish.slug, trunk)
             account_id = new_id(PREFIXES["accounts"], wall)
             times = {"revision": 1, "created_at": wall, "updated_at": wall}
-            row = {"id": account_id, "declared": False, "timezone": wish.timezone, **times}
-            row |= {"slug": wish.slug, "name": wish.name or wish.slug, "realm": wish.realm_meant}
+            row: dict[str, Any] = {
+                "id": account_id,
+                "slug": wish.slug,
+                "name": wish.name or wish.slug,
+                "realm": wish.realm_meant,
+            }
+            row |= {"timezone": wish.timezone, "carrier": wish.carrier, "declared": False, **times}
             writes: list[Write] = [(self._store.upsert(accounts), row)]
             writes += self._domains(account_id, wish)
             writes += self._contents(document, account_id, times)
@@ -214,7 +224,8 @@ class Tenants:
                 if word == "users":
                     ids[wish.name] = row["id"]
                 resources[word][row["id"]] = row
-        if problems := problems_in(resources, {user_id: name for name, user_id in ids.items()}):
+        names = {user_id: name for name, user_id in ids.items()}
+        if problems := problems_in(resources, names, document.account.carrier):
             raise Invalid("; ".join(problems[:10]))
         return [
             (self._store.upsert(METADATA.tables[KINDS[word].table]), row)
@@ -264,4 +275,4 @@ def _plain(account: Account) -> dict[str, Any]:
     first = login_domain(account.realm, account.domains)
     hosts = sorted(account.domains, key=lambda host: (host != first, host))
     said = {"slug": account.slug, "name": account.name, "realm": account.realm}
-    return {**said, "domains": hosts, "timezone": account.timezone}
+    return {**said, "domains": hosts, "timezone": account.timezone, "carrier": account.carrier}

@@ -22,6 +22,7 @@ from dialplan.names import Surroundings
 from dialplan.problem import Problem
 from dialplan.tree import MAX_BYTES
 from media.library import SUFFIXES, PromptLibrary, phrases
+from pbxd.calls.routing import leaves
 from pbxd.config.dialplan import DEAF
 from pbxd.directory.accounts import Directory
 from pbxd.directory.model import Account, ExtensionKind
@@ -126,7 +127,7 @@ class Repertoire:
                 | {one.number for one in extensions if one.kind is ExtensionKind.QUEUE}
             ),
             trunks=frozenset(trunk.name for trunk in directory.trunks(account)),
-            dialable=lambda number: directory.outbound(account, number) is not None,
+            dialable=lambda number: leaves(directory, account, number) is not None,
             deaf=DEAF,
         )
         defaults = Defaults(language=language)

@@ -20,7 +20,7 @@ from pbxd.calls.record import CallChanged, CallRecord, Change, Direction, LegQua
 from pbxd.errors import Invalid
 from pbxd.events import Bus
 from pbxd.store import Store
-from pbxd.store.schema import call_legs, calls, meta
+from pbxd.store.schema import call_legs, calls, edge_calls, meta
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,8 @@ _END = (
 )
 
 _EARLIEST_END = func.coalesce(calls.c.answered_at, calls.c.started_at)
-_OPEN = and_(calls.c.node == bindparam("key"), calls.c.ended_at.is_(None))
+_AT_NODES = select(edge_calls.c.id).where(edge_calls.c.node == bindparam("key"))  # these go on without us
+_OPEN = and_(calls.c.node == bindparam("key"), calls.c.ended_at.is_(None), calls.c.id.not_in(_AT_NODES))
 _CLOSE_ORPHANS = (
     update(calls)
     .where(_OPEN)
@@ -104,6 +105,10 @@ class CallRecords:
                 self._write_end(record)
             case _:
                 return
+
+    def resume(self, record: CallRecord) -> None:
+        """A call of an earlier run is up still: its row is there, and is ended by its end."""
+        self._open.add(record.id)
 
     def beat(self, wall: float) -> None:
         """Note that the process is alive, while calls are up; due every second. `wall` is seconds since the epoch.

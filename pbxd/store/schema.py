@@ -34,7 +34,7 @@ from pbxd.store.columns import (
     serial_column,
 )
 
-REVISION = "0018"  # the newest migration; a test proves it
+REVISION = "0019"  # the newest migration; a test proves it
 METADATA = tenancy.numbers.metadata  # with the tables of that module
 FAX_TABLES = (faxes.fax_jobs, faxes.received_faxes, faxes.fax_keys)
 
@@ -46,6 +46,7 @@ accounts = Table(
     Column("name", Text, nullable=False),
     Column("realm", Text, nullable=False),
     Column("timezone", Text),  # null is the house's
+    Column("carrier", Text),  # a trunk's name; null: the house's, empty: none
     *changing_columns(),
 )
 
@@ -150,6 +151,7 @@ bindings = Table(
     id_column(),
     account_column(strict=False),
     Column("user_name", Text, nullable=False),
+    Column("device", Text, nullable=False, server_default=""),  # whose log-in it came with
     Column("contact", Text, nullable=False),
     Column("params", Text, nullable=False),  # the Contact's own parameters as the response repeats them
     Column("instance", Text),
@@ -405,6 +407,16 @@ edge_sessions = Table(
     Column("flow", Text, nullable=False),
     Column("touched_at", Float, nullable=False),
     Column("state", Text, nullable=False),  # JSON
+)
+
+edge_calls = Table(
+    "edge_calls",
+    METADATA,
+    id_column(),  # the call's
+    account_column(strict=False),
+    Column("node", Text, nullable=False),  # the house that keeps it
+    Column("touched_at", Float, nullable=False),
+    Column("data", Text, nullable=False),  # pbxd.services.kept
 )
 
 meta = Table(

@@ -38,6 +38,7 @@ trunks:
   peer: {{sources: [127.0.0.1], from_user: peer}}
 routes:
   - {{match: "+1.", trunk: carrier}}
+carrier: carrier
 keys:
   admin: {{secret: admin-key-1, scopes: ["*"]}}
   node: {{secret: node-key-11, scopes: [edge]}}
@@ -107,18 +108,21 @@ class EdgeHouse:
         return flow_id(self.account(slug), name)
 
 
-def configured(folder: Path, flow: str = FLOW, more: str = "") -> Config:
+def configured(folder: Path, flow: str = FLOW, more: str = "", store_url: str | None = None) -> Config:
     flows = folder / "flows"
     flows.mkdir(exist_ok=True)
     (flows / "reception.yaml").write_text(flow, encoding="utf-8")
     file = folder / "pbxd.yaml"
-    file.write_text(TEXT.format(data=folder / "data", flows=flows) + more, encoding="utf-8")
+    store = f"store: {{url: '{store_url}'}}\n" if store_url is not None else ""
+    file.write_text(TEXT.format(data=folder / "data", flows=flows) + store + more, encoding="utf-8")
     return load(file)
 
 
 @asynccontextmanager
-async def edge_house(folder: Path, flow: str = FLOW, more: str = "") -> AsyncIterator[EdgeHouse]:
-    app = App(configured(folder, flow, more))
+async def edge_house(
+    folder: Path, flow: str = FLOW, more: str = "", *, store_url: str | None = None
+) -> AsyncIterator[EdgeHouse]:
+    app = App(configured(folder, flow, more, store_url))
     await app.start()
     try:
         host, port = app.server.bound[0]

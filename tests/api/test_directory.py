@@ -437,6 +437,30 @@ async def test_an_account_is_made_renamed_and_removed(office: Office) -> None:
     assert office.directory.account_named("acme") is None
 
 
+async def test_an_account_has_a_default_carrier_of_its_own_trunks(office: Office) -> None:
+    wish = {"slug": "acme", "domains": ["acme.test"]}
+    assert (await office.ask("POST", "/accounts", json=wish)).json["carrier"] is None
+    refused = await office.ask("PUT", "/accounts/acme", json=wish | {"carrier": "gateway"})
+    assert (refused.status, refused.json["error"]["message"]) == (400, "carrier: there is no trunk gateway")
+    trunk = {"name": "gateway", "proxy": "sip:192.0.2.1"}
+    assert (await office.ask("POST", "/directory/trunks?account=acme", json=trunk)).status == 201
+    assert (await office.ask("PUT", "/accounts/acme", json=wish | {"carrier": "gateway"})).json["carrier"] == "gateway"
+    carrier = office.directory.carrier(office.account("acme"))
+    assert carrier is not None
+    assert carrier.name == "gateway"
+    gone = await office.ask("DELETE", "/directory/trunks/gateway?account=acme")
+    assert (gone.status, gone.json["error"]["message"]) == (
+        409, "it is still needed: carrier: there is no trunk gateway",
+    )  # fmt: skip
+    document = (await office.ask("GET", "/accounts/acme/export")).json
+    document["account"] |= {"slug": "copy", "realm": "copy.test", "domains": []}
+    assert (await office.ask("POST", "/accounts/import", json=document)).json["carrier"] == "gateway"
+    document["account"] |= {"slug": "third", "realm": "third.test", "carrier": "gone"}
+    assert (await office.ask("POST", "/accounts/import", json=document)).status == 400
+    assert (await office.ask("PUT", "/accounts/acme", json=wish | {"carrier": ""})).json["carrier"] == ""
+    assert office.directory.carrier(office.account("acme")) is None
+
+
 @pytest.mark.parametrize(
     "wish",
     [

@@ -42,6 +42,25 @@ async def records(house: EdgeHouse) -> list[CallRecord]:
     return await house.app.records.page(RecordFilter())
 
 
+async def test_who_is_in_a_call_at_a_node_is_busy_everywhere(house: EdgeHouse) -> None:
+    """The roster says so, and no queue offers them a call."""
+
+    async def in_call() -> set[str]:
+        users = (await house.ask("GET", "/presence/users?accountId=lab", key=ADMIN)).json["users"]
+        return {one["user"] for one in users if one["in_call"]}
+
+    queues, lab = house.app.edge.queues, house.account("lab")
+    await routed(house, "c1", "1001", "lab.example", "1002")
+    await event(house, "c1", "answered")
+    assert await in_call() == queues.busy(lab) == {"1001", "1002"}
+    assert queues.busy(house.account("other")) == set()
+    await routed(house, "c2", "1001", "lab.example", "600")
+    await event(house, "c1", "ended")
+    assert await in_call() == {"1001"}
+    await event(house, "c2", "ended")
+    assert await in_call() == set()
+
+
 # ---- /route
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import socket
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -10,10 +13,8 @@ from typing import Any
 import pytest
 
 from pbxd.app import App
-from pbxd.directory import reports as reports_module
-from pbxd.directory.bans import parse_network
-from pbxd.directory.reports import MAX_BANS, STALE_S, ReportedBan, Reports
-from pbxd.errors import Conflict
+from pbxd.directory.reports import MAX_BANS
+from pbxd.sip.flow import Transport
 from tests.api.client import Client
 from tests.api.edge_house import house, refused, told
 from tests.clients.block import Block
@@ -103,7 +104,15 @@ async def test_a_node_reports_and_its_bans_are_seen_with_its_name(up: tuple[App,
     app, client = up
     body = {"node": "edge-1", "bans": json.dumps(REPORT["bans"])} if form else REPORT
     answer = await told(client, "POST", "/security/report", body, form=form)
-    assert answer == {"ok": True, "node": "edge-1", "accepted": 3, "allow": ["198.51.100.0/24"]}
+    assert answer == {
+        "ok": True,
+        "node": "edge-1",
+        "accepted": 3,
+        "enforced": ["203.0.113.20", "203.0.113.21"],
+        "spared": [],
+        "released": [],
+        "allow": ["198.51.100.0/24"],
+    }
     found = {one["ip"]: one for one in (await told(client, "GET", "/security/bans?status=all"))["bans"]}
     assert found["203.0.113.20"] == {
         "ip": "203.0.113.20",
@@ -119,32 +128,69 @@ async def test_a_node_reports_and_its_bans_are_seen_with_its_name(up: tuple[App,
     assert found["203.0.113.21"]["status"] == "active"
     assert found["203.0.113.22"]["status"] == "expired"
     assert await addresses(client, "?flagged=true") == ["203.0.113.20"]
-    assert not app.telephony.entrance.bans.active  # each node keeps its own door
+    bans = app.telephony.entrance.bans
+    assert (bans.holds("203.0.113.20"), bans.holds("203.0.113.21"), bans.holds("203.0.113.22")) == (True, True, False)
     await told(client, "POST", "/security/report", {"node": "edge-1", "bans": []})
-    assert await addresses(client, "?status=all") == []
+    assert await addresses(client) == []
+    assert not bans.active
+
+
+async def test_what_a_node_reports_wire_drops_until_it_is_released(up: tuple[App, Client]) -> None:
+    app, client = up
+    host, port = app.telephony.transports.bound[Transport.UDP][0]
+    door = app.telephony.entrance
+    report = {"node": "edge-1", "bans": [{"ip": "127.0.0.77", "reason": "scans"}]}
+    ping = options("127.0.0.77")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as phone:
+        phone.bind(("127.0.0.77", 0))
+        phone.settimeout(5)
+        phone.sendto(ping, (host, port))
+        assert (await asyncio.to_thread(phone.recv, 4096)).startswith(b"SIP/2.0 200")
+        assert (await told(client, "POST", "/security/report", report))["enforced"] == ["127.0.0.77"]
+        phone.sendto(ping, (host, port))
+        async with asyncio.timeout(5):
+            while not (found := (await told(client, "GET", "/security/bans"))["bans"][0])["hits"]:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        assert (found["ip"], found["status"], found["reason"], found["node"]) == (
+            "127.0.0.77", "active", "scans", "edge-1",
+        )  # fmt: skip
+        door.lift("127.0.0.77", "somebody", app.telephony.now())
+        assert (await told(client, "POST", "/security/report", report))["released"] == ["127.0.0.77"]
+        assert await addresses(client) == []
+        assert await addresses(client, "?status=lifted") == ["127.0.0.77"]
+        phone.sendto(ping, (host, port))
+        assert (await asyncio.to_thread(phone.recv, 4096)).startswith(b"SIP/2.0 200")
+
+
+def options(source: str) -> bytes:
+    return (
+        f"OPTIONS sip:127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP {source};branch=z9hG4bK{time.monotonic_ns()};rport\r\n"
+        f"From: <sip:x@{source}>;tag=1\r\nTo: <sip:127.0.0.1>\r\nCall-ID: {source}\r\nCSeq: 1 OPTIONS\r\n"
+        "Max-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
+    ).encode()
+
+
+async def test_who_is_allowed_and_a_trunk_is_spared(up: tuple[App, Client]) -> None:
+    app, client = up
+    bans = ["198.51.100.7", "127.0.0.1", "10.0.0.0/8", "203.0.113.40"]
+    answer = await told(client, "POST", "/security/report", {"node": "edge-1", "bans": bans})
+    assert answer["enforced"] == ["203.0.113.40"]
+    assert answer["spared"] == [
+        {"ip": "198.51.100.7", "why": "it is on the allow list"},
+        {"ip": "127.0.0.1", "why": "it is a trunk's"},
+        {"ip": "10.0.0.0/8", "why": "too wide for a node's word: an administrator may ban it"},
+    ]
+    assert await addresses(client) == ["203.0.113.40"]
+    assert list(map(str, app.telephony.entrance.bans.active)) == ["203.0.113.40/32"]
 
 
 async def test_a_node_without_a_name_is_its_key(up: tuple[App, Client]) -> None:
     app, client = up
     assert (await told(client, "POST", "/security/report", {"bans": ["203.0.113.30"]}))["node"] == "node"
     (found,) = (await told(client, "GET", "/security/bans"))["bans"]
-    assert (found["node"], found["until"]) == ("node", None)
+    assert found["node"] == "node"
     assert found["since"] == pytest.approx(app.telephony.wall(app.telephony.now()), abs=5)
-
-
-def test_reports_are_bounded_and_go_stale(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reports_module, "MAX_NODES", 2)
-    reports, one = Reports(), ReportedBan(parse_network("203.0.113.1"))
-    for node in ("a", "b"):
-        reports.take(node, [one], 0.0)
-    with pytest.raises(Conflict, match="2 nodes report already"):
-        reports.take("c", [one], 1.0)
-    reports.take("a", [one, one], STALE_S - 1)
-    assert len(reports.bans(STALE_S - 1)) == 3
-    assert {node for node, _ in reports.bans(STALE_S)} == {"a"}
-    reports.take("c", [one], STALE_S)
-    assert reports.lift(parse_network("203.0.113.0/24")) == 3
-    assert reports.bans(STALE_S) == []
+    assert found["until"] - found["since"] == 600  # it named no end: the house's own terms
 
 
 # ---- the allow list

@@ -218,10 +218,10 @@ class House(Host):
 
     # ---- what a test does to it
 
-    def register(self, user: str, *phones: Host) -> None:
+    def register(self, user: str, *phones: Host, device_name: str = "") -> None:
         """Binds phones to a user."""
         account = self.directory.default_account
-        device = self.directory.device(account, user)
+        device = self.directory.device(account, device_name or user)
         assert device is not None
         for number, phone in enumerate(phones):
             host, port = phone.public

@@ -24,6 +24,7 @@ from pbxd.directory.model import (
 HOUSE = Account("acc_1", "house", "House", "house.example", frozenset({"house.example"}))
 OTHER = Account("acc_2", "other", "Other", "other.example", frozenset({"other.example"}))
 ALICE = User("us_1", "acc_1", "1001", "Alice", out_cid_number="+12025550100")
+BOB = User("us_2", "acc_2", "1001", "Bob")
 ECHO = Extension("ext_1", "acc_1", "600", ExtensionKind.ECHO)
 OUT = Trunk("tr_1", "acc_1", "out", "sip:192.0.2.1")
 DID = "+12025550123"
@@ -40,7 +41,7 @@ STRANGER = Reject(403, "the caller is no user of this domain")
 
 
 class Books:
-    """The directory of the account HOUSE; OTHER has nothing."""
+    """The directory of the account HOUSE; OTHER has a user, and a default carrier."""
 
     def account(self, account_id: str) -> Account | None:
         return {one.id: one for one in (HOUSE, OTHER)}.get(account_id)
@@ -58,10 +59,13 @@ class Books:
         return ECHO if number == ECHO.number and account is HOUSE else None
 
     def user(self, account: Account, name: str) -> User | None:
-        return ALICE if name == "1001" and account is HOUSE else None
+        return {HOUSE.id: ALICE, OTHER.id: BOB}[account.id] if name == "1001" else None
 
     def outbound(self, account: Account, number: str) -> tuple[Trunk, str] | None:
         return (OUT, "9" + number) if number.startswith(("8", "+4930")) and account is HOUSE else None
+
+    def carrier(self, account: Account) -> Trunk | None:
+        return OUT if account is OTHER else None
 
     def number(self, e164: str) -> Number | None:
         return LEADS if e164 == DID else None
@@ -104,6 +108,14 @@ def test_a_phone_of_a_domain_calls_its_extensions_and_out() -> None:
     assert told("1001", "house.example", "777").route == Reject(404, "no such number")
 
 
+def test_the_default_carrier_is_asked_in_the_way_of_the_world() -> None:
+    for called in ("14155551234", "+14155551234"):
+        found = told("1001", "other.example", called)
+        assert (found.account, found.direction) == (OTHER, Direction.OUTBOUND)
+        assert found.route == ToTrunk(OUT, "+14155551234", by_default=True)
+    assert told("1001", "other.example", "777").route == Reject(404, "no such number")
+
+
 @pytest.mark.parametrize(
     ("caller", "domain"),
     [("14155551234", "carrier.example"), ("1001", "house.example"), ("1001", "other.example"), ("14155551234", "")],
@@ -126,7 +138,7 @@ def test_hours_and_hiding_callers_count_here_too() -> None:
 
 
 def test_who_is_no_user_gets_nowhere() -> None:
-    assert told("1001", "other.example", "600").route == STRANGER
+    assert told("2001", "other.example", "600").route == STRANGER
     assert told("14155551234", "house.example", "8123").route == STRANGER
     assert asked("1001", "nowhere.example", "600") is None
 

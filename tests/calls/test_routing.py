@@ -12,7 +12,18 @@ from pbxd.calls.admission import Admission, Refusal
 from pbxd.calls.causes import q850_in, q850_of, reason_q850
 from pbxd.calls.dial import Refused, best_of
 from pbxd.calls.record import Direction
-from pbxd.calls.routing import Reject, ToEcho, ToGroup, ToHouse, ToTrunk, ToUser, described, number_called, route
+from pbxd.calls.routing import (
+    Reject,
+    ToEcho,
+    ToGroup,
+    ToHouse,
+    ToTrunk,
+    ToUser,
+    described,
+    number_called,
+    onward,
+    route,
+)
 from pbxd.directory.model import (
     Account,
     Destination,
@@ -38,6 +49,7 @@ class Numbers:
     extensions: dict[str, Extension] = field(default_factory=dict)
     direct: dict[str, Number] = field(default_factory=dict)
     users: dict[str, User] = field(default_factory=lambda: {"1001": ALICE})
+    wholesale: Trunk | None = None
 
     def extension(self, account: Account, number: str) -> Extension | None:
         return self.extensions.get(number)
@@ -50,6 +62,9 @@ class Numbers:
 
     def outbound(self, account: Account, number: str) -> tuple[Trunk, str] | None:
         return (OUT, "9" + number) if number.startswith("8") else None
+
+    def carrier(self, account: Account) -> Trunk | None:
+        return self.wholesale
 
     def number(self, e164: str) -> Number | None:
         return self.direct.get(e164)
@@ -102,6 +117,41 @@ def test_a_code_is_dialled_with_a_number_behind_it() -> None:
     for dialled in ("*55", "*551002"):
         assert route(coded, HOUSE, dialled, source=None) == ToHouse(coded.extensions["*55"], Direction.INTERNAL)
     assert isinstance(route(coded, HOUSE, "*551", source=None), ToEcho), "a number of its own goes first"
+
+
+WHOLESALE = replace(OUT, id="tr_9", name="wholesale")
+WITH_CARRIER = replace(NUMBERS, wholesale=WHOLESALE)
+
+
+@pytest.mark.parametrize("dialled", ["+14155551234", "14155551234", "004930123456", "0301234"])
+def test_what_no_route_fits_leaves_by_the_default_carrier(dialled: str) -> None:
+    found = route(WITH_CARRIER, HOUSE, dialled, source=None)
+    assert found == ToTrunk(WHOLESALE, dialled, by_default=True)
+    assert described(found) == f"no route fits: the default carrier wholesale takes {dialled}"
+    assert route(WITH_CARRIER, HOUSE, dialled, source=None, by_default=False) == Reject(404, "no such number")
+    assert route(NUMBERS, HOUSE, dialled, source=None) == Reject(404, "no such number")
+
+
+def test_a_route_an_extension_and_an_own_number_come_before_the_carrier() -> None:
+    assert route(WITH_CARRIER, HOUSE, "81234567", source=None) == ToTrunk(OUT, "981234567")
+    assert isinstance(route(WITH_CARRIER, HOUSE, "600", source=None), ToEcho)
+    own = replace(with_number(DestinationKind.USER, "1001"), wholesale=WHOLESALE)
+    assert isinstance(route(own, HOUSE, DID, source=None), ToUser)
+
+
+@pytest.mark.parametrize("dialled", ["777", "112", "123456", "+12", "sales", "*4155551234", "1" * 19, "+1415555123\n"])
+def test_what_is_no_number_of_the_world_needs_a_route(dialled: str) -> None:
+    assert route(WITH_CARRIER, HOUSE, dialled, source=None) == Reject(404, "no such number")
+
+
+def test_what_came_by_a_trunk_leaves_by_a_route_alone() -> None:
+    for trunk in (OUT, replace(OUT, transit=True)):
+        assert route(WITH_CARRIER, HOUSE, "+14155551234", source=trunk) == Reject(404, "no such number")
+
+
+def test_what_is_forwarded_leaves_by_the_carrier_too() -> None:
+    found = onward(WITH_CARRIER, HOUSE, "+14155551234", Direction.INBOUND)
+    assert found == ToTrunk(WHOLESALE, "+14155551234", by_default=True)
 
 
 def with_number(kind: DestinationKind, name: str = "", **more: Any) -> Numbers:

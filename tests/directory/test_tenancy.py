@@ -129,7 +129,7 @@ async def test_each_account_has_its_own_of_everything(house: Directory) -> None:
 async def test_a_schedule_is_evaluated_as_flows_do(house: Directory) -> None:
     spec = house.schedule(other_of(house), "shop")
     assert spec is not None
-    assert spec.schedule.name == "other/shop"  # what overrides of the house do not reach by accident
+    assert spec.schedule.name == "shop"
     days = {"2026-11-23 10:00": Opening.OPEN, "2026-11-22 10:00": Opening.CLOSED, "2026-12-25 10:00": Opening.HOLIDAY}
     moments = {"2026-11-23 10:00": 1795424400, "2026-11-22 10:00": 1795338000, "2026-12-25 10:00": 1798189200}
     assert {day: spec.schedule.at(Moment(float(at))) for day, at in moments.items()} == days

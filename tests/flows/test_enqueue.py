@@ -14,6 +14,7 @@ from pbxd.calls.record import CallRecord
 from pbxd.directory.model import ExtensionKind
 from pbxd.services.queues import Control, QueueLine, Queues, Wishes
 from pbxd.services.queues.archive import Archive
+from pbxd.services.queues.elsewhere import NoNodes
 from pbxd.services.queues.model import Exit, QueueRules, Strategy
 from pbxd.services.queues.table import Activity, Status
 from pbxd.store import Store, sqlite_url
@@ -125,6 +126,25 @@ async def test_the_operator_answers_talks_and_leaves_and_the_flow_goes_on(floor:
     assert house.empty()
     house.wire.after(10)
     assert floor.state("1002") == (Status.AVAILABLE, Activity.WAITING)
+
+
+async def test_an_operator_in_a_call_at_a_node_is_offered_none(floor: Floor) -> None:
+    house, at_nodes = floor.hand.house, {"1002"}
+
+    class AtNodes(NoNodes):
+        def busy(self, account_id: str) -> set[str]:
+            del account_id
+            return at_nodes
+
+    floor.queues.elsewhere = AtNodes()
+    bob = floor.phone("bob", "1002")
+    alice = floor.hand.talk_to()
+    house.wire.after(5)
+    assert floor.state("1002") == (Status.AVAILABLE, Activity.WAITING)
+    at_nodes.clear()
+    house >> "INVITE" >> bob >> 200 >> house >> "ACK" >> bob
+    assert floor.state("1002") == (Status.AVAILABLE, Activity.IN_CALL)
+    alice >> "BYE" >> house >> 200 >> alice
 
 
 async def test_the_phone_shows_queue_and_caller(floor: Floor) -> None:
@@ -447,7 +467,7 @@ async def test_a_queue_that_was_dialled_says_why_and_hangs_up(floor: Floor) -> N
     assert house.empty()
 
 
-async def test_what_a_killed_house_had_written_down_goes_on(floor: Floor, tmp_path: Path) -> None:
+async def test_what_a_killed_house_had_written_down_goes_on(floor: Floor, store_url: str) -> None:
     """One talks, one has a break, one waits; the house is dead for an hour."""
     house, hand = floor.hand.house, floor.hand
     bob = floor.phone("bob", "1002")
@@ -458,7 +478,7 @@ async def test_what_a_killed_house_had_written_down_goes_on(floor: Floor, tmp_pa
     account = house.directory.default_account
     waits = hand.talk_to()
     house.wire.after(4)
-    store = await Store.open(sqlite_url(tmp_path / "again.db"))
+    store = await Store.open(store_url)
     try:
         floor.queues.archive = Archive(store)
         floor.queues.control(account, "1001", Control.LOGIN)

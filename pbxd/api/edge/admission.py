@@ -8,6 +8,7 @@ from pydantic.alias_generators import to_camel
 from pbxd.api.contract import Identity
 from pbxd.api.edge.collaborators import Edge
 from pbxd.api.edge.contract import EDGE, SCOPE
+from pbxd.api.edge.dialled import at_the_edge
 from pbxd.api.edge.tenancy import account_of
 from pbxd.api.edge.wishes import AccountName, EdgeWish
 from pbxd.api.house.views import View
@@ -28,7 +29,7 @@ class CamelView(View):
 
 class CounterView(CamelView):
     scope: LimitScope
-    id: str = Field(description="the account's id, the user's or trunk's name, the number")
+    id: str = Field(description="the account's id, the user's or trunk's name, the number without its plus")
     direction: LimitDirection
     current: int = Field(
         description="calls at a time, or begun within periodS; a soft window counts to twice its limit"
@@ -98,7 +99,7 @@ def _counter(reading: Reading) -> CounterView:
     limit = reading.limit
     return CounterView(
         scope=reading.scope,
-        id=reading.id,
+        id=at_the_edge(reading.id),
         direction=reading.direction,
         current=reading.current,
         limit=limit.max_count if limit is not None else None,
@@ -121,12 +122,14 @@ def _call(record: CallRecord, tickets: list[Ticket] | tuple[()]) -> ActiveCallVi
     return ActiveCallView(
         call_id=record.id,
         direction=record.direction,
-        caller=record.caller,
-        to=record.called,
+        caller=at_the_edge(record.caller),
+        to=at_the_edge(record.called),
         since=round(record.started_at),
         answered=record.answered_at is not None,
         counted=[
-            subject.scope.value if subject.scope is LimitScope.ACCOUNT else f"{subject.scope.value} {subject.id}"
+            subject.scope.value
+            if subject.scope is LimitScope.ACCOUNT
+            else f"{subject.scope.value} {at_the_edge(subject.id)}"
             for subject in subjects
         ],
     )

@@ -22,6 +22,7 @@ from pbxd.services.prompts import SystemPrompts
 from pbxd.services.queues import Queues
 from pbxd.services.reach import NodeContact, Reach
 from pbxd.services.remote import RemoteCalls
+from pbxd.services.remote.kept import Kept
 from pbxd.services.traces import Traces
 
 
@@ -43,6 +44,7 @@ class Edge:
     directory: Directory
     digests: RemoteDigests
     calls: RemoteCalls
+    kept: Kept
     reach: Reach
     flows: FlowSessions
     flow_names: Callable[[Account], Collection[str]]  # the flows that an account may use

@@ -19,3 +19,8 @@ def split_aor(text: str) -> tuple[str, str]:
 def in_the_world(number: str) -> str:
     """A number of somebody outside as the house writes it: with its plus, which nodes leave out."""
     return "+" + number if _E164.fullmatch(number) else number
+
+
+def at_the_edge(number: str) -> str:
+    """A number as the edge writes it: without its plus."""
+    return number.removeprefix("+")

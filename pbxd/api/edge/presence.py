@@ -190,7 +190,7 @@ async def list_reachable(edge: Edge, query: PresenceQuery, identity: Identity) -
                 expires_at=moment(wall + each.expires - now),
             )
         )
-    busy = _busy(edge, account)
+    busy = edge.calls.busy(account.id)
     return PresenceView(
         account_id=account.id,
         users=[
@@ -200,15 +200,6 @@ async def list_reachable(edge: Edge, query: PresenceQuery, identity: Identity) -
             for user in sorted({*contacts, *busy})
         ],
     )
-
-
-def _busy(edge: Edge, account: Account) -> dict[str, int]:
-    busy: dict[str, int] = {}
-    for call in edge.calls.live():
-        if call.record.account_id == account.id:
-            for user in {call.record.legs[0].party, call.callee} - {""}:
-                busy[user] = busy.get(user, 0) + 1
-    return busy
 
 
 def _account(edge: Edge, body: PresenceWish, identity: Identity, host: str = "") -> Account:

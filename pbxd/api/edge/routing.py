@@ -10,7 +10,7 @@ from pydantic import AliasChoices, Field
 from pbxd.api.contract import Identity
 from pbxd.api.edge.collaborators import Edge
 from pbxd.api.edge.contract import EDGE, SCOPE
-from pbxd.api.edge.dialled import in_the_world, split_aor
+from pbxd.api.edge.dialled import at_the_edge, in_the_world, split_aor
 from pbxd.api.edge.tenancy import account_of, accounts_of
 from pbxd.api.edge.wishes import AccountName, EdgeWish, Text, Word
 from pbxd.api.house.views import View
@@ -182,7 +182,7 @@ def _let_in(edge: Edge, call: RemoteCall, found: Dispatch, party: str, node: str
 
 def _answer(edge: Edge, found: Dispatch, route: Route, now: float) -> RtJson:
     account = found.account
-    variables = {"caller_cid": _plain(found.caller_cid)}
+    variables = {"caller_cid": at_the_edge(found.caller_cid)}
     match route:
         case ToHouse(extension=extension) if extension.kind is ExtensionKind.FLOW:
             name = str(extension.options.get("flow", ""))
@@ -194,8 +194,8 @@ def _answer(edge: Edge, found: Dispatch, route: Route, now: float) -> RtJson:
                 trunk_id=trunk.id,
                 carrier=trunk.name,
                 proxy=trunk.proxy or "",
-                number=_plain(number),
-                vars={"caller_cid": _plain(trunk.cid_number or found.caller_cid)},
+                number=at_the_edge(number),
+                vars={"caller_cid": at_the_edge(trunk.cid_number or found.caller_cid)},
             )
         case Reject(status=status, reason=reason):
             return RejectActionView(account_id=account.id, code=status, reason=reason)
@@ -215,8 +215,3 @@ def _reached(edge: Edge, account: Account, route: Route, now: float) -> tuple[li
         case ToEcho(extension=extension) | ToHouse(extension=extension):
             return [extension.number], True
     raise NotFound("there is no such number")
-
-
-def _plain(number: str) -> str:
-    """A number as the edge writes it."""
-    return number.removeprefix("+")

@@ -18,7 +18,7 @@ from pbxd.api.house.views import View
 from pbxd.directory.allowlist import Allowed
 from pbxd.directory.bans import Ban, network_text, parse_network
 from pbxd.directory.model import Network
-from pbxd.directory.reports import MAX_BANS, ReportedBan
+from pbxd.directory.reports import MAX_BANS, ReportedBan, node_of
 from pbxd.errors import Conflict, Denied, HouseError, NotFound
 
 __all__ = ["EDGE"]
@@ -56,11 +56,13 @@ class BanView(View):
     status: Status
     reason: str
     evidence: str
-    flagged: bool = Field(description="worth a look: a phone is registered from there, or it is the third ban or later")
+    flagged: bool = Field(
+        description="worth a look: a phone is registered from there, its node says so, or it is the third ban or later"
+    )
     since: int = Field(description="seconds since the epoch")
     until: int | None = Field(description="likewise; null is for good")
-    hits: int = Field(description="datagrams and connections that it has kept out")
-    node: str = Field(description="at which node; bans of other nodes are theirs to keep")
+    hits: int = Field(description="datagrams and connections that it has kept out, here and at its node")
+    node: str = Field(description="on whose word; the house enforces them all")
 
 
 class BansView(View):
@@ -124,10 +126,18 @@ class AllowedNowView(AllowedView):
     unbanned: int = Field(default=0, description="bans that ended by this")
 
 
+class SparedView(View):
+    ip: str
+    why: str
+
+
 class ReportView(View):
     ok: bool = True
     node: str
     accepted: int
+    enforced: list[str] = Field(description="whom the house keeps out as well, by this or by a ban of its own")
+    spared: list[SparedView] = Field(description="whom it does not: who is allowed, and the house's trunks")
+    released: list[str] = Field(description="what was lifted here: the node may lift it, too")
     allow: list[str] = Field(description="who is never banned: the node lets them in, too")
 
 
@@ -146,25 +156,33 @@ class AllowPath(EdgeWish):
 async def report_bans(edge: Edge, body: ReportWish, identity: Identity) -> ReportView:
     """Say whom a node has banned: all of them, every half minute.
 
-    They are listed with the node's name. Five minutes after its last report they are forgotten.
+    The house bans them too, until the end that the node names, or without one for as long as its own terms say; what
+    the node says no more has ended. Who is on the allow list, and a trunk, is never banned; the answer says so.
     """
     _of_the_house(edge, identity)
     node = body.node or identity.name
-    bans = [_reported(one, edge.wall()) for one in body.bans]
-    edge.reports.take(node, bans, edge.now())
-    return ReportView(node=node, accepted=len(bans), allow=[entry.name for entry in edge.door.allowlist.entries])
+    bans = [_reported(one) for one in body.bans]
+    judged = edge.reports.take(node, bans, edge.now(), edge.wall())
+    return ReportView(
+        node=node,
+        accepted=len(bans),
+        enforced=[network_text(network) for network in judged.enforced],
+        spared=[SparedView(ip=network_text(network), why=why) for network, why in judged.spared],
+        released=[network_text(network) for network in judged.released],
+        allow=[entry.name for entry in edge.door.allowlist.entries],
+    )
 
 
-def _reported(one: BanWish | str, wall: float) -> ReportedBan:
-    """What does not say since when is taken to be new."""
+def _reported(one: BanWish | str) -> ReportedBan:
+    """What does not say since when is taken to be new, the first time."""
     if isinstance(one, str):
-        return ReportedBan(parse_network(one), since=wall)
+        return ReportedBan(parse_network(one))
     return ReportedBan(
         parse_network(one.ip),
         one.reason,
         one.evidence,
         one.flagged,
-        one.since.timestamp() if one.since is not None else wall,
+        one.since.timestamp() if one.since is not None else 0.0,
         one.until.timestamp() if one.until is not None else None,
         one.hits,
     )
@@ -172,7 +190,7 @@ def _reported(one: BanWish | str, wall: float) -> ReportedBan:
 
 @EDGE.operation("GET", "/security/bans", tag="security", scope=SCOPE, errors=(Denied,))
 async def list_bans(edge: Edge, query: BansQuery, identity: Identity) -> BansView:
-    """List bans, newest first: those of the house, and those that nodes report."""
+    """List bans, newest first: those of the house, and those that it enforces because nodes report them."""
     _of_the_house(edge, identity)
     found = [view for view, network in _bans(edge) if _wanted(view, network, query)]
     found.sort(key=lambda view: view.since, reverse=True)
@@ -185,7 +203,10 @@ def _bans(edge: Edge) -> Iterator[tuple[BanView, Network]]:
         yield _own(edge, ban, phones), ban.network
     wall = edge.wall()
     for node, one in edge.reports.bans(edge.now()):
+        own = edge.door.bans.active.get(one.network)
         over = one.until is not None and one.until <= wall
+        if (own is not None and node_of(own) == node) or (own is None and not over):
+            continue  # it is listed already, or the house spares it
         yield (
             BanView(
                 ip=network_text(one.network),
@@ -204,16 +225,18 @@ def _bans(edge: Edge) -> Iterator[tuple[BanView, Network]]:
 
 def _own(edge: Edge, ban: Ban, phones: Collection[str]) -> BanView:
     status = Status.ACTIVE if ban.ended_at is None else Status.EXPIRED if ban.ended_by == "time" else Status.LIFTED
+    said = edge.reports.said_of(ban) if status is Status.ACTIVE else None
+    flagged = ban.offence >= OFTEN or _has_phone(ban.network, phones) or (said is not None and said.flagged)
     return BanView(
         ip=ban.name,
         status=status,
         reason=ban.reason,
         evidence=ban.evidence,
-        flagged=ban.offence >= OFTEN or _has_phone(ban.network, phones),
-        since=round(ban.since),
+        flagged=flagged,
+        since=round(said.since if said is not None else ban.since),
         until=_seconds(ban.ended_at if ban.ended_at is not None else ban.until),
-        hits=edge.door.bans.hits(ban),
-        node=edge.node,
+        hits=edge.door.bans.hits(ban) + (said.hits if said is not None else 0),
+        node=node_of(ban) or edge.node,
     )
 
 
@@ -257,7 +280,7 @@ async def allow(edge: Edge, body: AllowWish, identity: Identity) -> AllowedNowVi
     entry = next((one for one in edge.door.allowlist.entries if one.network == network), None)
     if entry is None:
         entry = edge.door.allow(body.ip, body.note, identity.name, edge.now())
-    unbanned = before - len(edge.door.bans.active) + edge.reports.lift(network)
+    unbanned = before - len(edge.door.bans.active)
     return AllowedNowView.of(entry).model_copy(update={"unbanned": unbanned})
 
 

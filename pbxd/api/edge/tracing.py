@@ -11,6 +11,7 @@ from pydantic import Field, StringConstraints
 from pbxd.api.contract import Identity
 from pbxd.api.edge.collaborators import Edge
 from pbxd.api.edge.contract import EDGE, SCOPE
+from pbxd.api.edge.dialled import at_the_edge
 from pbxd.api.edge.tenancy import account_of, accounts_of
 from pbxd.api.edge.wishes import AccountName, EdgeWish
 from pbxd.api.house.views import View, moment, moment_or_none
@@ -130,8 +131,8 @@ def _of_record(record: CallRecord | None) -> Mapping[str, Any]:
         return {"media": []}
     return {
         "direction": record.direction,
-        "caller": record.caller,
-        "called": record.called,
+        "caller": at_the_edge(record.caller),
+        "called": at_the_edge(record.called),
         "result": record.result,
         "sipStatus": record.sip_status,
         "reason": record.reason,

@@ -36,6 +36,9 @@ class AccountView(Revised):
     realm: str
     domains: list[str]
     timezone: str | None = Field(description="whose clock it follows; null is the house's")
+    carrier: str | None = Field(
+        description="the trunk that takes numbers no route fits; null: the house's; empty: none"
+    )
     default: bool = Field(description="whether it is the house's own account")
     declared: bool = Field(description="whether the configuration file declares it")
 
@@ -50,6 +53,7 @@ class AccountView(Revised):
             realm=account.realm,
             domains=sorted(account.domains),
             timezone=account.timezone,
+            carrier=account.carrier,
             default=account.id == house.directory.default_account.id,
             declared=declared,
             revision=revision,
@@ -90,7 +94,7 @@ async def make_account(house: House, body: AccountWish, identity: Identity) -> A
 async def replace_account(
     house: House, path: AccountPath, headers: Match, body: AccountWish, identity: Identity
 ) -> AccountView:
-    """Change the name, the domains and the timezone of an account. Only who may do everything in the house may."""
+    """Change name, domains, timezone and default carrier of an account. Only who may do everything in the house may."""
     _operator(house, identity)
     account = account_of(house, identity, path.account)
     return await _view(house, await house.tenants.replace(account, body, identity.name, headers.revision))

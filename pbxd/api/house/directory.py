@@ -45,7 +45,7 @@ class Match(BaseModel):
 
 
 class ThingView(Revised):
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, serialize_by_alias=True)
 
     id: str
     declared: bool = Field(description="whether the configuration file declares it, and is its only truth")
@@ -73,7 +73,10 @@ class Operations:
         self.kind = kind
         name = kind.word.title().replace("_", "")
         fields: Any = {
-            word: (field.annotation, Field(default=field.get_default(), description=field.description))
+            word: (
+                kind.seen.get(word, field.annotation),
+                Field(default=field.get_default(), description=field.description, alias=field.alias),
+            )
             for word, field in kind.model.model_fields.items()
             if shown({word: None})
         }

@@ -344,7 +344,7 @@ class Queues:
         return None
 
     def busy(self, account_id: str) -> set[str]:
-        """Users who have a phone in any call."""
+        """Users who have a phone in any call, here or at a node."""
         records = (call.record for call in self._calls())
         legs = (leg for record in records if record.account_id == account_id for leg in record.legs)
         return {leg.party for leg in legs if leg.ended_at is None} | set(self.elsewhere.busy(account_id))
@@ -481,7 +481,8 @@ class Queues:
             wanted[also] = roster.get(also)
         if not wanted:
             return
-        busy = set()
+        away = self.elsewhere.busy(branch.account_id)
+        busy = {name for name in away if name in wanted and wanted[name].lease is None}
         for call in self._calls():
             record = call.record
             if record.account_id != branch.account_id:
@@ -491,7 +492,6 @@ class Queues:
                     lease = wanted[leg.party].lease
                     if leg.role is Role.CALLER or lease is None or lease.caller != record.id:
                         busy.add(leg.party)
-        busy |= {name for name in self.elsewhere.busy(branch.account_id) if name in wanted}
         branch.acd.see({name: self._seen(Aor(branch.account_id, name), name in busy, now) for name in wanted}, now)
 
     def _seen(self, aor: Aor, on_call: bool, now: float) -> Seen:

@@ -15,7 +15,7 @@ from media.pages import Kind
 from pbxd.config.faxes import Faxes as Settings
 from pbxd.events import Bus
 from pbxd.services.faxes import FaxArrived, Faxes, FaxJob, FaxJobChanged, FaxWish
-from pbxd.store import Store, sqlite_url
+from pbxd.store import Store
 
 START = 1_800_000_000.0
 REMOTE = "+1 555 0100"
@@ -111,16 +111,23 @@ class Desk:
         return found
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an office keeps its faxes, and its rows."""
+
+    folder: Path
+    store_url: str
+
+
 @asynccontextmanager
 async def a_desk(
-    folder: Path, line: ScriptedLine | None = None, wall: float = START, **settings: object
+    place: Place, line: ScriptedLine | None = None, wall: float = START, **settings: object
 ) -> AsyncIterator[Desk]:
-    """An office over the store in `folder`, which may have been another one's."""
-    folder.mkdir(exist_ok=True)
-    store = await Store.open(sqlite_url(folder / "pbxd.db"))
+    """An office at a place, which may have been another one's."""
+    store = await Store.open(place.store_url)
     bus = Bus()
     now: list[Desk] = []
-    faxes = Faxes(store, folder / "fax", "acc_1", Settings(**settings), bus, lambda: now[0].wall)  # type: ignore[arg-type]
+    faxes = Faxes(store, place.folder / "fax", "acc_1", Settings(**settings), bus, lambda: now[0].wall)  # type: ignore[arg-type]
     desk = Desk(faxes, line or ScriptedLine(), bus, store, wall=wall)
     now.append(desk)
     faxes.sip.line = desk.line

@@ -20,7 +20,7 @@ from pbxd.services.faxes import Arrival, ReceivedFilter, ReceivedState
 from pbxd.services.faxes.notices import letter_of_job, letter_of_received, of_received
 from pbxd.services.faxes.received import box_of
 from tests.media import papers
-from tests.services.faxes.line import Desk, a_desk, outcome
+from tests.services.faxes.line import Desk, Place, a_desk, outcome
 
 BOXES = {"office": FaxBox(numbers=("+12025550150", "950"))}
 
@@ -39,8 +39,8 @@ def came(path: Path | None, ended: FaxOutcome, call_id: str = "call_1", called: 
 
 
 @pytest.fixture
-async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
-    async with a_desk(tmp_path / "data", boxes=BOXES, inbound=FaxInbound(enabled=True, keep_days=30)) as desk:
+async def desk(place: Place) -> AsyncIterator[Desk]:
+    async with a_desk(place, boxes=BOXES, inbound=FaxInbound(enabled=True, keep_days=30)) as desk:
         yield desk
 
 

@@ -15,7 +15,7 @@ from media.pages import Kind
 from pbxd.errors import Conflict, Invalid, NotFound, Overloaded
 from pbxd.services.faxes import FaxJob, FaxWish, Handed, JobFilter, JobState, Papers
 from tests.media import papers
-from tests.services.faxes.line import REMOTE, START, Desk, ScriptedLine, Sent, a_desk, outcome
+from tests.services.faxes.line import REMOTE, START, Desk, Place, ScriptedLine, Sent, a_desk, outcome
 
 
 @pytest.fixture(scope="module")
@@ -25,8 +25,8 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
-    async with a_desk(tmp_path / "data", ident="+1 555 1", header="House", detail="standard") as desk:
+async def desk(place: Place) -> AsyncIterator[Desk]:
+    async with a_desk(place, ident="+1 555 1", header="House", detail="standard") as desk:
         yield desk
 
 
@@ -144,9 +144,9 @@ async def test_a_fax_waits_for_its_time(desk: Desk, three: Path) -> None:
     assert (await desk.job(job)).state is JobState.SUCCESS
 
 
-async def test_the_urgent_one_goes_first_and_no_more_than_allowed_at_a_time(tmp_path: Path, three: Path) -> None:
+async def test_the_urgent_one_goes_first_and_no_more_than_allowed_at_a_time(place: Place, three: Path) -> None:
     line = ScriptedLine(hold=asyncio.Event())
-    async with a_desk(tmp_path / "data", line, at_once=2, detail="standard") as desk:
+    async with a_desk(place, line, at_once=2, detail="standard") as desk:
         for number in range(5):
             await desk.submit(three, f"+155500000{number}", at=START + 10, priority=5 if number == 4 else 0)
         desk.wall += 20
@@ -178,9 +178,9 @@ async def test_a_key_makes_one_fax_however_often_it_is_asked_for(desk: Desk, thr
     assert len(list((desk.faxes.files.folder / "out").iterdir())) == 2
 
 
-async def test_cancelling_takes_a_fax_out_of_the_queue_or_hangs_up(tmp_path: Path, three: Path) -> None:
+async def test_cancelling_takes_a_fax_out_of_the_queue_or_hangs_up(place: Place, three: Path) -> None:
     line = ScriptedLine(hold=asyncio.Event())
-    async with a_desk(tmp_path / "data", line, detail="standard") as desk:
+    async with a_desk(place, line, detail="standard") as desk:
         waiting = await desk.submit(three, at=START + 600)
         cancelled = await desk.faxes.sending.cancel(waiting.id)
         assert (cancelled.state, cancelled.reason, cancelled.error) == (
@@ -202,9 +202,9 @@ async def test_cancelling_takes_a_fax_out_of_the_queue_or_hangs_up(tmp_path: Pat
         assert [one.state for one in desk.told if one.state.ended] == [JobState.FAILED] * 2
 
 
-async def test_a_fax_that_is_cancelled_before_or_after_a_try_is_not_tried_again(tmp_path: Path, three: Path) -> None:
+async def test_a_fax_that_is_cancelled_before_or_after_a_try_is_not_tried_again(place: Place, three: Path) -> None:
     line = ScriptedLine([outcome(0, FaxReason.BUSY)])
-    async with a_desk(tmp_path / "data", line, detail="standard") as desk:
+    async with a_desk(place, line, detail="standard") as desk:
         waiting = await desk.submit(three, at=START + 60)
         desk.wall += 60
         desk.faxes.beat(desk.wall)  # its try has a task that has not run yet
@@ -227,9 +227,9 @@ async def test_a_fax_that_is_cancelled_before_or_after_a_try_is_not_tried_again(
         assert [(await desk.job(one)).state for one in (waiting, busy)] == [JobState.FAILED] * 2
 
 
-async def test_a_stop_stores_what_has_just_been_confirmed(tmp_path: Path, three: Path) -> None:
+async def test_a_stop_stores_what_has_just_been_confirmed(place: Place, three: Path) -> None:
     line = ScriptedLine([outcome(3), outcome(1, FaxReason.NO_CARRIER)])
-    async with a_desk(tmp_path / "data", line, detail="standard") as desk:
+    async with a_desk(place, line, detail="standard") as desk:
         writes, keep = asyncio.Semaphore(0), desk.faxes.rows.keep
 
         async def slow(job: FaxJob) -> None:
@@ -242,15 +242,15 @@ async def test_a_stop_stores_what_has_just_been_confirmed(tmp_path: Path, three:
         whole, part = await desk.submit(three), await desk.submit(three)
         for _ in range(2):
             await writes.acquire()
-    async with a_desk(tmp_path / "data", line, wall=START + 4000, detail="standard") as desk:
+    async with a_desk(place, line, wall=START + 4000, detail="standard") as desk:
         assert (await desk.job(whole)).state is JobState.SUCCESS
         assert (await desk.job(part)).confirmed == 1
         await desk.after(1)
         assert [one.options.start_page for one in line.sent] == [0, 0, 1]  # no page twice
 
 
-async def test_a_fault_of_ours_ends_a_fax(tmp_path: Path, three: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with a_desk(tmp_path / "data", detail="standard") as desk:
+async def test_a_fault_of_ours_ends_a_fax(place: Place, three: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with a_desk(place, detail="standard") as desk:
         job = await desk.submit(three, at=START + 60)
 
         async def broken(*_: object) -> int:
@@ -262,9 +262,9 @@ async def test_a_fault_of_ours_ends_a_fax(tmp_path: Path, three: Path, monkeypat
         assert (ended.state, ended.error) == (JobState.REFUSED, "the house failed; its log says more")
 
 
-async def test_what_waits_and_what_was_in_mid_page_goes_on_after_a_restart(tmp_path: Path, three: Path) -> None:
+async def test_what_waits_and_what_was_in_mid_page_goes_on_after_a_restart(place: Place, three: Path) -> None:
     line = ScriptedLine([outcome(1, FaxReason.NO_CARRIER)])
-    async with a_desk(tmp_path / "data", line, detail="standard") as desk:
+    async with a_desk(place, line, detail="standard") as desk:
         partial = await desk.submit(three)
         await desk.settle()
         line.hold = asyncio.Event()
@@ -274,7 +274,7 @@ async def test_what_waits_and_what_was_in_mid_page_goes_on_after_a_restart(tmp_p
             await asyncio.sleep(0.01)
     assert line.hung_up == 1
     line.hold = None
-    async with a_desk(tmp_path / "data", line, wall=START + 100, detail="standard") as desk:
+    async with a_desk(place, line, wall=START + 100, detail="standard") as desk:
         assert [(await desk.job(one)).state for one in (partial, under_way, waiting)] == [
             *(JobState.IN_PROGRESS, JobState.IN_PROGRESS, JobState.QUEUED)
         ]
@@ -282,7 +282,7 @@ async def test_what_waits_and_what_was_in_mid_page_goes_on_after_a_restart(tmp_p
         assert {(await desk.job(one)).state for one in (partial, under_way, waiting)} == {JobState.SUCCESS}
         assert sorted(one.options.start_page for one in line.sent) == [0, 0, 0, 0, 1]
         assert [one.id for one in desk.told if one.state.ended].count(under_way.id) == 1
-    async with a_desk(tmp_path / "data", line, wall=START + 200, detail="standard") as desk:
+    async with a_desk(place, line, wall=START + 200, detail="standard") as desk:
         await desk.after(1)
         assert desk.told == []
 
@@ -303,8 +303,8 @@ class Provider:
         return Handed(f"sid-{job.id[:4]}")
 
 
-async def test_what_a_provider_says_ends_a_fax_once(tmp_path: Path, three: Path) -> None:
-    async with a_desk(tmp_path / "data", backend="cloud") as desk:
+async def test_what_a_provider_says_ends_a_fax_once(place: Place, three: Path) -> None:
+    async with a_desk(place, backend="cloud") as desk:
         provider = Provider()
         desk.faxes.sending.carriers = {"cloud": provider}
         job = await desk.submit(three)
@@ -321,8 +321,8 @@ async def test_what_a_provider_says_ends_a_fax_once(tmp_path: Path, three: Path)
         assert (late.state, late.error) == (JobState.SUCCESS, None)
 
 
-async def test_an_answer_that_overtakes_its_request_is_not_lost(tmp_path: Path, three: Path) -> None:
-    async with a_desk(tmp_path / "data", backend="cloud") as desk:
+async def test_an_answer_that_overtakes_its_request_is_not_lost(place: Place, three: Path) -> None:
+    async with a_desk(place, backend="cloud") as desk:
         provider = Provider()
         provider.gate = asyncio.Event()
         desk.faxes.sending.carriers = {"cloud": provider}
@@ -334,8 +334,8 @@ async def test_an_answer_that_overtakes_its_request_is_not_lost(tmp_path: Path, 
         assert (await desk.job(job)).state is JobState.SUCCESS
 
 
-async def test_nothing_is_sent_where_faxes_are_disabled(tmp_path: Path, three: Path) -> None:
-    async with a_desk(tmp_path / "data", backend="disabled") as desk:
+async def test_nothing_is_sent_where_faxes_are_disabled(place: Place, three: Path) -> None:
+    async with a_desk(place, backend="disabled") as desk:
         job = await desk.submit(three)
         await desk.after(60)
         assert ((await desk.job(job)).state, desk.line.sent) == (JobState.DISABLED, [])
@@ -376,8 +376,8 @@ async def test_text_and_pictures_are_faxed_and_have_a_pdf(desk: Desk, tmp_path: 
     assert all(desk.faxes.files.papers(one.id).pdf.read_bytes().startswith(b"%PDF") for one in jobs)
 
 
-async def test_documents_of_what_has_ended_are_deleted_in_time(tmp_path: Path, three: Path) -> None:
-    async with a_desk(tmp_path / "data", keep_days=2, clean_every_s=60, detail="standard") as desk:
+async def test_documents_of_what_has_ended_are_deleted_in_time(place: Place, three: Path) -> None:
+    async with a_desk(place, keep_days=2, clean_every_s=60, detail="standard") as desk:
         done = await desk.submit(three)
         await desk.settle()
         waiting = await desk.submit(three, at=START + 30 * 86_400)

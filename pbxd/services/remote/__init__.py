@@ -6,14 +6,18 @@
 A node asks where a call goes and tells what became of it; it may crash in between, or say a thing twice. So a call is
 known by its account and the name that the node gave it, is begun once and over once, and is over at the latest when
 nobody has said anything of it for long. What it holds of the limits is given back by its end, whatever that was.
+
+The node's call goes on when the house is started anew: what it takes to know it then is kept (`kept`), a second late.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from itertools import islice
+from typing import Any, Protocol
 
 from pbxd.calls.facilities import Tracer
 from pbxd.calls.record import CallChanged, CallRecord, Change, Direction, LegRecord, Result, Role, Timeline
@@ -75,11 +79,26 @@ class Patience:
     most: int = 10_000
 
 
+class Keeper(Protocol):
+    """Where calls are written down; nobody waits for it."""
+
+    def save(self, call: RemoteCall) -> None:
+        """As it is now."""
+
+    def forget(self, call_id: str) -> None:
+        """It is over."""
+
+
 class RemoteCalls:
     """All of them. `wall` is seconds since the epoch at a monotonic time."""
 
-    def __init__(self, bus: Bus, tracer: Tracer, wall: Callable[[float], float], patience: Patience) -> None:
+    def __init__(
+        self, bus: Bus, tracer: Tracer, wall: Callable[[float], float], patience: Patience, keeper: Keeper
+    ) -> None:
         self.patience = patience
+        self._keeper = keeper
+        self._unsaved: dict[str, RemoteCall] = {}
+        self._saved: set[str] = set()
         self.ends: dict[Ended, int] = dict.fromkeys(Ended, 0)
         self._bus = bus
         self._tracer = tracer
@@ -99,6 +118,11 @@ class RemoteCalls:
         """The calls that a node of these accounts calls so, or the house does: up, or over just now."""
         found = [self._live.get((account, name)) or self._over.get((account, name)) for account in accounts]
         return [call for call in found if call is not None]
+
+    def busy(self, account_id: str) -> Counter[str]:
+        """Users who call or are called at nodes, each in how many calls."""
+        live = (call for call in self._live.values() if call.record.account_id == account_id)
+        return Counter(user for call in live for user in {call.record.legs[0].party, call.callee} - {""})
 
     def record(self, call_id: str) -> CallRecord | None:
         """The record of a call by its id in the house: up, or over just now."""
@@ -131,10 +155,23 @@ class RemoteCalls:
         call = RemoteCall(record, wanted.name, now, wanted.callee)
         key = wanted.account_id, wanted.name
         self._forget(key)
-        self._live[key] = self._ids[record.id] = call
+        self._live[key] = self._ids[record.id] = self._unsaved[record.id] = call
         self._tracer.began(record.id, trace_name(*key), wanted.account_id, now)
         self._say(call, Change.STARTED, now)
         return call
+
+    def take_up(self, calls: Iterable[RemoteCall], now: float) -> int:
+        """Calls that were up when the last run of the house ended; how many there are. They are recorded already."""
+        found = 0
+        for call in calls:
+            record = call.record
+            key = record.account_id, call.name
+            self._live[key] = self._ids[record.id] = call
+            self._saved.add(record.id)
+            self._tracer.began(record.id, trace_name(*key), record.account_id, now)
+            self.note(call, Topic.DECISION, "the house was started anew, and the call goes on at its node", now)
+            found += 1
+        return found
 
     def note(self, call: RemoteCall, topic: Topic, text: str, now: float) -> None:
         """Write something into the call's trace."""
@@ -143,6 +180,8 @@ class RemoteCalls:
     def touch(self, call: RemoteCall, now: float) -> None:
         """Its node has said something of it."""
         call.touched, call.reported = now, True
+        if not call.over:
+            self._unsaved[call.record.id] = call
 
     def ringing(self, call: RemoteCall, now: float) -> bool:
         """Whether that was news."""
@@ -189,6 +228,10 @@ class RemoteCalls:
         record.reason, record.ended_by = reason or _REASONS[how], by or ("house" if how is not Ended.REPORTED else None)
         self.ends[how] += 1
         self._live.pop(key, None)
+        self._unsaved.pop(record.id, None)
+        if record.id in self._saved:
+            self._saved.discard(record.id)
+            self._keeper.forget(record.id)
         self._over[key] = call
         while len(self._over) > MAX_OVER:
             self._forget(next(iter(self._over)))
@@ -204,6 +247,13 @@ class RemoteCalls:
             self.end(call, now, how=Ended.SILENT)
         for key in [key for key, call in self._over.items() if now - call.touched >= REMEMBER_S]:
             self._forget(key)
+
+    def save(self, most: int | None = None) -> bool:
+        """Write down what has changed since the last time, of so many calls at most; whether there are more."""
+        for call_id in list(islice(self._unsaved, most)):
+            self._saved.add(call_id)
+            self._keeper.save(self._unsaved.pop(call_id))
+        return bool(self._unsaved)
 
     # ---- inside
 
