@@ -195,6 +195,10 @@ async def test_who_may_not_wait_goes_on_at_once(tmp_path: Path) -> None:
         theirs = house.app.telephony.dialplans.flows.of(house.account("other"))
         with pytest.raises(Invalid, match="there is no queue support"):
             await theirs.put("reception", flow(), "theirs")
+        await begun(house, "late")
+        queues = house.app.call_centre.queues
+        queues.configure(house.account("lab"), {}, queues.facilities.clock())
+        assert said_by(await step(house, "waiting", call="late")) == "Failed.", "the queue has gone meanwhile"
 
 
 async def test_a_full_queue(tmp_path: Path) -> None:

@@ -26,6 +26,8 @@ HEADER = struct.Struct("!BBHII")
 FRAME = round(RATE * PTIME_S)
 A_SECOND = 50  # calls that are begun
 SEVERAL_S = 10.0
+AGAIN_S = 0.5
+ANSWER_S = 20.0
 
 
 @dataclass(slots=True)
@@ -40,6 +42,8 @@ class Caller:
     answered_at: float | None = None
     ended_at: float | None = None
     refused: int | None = None
+    invite: str = ""  # its Via
+    heard_of: bool = False  # the house has said something to it
     media: tuple[str, int] | None = None
 
     def heard(self, since: int = 0) -> Samples:
@@ -111,10 +115,23 @@ class Callers:
         """These call, or all; wait until each is answered."""
         wanted = which or tuple(self.all)
         for one in wanted:
-            address, port = one.rtp.getsockname()
-            one.dialog.send("INVITE", body=sdp(address, port, formats="0 101"))
+            one.invite, one.dialog.sequence = self._sip.via(), 2
+            self._invite(one)
             self._closing.wait(1 / A_SECOND)
-        until(lambda: all(one.answered_at for one in wanted), f"{len(wanted)} callers to be answered", timeout=10)
+        deadline = time.monotonic() + ANSWER_S
+        while silent := [one for one in wanted if one.answered_at is None]:
+            refused = {one.number: one.refused for one in silent if one.refused is not None}
+            assert not refused, f"callers were refused: {refused}"
+            assert time.monotonic() < deadline, f"{len(silent)} of {len(wanted)} callers were not answered"
+            self._closing.wait(AGAIN_S)
+            for one in silent:
+                if one.answered_at is None and not one.heard_of:
+                    self._invite(one)  # RFC 3261 §17.1.1.2: a datagram may be lost
+
+    def _invite(self, one: Caller) -> None:
+        address, port = one.rtp.getsockname()
+        headers = [*one.dialog.headers("INVITE", sequence=1, via=one.invite), ("Content-Type", "application/sdp")]
+        self._sip.send(f"INVITE {one.dialog.target} SIP/2.0", headers, sdp(address, port, formats="0 101"))
 
     # ---- threads
 
@@ -133,7 +150,9 @@ class Callers:
                 self._sip.respond(message, 200)
             if message.method == "BYE":
                 caller.ended_at = time.monotonic()
-        elif message.method == "INVITE" and 200 <= status < 300:
+            return
+        caller.heard_of = True
+        if message.method == "INVITE" and 200 <= status < 300:
             caller.dialog.acknowledge(message)
             caller.media = message.media()
             caller.answered_at = time.monotonic()

@@ -481,7 +481,8 @@ class Queues:
             wanted[also] = roster.get(also)
         if not wanted:
             return
-        busy = {name for name in self.elsewhere.busy(branch.account_id) if name in wanted}
+        away = self.elsewhere.busy(branch.account_id)
+        busy = {name for name in away if name in wanted and wanted[name].lease is None}
         for call in self._calls():
             record = call.record
             if record.account_id != branch.account_id:
