@@ -105,7 +105,9 @@ class ListenRight(StrEnum):
 class UserOptions(Section):
     """How calls reach a user, and what the user's own calls show."""
 
-    ring_timeout_s: Seconds | None = Field(default=None, le=600, description="rings for so long; null is the house's")
+    ring_timeout_s: Annotated[Seconds, Field(le=600)] | None = Field(
+        default=None, description="rings for so long; null is the house's"
+    )
     ring_strategy: UserRing = Field(
         default=UserRing.SIMULTANEOUS,
         description="its phones all at once, one after the other, or only those with ring_on_fork",
@@ -158,7 +160,7 @@ class TrunkRegister(Section):
     username: Label = Field(description="auth username at the provider")
     password: SecretStr = Field(description="its password", min_length=1, max_length=256)
     aor: Label | None = Field(default=None, description="user part registered; null is the username")
-    expires_s: Seconds = Field(default=3600, ge=60, description="the registration time asked for")
+    expires_s: Annotated[Seconds, Field(ge=60)] = Field(default=3600, description="the registration time asked for")
 
 
 class TrunkOptions(Section):

@@ -39,5 +39,7 @@ class Sound(Section):
     music_on_hold: Switch = Field(
         default=False, description="whom a phone puts on hold hears music; false passes the hold on to its phone"
     )
-    prompt_max_s: Seconds = Field(default=600, le=7200, description="longer recordings are refused")
-    cache_mb: Count = Field(default=256, le=100_000, description="room for what was said and converted")
+    prompt_max_s: Annotated[Seconds, Field(le=7200)] = Field(default=600, description="longer recordings are refused")
+    cache_mb: Annotated[Count, Field(le=100_000)] = Field(
+        default=256, description="room for what was said and converted"
+    )

@@ -120,7 +120,9 @@ class Faxes(Section):
     retry_s: tuple[Seconds, ...] = Field(
         default=(30, 120, 600), min_length=1, max_length=20, description="pauses after a fax that went wrong"
     )
-    max_waiting: Count = Field(default=10_000, le=100_000, description="faxes that may wait; more are refused")
+    max_waiting: Annotated[Count, Field(le=100_000)] = Field(
+        default=10_000, description="faxes that may wait; more are refused"
+    )
     keep_days: Annotated[int, Field(strict=True, ge=0, le=36_500)] = Field(
         default=0, description="documents of faxes that have ended are deleted after that; 0 is never"
     )

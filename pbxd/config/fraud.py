@@ -52,10 +52,12 @@ class FraudSettings(Section):
     night_calls: Count = Field(default=3, description="calls of a user to new countries in one night")
     new_countries: Count = Field(default=5, description="new countries that a user calls within an hour")
     burst_calls: Count = Field(default=12, description="short calls to one range of numbers within burst_s")
-    burst_s: Seconds = Field(default=600, le=3600, description="the time of burst_calls")
+    burst_s: Annotated[Seconds, Field(le=3600)] = Field(default=600, description="the time of burst_calls")
     short_s: Seconds = Field(default=15, description="a call that is not longer is short")
     simultaneous: Count = Field(default=4, description="calls of a user at a time to one range of numbers")
-    rise_calls: Count = Field(default=40, le=500, description="calls abroad within an hour that are never too many")
+    rise_calls: Annotated[Count, Field(le=500)] = Field(
+        default=40, description="calls abroad within an hour that are never too many"
+    )
     rise_minutes: Count = Field(default=240, description="minutes within an hour that are never too many")
     rise_factor: Factor = Field(default=4.0, description="above them: so many times the busiest hour before")
     block_s: Seconds = Field(default=43_200, description="how long a user is blocked from such calls")

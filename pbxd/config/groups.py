@@ -65,7 +65,9 @@ class RingGroup(Section):
         description="the users whose phones ring, in this order"
     )
     strategy: RingStrategy = Field(default=RingStrategy.SIMULTANEOUS, description="all at once, or one after the other")
-    ring_timeout_s: Seconds = Field(default=25, le=600, description="how long all ring, or each of them")
+    ring_timeout_s: Annotated[Seconds, Field(le=600)] = Field(
+        default=25, description="how long all ring, or each of them"
+    )
     no_answer: Destination | None = Field(default=None, description="where a call goes that nobody took")
 
 
@@ -74,7 +76,9 @@ class Queue(Section):
     strategy: QueueStrategy = Field(default=QueueStrategy.LONGEST_IDLE, description="whom the next call is offered to")
     members: Members = Field(default=(), description="the users who may take its calls")
     penalties: Penalties = Field(default={}, description="members who are asked only when none with less is free")
-    agent_ring_timeout_s: Seconds = Field(default=20, le=600, description="how long one of them is rung")
+    agent_ring_timeout_s: Annotated[Seconds, Field(le=600)] = Field(
+        default=20, description="how long one of them is rung"
+    )
     max_wait_s: Seconds = Field(default=600, description="nobody waits longer")
     wrap_up_s: SecondsOrNever = Field(default=10, description="rest after a call")
     max_no_answer: Count = Field(default=3, description="so many calls in a row not taken: who it was is paused")

@@ -133,10 +133,14 @@ class Digest(Section):
 
 
 class RegistrarLimits(Section):
-    min_expires_s: Seconds = Field(default=60, le=3600, description="shorter registrations are refused with 423")
+    min_expires_s: Annotated[Seconds, Field(le=3600)] = Field(
+        default=60, description="shorter registrations are refused with 423"
+    )
     default_expires_s: Seconds = Field(default=3600, description="for a phone that asks for no particular time")
     max_expires_s: Seconds = Field(default=7200, description="longer wishes are shortened to this")
-    max_contacts: Count = Field(default=10, le=100, description="phones that may be registered to one user at a time")
+    max_contacts: Annotated[Count, Field(le=100)] = Field(
+        default=10, description="phones that may be registered to one user at a time"
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -146,9 +150,11 @@ class RegistrarLimits(Section):
 
 
 class SessionTimer(Section):
-    expires_s: Seconds = Field(default=1800, ge=90, description="how often a call proves that both ends are alive")
-    min_se_s: Seconds = Field(
-        default=90, ge=90, description="the shortest interval we agree to (RFC 4028 §5: 90 at least)"
+    expires_s: Annotated[Seconds, Field(ge=90)] = Field(
+        default=1800, description="how often a call proves that both ends are alive"
+    )
+    min_se_s: Annotated[Seconds, Field(ge=90)] = Field(
+        default=90, description="the shortest interval we agree to (RFC 4028 §5: 90 at least)"
     )
 
     @model_validator(mode="after")
@@ -310,7 +316,7 @@ class Mail(Section):
     authorities: PathField | None = Field(
         default=None, description="PEM file of authorities to trust beside the system's"
     )
-    timeout_s: Seconds = Field(default=30, le=600, description="for each step of the conversation")
+    timeout_s: Annotated[Seconds, Field(le=600)] = Field(default=30, description="for each step of the conversation")
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -331,11 +337,13 @@ class Outbox(Section):
         description="pauses after each failure; the last one again and again",
     )
     max_age_s: Seconds = Field(default=172_800, description="what is older is given up")
-    per_destination: Count = Field(
-        default=2, le=64, description="deliveries at a time to one mail server or web server"
+    per_destination: Annotated[Count, Field(le=64)] = Field(
+        default=2, description="deliveries at a time to one mail server or web server"
     )
-    timeout_s: Seconds = Field(default=30, le=600, description="for a whole HTTP exchange")
-    max_waiting: Count = Field(default=10_000, le=100_000, description="deliveries that may wait; more are refused")
+    timeout_s: Annotated[Seconds, Field(le=600)] = Field(default=30, description="for a whole HTTP exchange")
+    max_waiting: Annotated[Count, Field(le=100_000)] = Field(
+        default=10_000, description="deliveries that may wait; more are refused"
+    )
     max_bytes: Count = Field(default=10_000_000, description="size of one delivery; larger ones are refused")
     keep_s: Seconds = Field(default=604_800, description="how long what has ended can be looked at")
 

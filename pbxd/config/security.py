@@ -14,17 +14,27 @@ Factor = Annotated[float, Field(ge=1, le=1000)]
 
 
 class WrongPasswords(Section):
-    refuse_after: Count = Field(default=3, le=1000, description="wrong passwords after which a user hears 403")
-    tries: Count = Field(default=5, le=1000, description="wrong passwords of one user that are looked at in a row")
+    refuse_after: Annotated[Count, Field(le=1000)] = Field(
+        default=3, description="wrong passwords after which a user hears 403"
+    )
+    tries: Annotated[Count, Field(le=1000)] = Field(
+        default=5, description="wrong passwords of one user that are looked at in a row"
+    )
     try_every_s: Seconds = Field(default=10, description="after them, one in so many seconds is looked at")
-    guesses: Count = Field(default=12, le=10_000, description="so many for one user within guesses_s are guessing")
+    guesses: Annotated[Count, Field(le=10_000)] = Field(
+        default=12, description="so many for one user within guesses_s are guessing"
+    )
     guesses_s: Seconds = Field(default=2, description="the time of guesses")
-    users: Count = Field(default=8, le=64, description="users with wrong passwords within users_s that are too many")
+    users: Annotated[Count, Field(le=64)] = Field(
+        default=8, description="users with wrong passwords within users_s that are too many"
+    )
     users_s: Seconds = Field(default=60, description="the time of users")
 
 
 class Strangers(Section):
-    numbers: Count = Field(default=10, ge=2, le=20, description="numbers asked for without an answer to a challenge")
+    numbers: Annotated[Count, Field(ge=2, le=20)] = Field(
+        default=10, description="numbers asked for without an answer to a challenge"
+    )
     requests: Count = Field(default=300, description="requests that prove nothing, within requests_s")
     requests_s: Seconds = Field(default=10, description="the time of requests")
     unreadable: Count = Field(default=60, description="messages that cannot be read, within unreadable_s")

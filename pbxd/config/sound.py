@@ -101,8 +101,8 @@ class Codecs(Section):
         max_length=8,
         description="codecs in order of preference",
     )
-    ptime_ms: Count = Field(
-        default=20, multiple_of=10, le=60, description="length of sound in one packet, as we ask for it"
+    ptime_ms: Annotated[Count, Field(le=60)] = Field(
+        default=20, multiple_of=10, description="length of sound in one packet, as we ask for it"
     )
     opus: Opus = Field(default=Opus(), description="how our Opus works")
     jitter: Delay = Field(default=Delay(), description="how long sound in a room waits for packets that are late")
