@@ -1,9 +1,16 @@
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 
 from pbxd.calls.info import Pressed, pressed_in
-from pbxd.sip.message import Request, parse_message
+from pbxd.directory.model import ExtensionKind
+from pbxd.sip.message import Request, Response, parse_message
+from tests.calls.house import House
+from tests.calls.test_call import phones
+from tests.calls.test_fallback import Machine
+from tests.wire import Weather
 
 
 def info(kind: str, body: bytes) -> Request:
@@ -43,3 +50,47 @@ def info(kind: str, body: bytes) -> Request:
 )
 def test_what_an_info_says(kind: str, body: bytes, pressed: Pressed | None) -> None:
     assert pressed_in(info(kind, body)) == pressed
+
+
+class Listener(Machine):
+    """Answers, and writes down what is pressed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard: list[str] = []
+
+    def digit(self, digit: str, now: float) -> None:
+        self.heard.append(digit)
+
+
+async def test_ten_thousand_digits_by_info_in_bad_weather(house: House) -> None:
+    """None is missing and none comes twice, whatever is lost, repeated or overtaken on the way."""
+    act, draw = Listener(), Random(11)
+    house.acts[ExtensionKind.FLOW] = lambda _extension, _record: act
+    (alice,) = phones(house, "alice")
+    alice.number = "501"
+    alice >> "INVITE" >> house >> 100 >> alice
+    house >> 200 >> alice >> "ACK" >> house
+    house.wire.weather = Weather(loss=0.03, duplicate=0.02, reorder=0.05, hold=0.02, delay=0.001)
+    said = [draw.choice("0123456789*#ABCD") for _ in range(10_000)]
+    left = iter(said)
+    statuses: list[int] = []
+
+    def press(now: float) -> None:
+        if (digit := next(left, None)) is None:
+            return
+        kind, body = (
+            ("application/dtmf-relay", f"Signal={digit}\r\nDuration=100\r\n")
+            if draw.random() < 0.5
+            else ("application/dtmf", digit)
+        )
+        alice.session.request("INFO", now, body=body.encode(), content_type=kind, on_final=answered)
+
+    def answered(status: int, _response: Response | None, now: float) -> None:
+        statuses.append(status)
+        press(now)
+
+    press(house.wire.now)
+    house.wire.after(550)
+    assert statuses == [200] * len(said)
+    assert act.heard == said
