@@ -16,7 +16,7 @@ from media.headers import LegHeaders
 from media.plan import Codec, MediaPlan
 from media.session import MediaSession, MediaStatistics
 from media.wire import WireError
-from pbxd.calls.crypto import refusal_of
+from pbxd.calls.crypto import all_secure, refusal_of
 from pbxd.calls.facilities import Facilities
 from pbxd.calls.image import Between, FaxUser, place_of, terms_of
 from pbxd.calls.info import Pressed
@@ -536,11 +536,14 @@ class Leg:
         try:
             if sdp is not None:
                 self._apply(self.negotiation.accept(SessionDescription.parse(sdp)), now)
-                return
-            self.negotiation.image_refused()
+            else:
+                self.negotiation.image_refused()
         except SdpError:
+            sdp = None
             self.session.offer(self.negotiation.offer(self.allowed, self._codec_kept), now)
-        if self.fax is not None:
+        if sdp is not None:
+            self.owner.leg_changed(self, now)
+        elif self.fax is not None:
             self.fax.image_refused(status, now)
 
     def _became_answered(self, now: float) -> None:
@@ -591,8 +594,3 @@ class Leg:
         self._told = True
         self.silence(now)
         self.owner.leg_ended(self, ending, now)
-
-
-def all_secure(destinations: Sequence[Destination]) -> bool:
-    """Whether every next hop that may be tried is TLS: only then nobody on the way reads the keys in SDP."""
-    return all(destination.transport is Transport.TLS for destination in destinations)
