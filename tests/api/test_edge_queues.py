@@ -268,6 +268,40 @@ async def test_a_restart_costs_nobody_at_a_node_their_place(tmp_path: Path) -> N
         assert (await waits(house, "second"))["position"] == 2
         today = house.app.call_centre.queues.queue(house.account("lab"), "support").today
         assert (today.entered, today.exits["interrupted"]) == (2, 0)
+        assert house.app.call_centre.queues.exits["interrupted"] == 0
+        await house.app.store.drain()
+        (first,) = house.app.edge.calls.find([house.account("lab")], "first")
+        written = await house.app.records.find(first.record.id)
+        assert written is None or written.queue_exit is None
+
+
+async def test_who_hangs_up_at_a_node_meanwhile_has_given_up(tmp_path: Path) -> None:
+    async with edge_house(tmp_path, flow(), QUEUES) as house:
+        await begun(house)
+        await waits(house)
+    async with edge_house(tmp_path, flow(), QUEUES) as house:
+        told = await record(house)
+        assert (told.queue, told.queue_exit) == ("support", "abandon")
+
+
+async def test_an_operator_is_free_whose_conversation_ended_before_a_crash(tmp_path: Path) -> None:
+    """The call was over, and its queue had not written it down yet."""
+    async with edge_house(tmp_path, flow(), QUEUES) as house:
+        await there(house)
+        await begun(house)
+        (offer,) = (await waits(house))["offers"]
+        await house.ask("GET", f"/agent/confirm/lab/{offer['lease_id']}/{offer['epoch']}")
+        queues, edge = house.app.call_centre.queues, house.app.edge
+        queues.save(edge.now())
+        queues.archive.save = lambda *_: None  # type: ignore[method-assign]
+        told = await record(house)
+    async with edge_house(tmp_path, flow(), QUEUES) as house:
+        await there(house, event="available")
+        assert (await agent(house))["state"] != "in_call"
+        await house.app.store.drain()
+        again = await house.app.records.find(told.id)
+        assert again is not None
+        assert (again.queue, again.queue_exit, again.operator) == ("support", "answered", "1002")
 
 
 @pytest.mark.parametrize("end", ["answered", "over"])
