@@ -237,6 +237,33 @@ async def test_a_node_with_queues_of_its_own_disturbs_nobody(house: EdgeHouse) -
     assert said_by(await step(house, "timeout", first["seq"])) == "Too late."
 
 
+@pytest.mark.parametrize("said", [{"outcome": "nonsense"}, {"outcome": "timeout", "seq": 999}])
+async def test_who_says_what_cannot_be_keeps_its_place(house: EdgeHouse, said: dict[str, object]) -> None:
+    await begun(house)
+    await waits(house)
+    refused = await house.ask("POST", "/flow", {"callId": "abc", "accountId": "lab", **said})
+    assert refused.status == (409 if "seq" in said else 400)
+    assert (await waits(house))["position"] == 1
+    assert sum(house.app.call_centre.queues.exits.values()) == 0
+
+
+async def test_who_only_waits_is_not_written_down_each_time(house: EdgeHouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    edge, written = house.app.edge, list[str | None]()
+    save = edge.kept.save
+    monkeypatch.setattr(edge.kept, "save", lambda call: (written.append(call.record.queue), save(call)))
+    await begun(house)
+    for _ in range(5):
+        await waits(house)
+        edge.calls.save()
+    assert written == ["support"]
+    (call,) = edge.calls.live()
+    call.written_at -= 60
+    await waits(house)
+    edge.calls.save()
+    assert written == ["support"] * 2
+    assert call.written_at == call.touched
+
+
 async def test_waiting_is_of_enqueue(house: EdgeHouse) -> None:
     first = await begun(house)
     await step(house, "timeout", first["seq"])
