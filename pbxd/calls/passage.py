@@ -81,9 +81,9 @@ class Passage:
         self._stop_looking()
         for leg in self._legs:
             if isinstance(leg.passage, Crossing) and leg.passage.passage is self:
-                leg.passage = None
-                leg.fax = None if isinstance(leg.fax, Crossing) else leg.fax
-                leg.negotiation.beyond = None
+                leg.passage = leg.negotiation.beyond = None
+                if isinstance(leg.fax, Crossing):  # and not somebody's who has the leg by now
+                    leg.fax, leg.negotiation.images = None, False
 
     # ---- what the far side of a leg offers
 

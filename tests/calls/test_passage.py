@@ -302,6 +302,41 @@ async def test_sound_comes_back_on_both_sides(house: House, ends: FaxEnds) -> No
     over(house, alice, bob)
 
 
+async def test_sound_comes_back_though_the_other_side_refreshes_its_t38(house: House, ends: FaxEnds) -> None:
+    """Both changes cross: what waits is of an older version than our answer, and is made anew."""
+    alice, bob = up(house)
+    says_image(alice, bob)
+    alice >> "INVITE" >> house >> "INVITE" >> bob >> 200 >> house >> "ACK" >> bob
+    house >> 200 >> alice >> "ACK" >> house
+    assert ends.way() == PACKETS
+    refresh = bob.call.sdp()
+    bob.session.offer(refresh, house.wire.now)
+    says_sound(alice, bob)
+    bob.call.do["offer"] = lambda now: bob.session.answer(bob.call.sdp(), now)
+    alice.session.offer(alice.call.sdp(), house.wire.now)
+    house.wire.after(12)
+    assert ends.way() == SOUND, house.wire.ladder
+    versions = [SessionDescription.parse(one.body).origin.sess_version for one in heard(house, bob)]
+    assert versions == sorted(versions)
+    assert lines(heard(house, bob)[-1]) == [("audio", 1), ("image", 0)]
+    ended(house, alice)
+
+
+async def test_who_is_no_more_in_a_call_between_two_takes_no_t38(house: House, ends: FaxEnds) -> None:
+    alice, bob = up(house)
+    says_image(alice)
+    alice >> "INVITE" >> house >> "INVITE" >> bob >> 488 >> house >> "ACK" >> bob
+    house >> 200 >> alice >> "ACK" >> house
+    assert ends.way() == MIXED
+    (call,) = house.switch.calls.values()
+    assert call.bridge is not None
+    leg, _ = ends.legs
+    assert leg.negotiation.images
+    call.bridge.close()
+    assert (leg.passage, leg.fax, leg.negotiation.images) == (None, None, False)
+    ended(house, alice)
+
+
 async def test_a_refresh_in_mid_page_disturbs_nothing(house: House, ends: FaxEnds) -> None:
     alice, bob = up(house)
     says_image(alice)
