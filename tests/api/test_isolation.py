@@ -2,7 +2,7 @@
 
 The list is that of the documents; faxes have theirs in tests/api/fax/test_accounts.py. What is another's is answered
 as what is not there at all, word for word; and what is there is had by whose it is. An operation that is new is tried
-too; one that takes values this file does not know, or that is for the house alone, fails here until somebody has said so.
+too; one that takes values this file does not know, or that is for the house alone, fails here until somebody says so.
 """
 
 from __future__ import annotations
