@@ -42,7 +42,7 @@ class CallCentre:
         now = self._telephony.now()
         alive = self._telephony.switch.gate.elsewhere()
         for left in await self.queues.load(now, self._telephony.wall(now), alive):
-            self._records.left_queue(left.caller, left.queue, left.exit.value, left.waited_s, left.operator)
+            await self._records.left_queue(left.caller, left.queue, left.exit.value, left.waited_s, left.operator)
         self.reload()
 
     def reload(self) -> None:
