@@ -249,8 +249,7 @@ async def test_who_says_what_cannot_be_keeps_its_place(house: EdgeHouse, said: d
 
 async def test_who_only_waits_is_not_written_down_each_time(house: EdgeHouse, monkeypatch: pytest.MonkeyPatch) -> None:
     edge, written = house.app.edge, list[str | None]()
-    save = edge.kept.save
-    monkeypatch.setattr(edge.kept, "save", lambda call: (written.append(call.record.queue), save(call)))
+    monkeypatch.setattr(edge.kept, "save", lambda call: written.append(call.record.queue))
     await begun(house)
     for _ in range(5):
         await waits(house)
