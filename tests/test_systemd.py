@@ -224,7 +224,7 @@ def systemctl(tmp_path: Path, restart: int) -> Path:
 
 def data_of_packages(sources: Path) -> list[Path]:
     """What modules read beside them: words, tones, prompts, catalogues."""
-    kinds = (*sources.glob("media/**/*.toml"), *sources.glob("media/**/*.opus"), *sources.glob("pbxd/**/*.mako"))
+    kinds = (*sources.glob("media/**/*.toml"), *sources.glob("media/**/*.opus"))
     found = [file.relative_to(sources) for file in kinds]
     assert {"media/tones/plans.toml", "media/prompts/en/demo.opus"} <= {str(name) for name in found}
     return found
