@@ -37,9 +37,11 @@ class CallCentre:
         telephony.dialplans.flows.desk.enqueue = self._waiting
 
     async def open(self) -> None:
-        """Takes up who was logged in, and says of the calls of the last process how they left. Raises StoreError."""
+        """Takes up who was logged in, and says of the calls of the last process how they left. Calls at nodes are known
+        by then. Raises StoreError."""
         now = self._telephony.now()
-        for left in await self.queues.load(now, self._telephony.wall(now)):
+        alive = self._telephony.switch.gate.elsewhere()
+        for left in await self.queues.load(now, self._telephony.wall(now), alive):
             await self._records.left_queue(left.caller, left.queue, left.exit.value, left.waited_s, left.operator)
         self.reload()
 

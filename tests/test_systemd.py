@@ -242,8 +242,8 @@ def test_install_upgrade_and_uninstall(make: Make, sources: Path, tmp_path: Path
     for name in ("grafana/pbxd.json", "prometheus/pbxd-alerts.yaml", "logrotate/pbxd", "log-events.md"):
         assert (beside / name).read_bytes() == (sources / "etc" / name).read_bytes()
     (packages,) = (root / "opt/pbxd/current/.venv/lib").glob("*/site-packages")
-    for name in data_of_packages(sources):
-        assert (packages / name).read_bytes() == (sources / name).read_bytes()
+    for file in data_of_packages(sources):
+        assert (packages / file).read_bytes() == (sources / file).read_bytes()
     script = (root / "opt/pbxd/current/.venv/bin/pbxd").read_text()
     assert f"/opt/pbxd/{first}/.venv/bin/python" in script
     assert str(tmp_path) not in script  # it will run at its place

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from media.keys import MasterKey, Srtp, SrtpMode, SrtpSuite
 from pbxd.sip.errors import SdpError
+from pbxd.sip.flow import Destination, Transport
 from pbxd.sip.sdp import MediaLine
 
 MAX_LINES = 16  # of one media line that are looked at
@@ -259,3 +260,8 @@ def refusal_of(lines: Sequence[MediaLine], protection: Protection) -> str | None
     """Why no audio line of an offer can be protected as the policy wants; None when one can, or there is none."""
     reasons = [why_unprotected(line, protection) for line in lines if line.port and line.kind == "audio"]
     return reasons[0] if reasons and None not in reasons else None
+
+
+def all_secure(destinations: Sequence[Destination]) -> bool:
+    """Whether every next hop that may be tried is TLS: only then nobody on the way reads the keys in SDP."""
+    return all(destination.transport is Transport.TLS for destination in destinations)

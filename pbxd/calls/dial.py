@@ -15,9 +15,10 @@ from media.plan import Codec
 from media.session import OutOfFiles, OutOfPorts
 from pbxd.calls.admission import Refusal
 from pbxd.calls.causes import COMPLETED_ELSEWHERE, whose_doing
+from pbxd.calls.crypto import all_secure
 from pbxd.calls.facilities import Facilities
 from pbxd.calls.info import Pressed
-from pbxd.calls.leg import Headers, Leg, LegOwner, all_secure
+from pbxd.calls.leg import Headers, Leg, LegOwner
 from pbxd.calls.line import Line
 from pbxd.calls.policy import OfferedAudio
 from pbxd.calls.record import CallRecord, LegRecord, Role

@@ -16,7 +16,7 @@ from media.headers import LegHeaders
 from media.plan import Codec, MediaPlan
 from media.session import MediaSession, MediaStatistics
 from media.wire import WireError
-from pbxd.calls.crypto import refusal_of
+from pbxd.calls.crypto import all_secure, refusal_of
 from pbxd.calls.facilities import Facilities
 from pbxd.calls.image import Between, FaxUser, place_of, terms_of
 from pbxd.calls.info import Pressed
@@ -24,7 +24,7 @@ from pbxd.calls.line import Line
 from pbxd.calls.negotiate import Endpoint, Negotiation, offered_audio
 from pbxd.calls.policy import OfferedAudio, Policy, silent
 from pbxd.calls.record import LegRecord
-from pbxd.calls.watch import Watch, heard, quality_of
+from pbxd.calls.watch import Watch, agreed, heard, quality_of
 from pbxd.sip.dialog import destination_of
 from pbxd.sip.errors import SdpError
 from pbxd.sip.flow import Destination, Transport
@@ -344,10 +344,10 @@ class Leg:
             self._imaging = True
             self.session.offer(self.negotiation.offer_image(), now)
 
-    def ask_anew(self, now: float) -> None:
-        """Offers the far side what its policy allows by now."""
+    def ask_anew(self, now: float, codec: Codec | None = None) -> None:
+        """Offers the far side what its policy allows by now, of that what can be joined with `codec`."""
         if self.session.established:
-            self.session.offer(self.negotiation.offer(self.allowed), now)
+            self.session.offer(self.negotiation.offer(self.allowed, codec), now)
 
     def prepare_for_fax(self, fax: FaxUser) -> None:
         """From here on it carries a fax: G.711 as it is, or T.38."""
@@ -488,19 +488,25 @@ class Leg:
             self.take(offer, now)
 
     def take(self, offer: SessionDescription, now: float) -> None:
-        """Answers an offer in the session."""
+        """Answers an offer in the session. One of ours that waits is of an older version than the answer (RFC 3264 §8):
+        it is made anew, unless the answer says all that it would have said."""
+        imaging, self._imaging = self._imaging, False
+        asked, self._asked = self._asked, None
+        waited, image = self.session.forget_offer(), self.negotiation.t38 is not None
         try:
-            crossed, self._imaging = self._imaging, False
-            if crossed:
-                self.session.forget_offer()  # it says what is not so any more
-            answer, plan = self.negotiation.answer(offer, self.allowed, self._codec_kept, self.within)
+            answer, plan = self.negotiation.answer(offer, self.allowed, asked or self._codec_kept, self.within)
             self._apply(plan, now)
         except SdpError:
             self.session.refuse(488, now)
+            if waited and not imaging:
+                self._asked = asked
+                self.ask_anew(now, asked or self._codec_kept)
             return
         self.session.answer(answer, now)
-        if crossed and self.negotiation.t38 is None:
+        if imaging and self.negotiation.t38 is None:
             self.offer_image(now)
+        elif waited and not imaging and image and self.negotiation.t38 is not None:
+            self.ask_anew(now)  # it is to be sound again, and they have only refreshed it
         self.owner.leg_changed(self, now)
 
     def on_reanswer(self, sdp: bytes | None, status: int, now: float) -> None:
@@ -536,11 +542,14 @@ class Leg:
         try:
             if sdp is not None:
                 self._apply(self.negotiation.accept(SessionDescription.parse(sdp)), now)
-                return
-            self.negotiation.image_refused()
+            else:
+                self.negotiation.image_refused()
         except SdpError:
+            sdp = None
             self.session.offer(self.negotiation.offer(self.allowed, self._codec_kept), now)
-        if self.fax is not None:
+        if sdp is not None:
+            self.owner.leg_changed(self, now)
+        elif self.fax is not None:
             self.fax.image_refused(status, now)
 
     def _became_answered(self, now: float) -> None:
@@ -575,9 +584,7 @@ class Leg:
         self.plan = plan
         codec = plan.codec.value if self.negotiation.t38 is None else "T.38"
         self.record.codec = codec
-        remote = "nowhere yet" if plan.remote is None else f"{plan.remote[0]} port {plan.remote[1]}"
-        ways = " and ".join(word for word, on in (("send", plan.sends), ("receive", plan.receives)) if on) or "hold"
-        self.noticed(f"agreed: {codec}, {plan.ptime_ms} ms, with {remote}; we {ways}", now)
+        self.noticed(agreed(plan, codec), now)
         self.record.srtp = plan.srtp.suite.value if plan.srtp is not None else None
         if plan.srtp is not None and not self.record.remote.startswith("tls:"):
             self._facilities.warn_of_bare_keys(self.record.party)
@@ -591,8 +598,3 @@ class Leg:
         self._told = True
         self.silence(now)
         self.owner.leg_ended(self, ending, now)
-
-
-def all_secure(destinations: Sequence[Destination]) -> bool:
-    """Whether every next hop that may be tried is TLS: only then nobody on the way reads the keys in SDP."""
-    return all(destination.transport is Transport.TLS for destination in destinations)

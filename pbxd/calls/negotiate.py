@@ -168,8 +168,9 @@ class Negotiation:
         assert place is not None  # noqa: S101 - who calls has asked
         line = offer.media[place]
         self.t38, self._image = image.terms_of(line), place
-        if offer.audio is None:
-            self.audio = len(offer.media)  # where it would come, if it came back
+        sounds = [at for at, one in enumerate(offer.media) if one.kind == "audio"]
+        if self.audio not in sounds:
+            self.audio = sounds[0] if sounds else len(offer.media)  # where it would come, if it came back
         mine = image.image_line(self.endpoint.port, image.common(self.t38, self.beyond), self.beyond)
         lines = tuple(mine if at == place else other.refusal() for at, other in enumerate(offer.media))
         return self._write(lines), self._image_plan(line, offer)

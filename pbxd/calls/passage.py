@@ -34,6 +34,7 @@ class Way(Enum):
     SOUND = "sound"
     PACKETS = "T.38 on both sides"
     GATEWAY = "the gateway between T.38 and G.711"
+    NOTHING = "nothing: one side is in T.38, and the other in no sound of G.711"
 
 
 class Passage:
@@ -59,13 +60,15 @@ class Passage:
         images = [leg.negotiation.t38 is not None for leg in self._legs]
         if any(leg.plan is None for leg in self._legs):
             return False
-        way = Way.PACKETS if all(images) else Way.GATEWAY if any(images) else Way.SOUND
+        way = self._way_of(images)
         if way is self.way and images == self._images:
             return way is not Way.SOUND
         self.way, self._images, self._relay = way, images, None
         now = self._facilities.clock()
         if way is Way.SOUND:
             self._stop_looking()
+        elif way is Way.NOTHING:
+            self._part(now)
         else:
             self._join(now)
         for leg in self._legs:
@@ -78,9 +81,9 @@ class Passage:
         self._stop_looking()
         for leg in self._legs:
             if isinstance(leg.passage, Crossing) and leg.passage.passage is self:
-                leg.passage = None
-                leg.fax = None if isinstance(leg.fax, Crossing) else leg.fax
-                leg.negotiation.beyond = None
+                leg.passage = leg.negotiation.beyond = None
+                if isinstance(leg.fax, Crossing):  # and not somebody's who has the leg by now
+                    leg.fax, leg.negotiation.images = None, False
 
     # ---- what the far side of a leg offers
 
@@ -91,8 +94,9 @@ class Passage:
         leg.negotiation.images = wants and not plain and leg.negotiation.policy.images
         if not leg.negotiation.images or leg.negotiation.t38 is not None or other.negotiation.t38 is not None:
             return False
-        if self._waiting is not None:  # both ask at once: nobody needs to be asked
+        if self._who_waits() not in (None, leg):  # both ask at once: nobody needs to be asked
             return False
+        self._forget_waiting()  # the same one asks again, and has taken back what was asked before
         place = image.place_of(offer)
         assert place is not None  # noqa: S101 - it is alone
         other.negotiation.beyond = image.terms_of(offer.media[place])
@@ -109,7 +113,7 @@ class Passage:
         if leg.negotiation.t38 is None and other.negotiation.t38 is not None and self.way is Way.PACKETS:
             other.negotiation.beyond = None
             other.ask_anew(now)  # the fax is over: it is to be sound again as well
-        if self._waiting is not None and self._waiting[0] is not leg:
+        if self._who_waits() is other:
             self._resolve(now)
         elif self.way is not Way.SOUND:
             self.connect()
@@ -117,9 +121,7 @@ class Passage:
     def declined(self, leg: Leg, now: float) -> None:
         """The far side of `leg` stays in sound."""
         self._declined.add(leg)
-        if self._waiting is None or self._waiting[0] is leg:
-            return
-        if not self._ask(leg, now):
+        if self._who_waits() is self.other(leg) and not self._ask(leg, now):
             self._resolve(now)
 
     def other(self, leg: Leg) -> Leg:
@@ -147,11 +149,17 @@ class Passage:
         self._timer = None
         self._resolve(now)
 
+    def _who_waits(self) -> Leg | None:
+        """Nobody, once their offer was taken back."""
+        if self._waiting is not None and self._waiting[0].session.held is None:
+            self._forget_waiting()
+        return None if self._waiting is None else self._waiting[0]
+
     def _resolve(self, now: float) -> None:
-        """Answers who has waited, unless their offer was taken back meanwhile."""
-        waiting = self._waiting
+        """Answers who has waited."""
+        waiting = self._waiting if self._who_waits() is not None else None
         self._forget_waiting()
-        if waiting is None or waiting[0].session.held is None:
+        if waiting is None:
             return
         leg, offer = waiting
         other = self.other(leg)
@@ -165,6 +173,23 @@ class Passage:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def _way_of(self, images: list[bool]) -> Way:
+        if all(images):
+            return Way.PACKETS
+        if not any(images):
+            return Way.SOUND
+        sounding = self._legs[images.index(False)].plan
+        return Way.GATEWAY if sounding is not None and sounding.codec in LAWS else Way.NOTHING
+
+    def _part(self, now: float) -> None:
+        """Neither can use what the other sends, such as where T.38 was said yes to after the other side was told no:
+        it is to be sound again."""
+        self._stop_looking()
+        for leg in self._legs:
+            leg.media.idle()
+            if leg.negotiation.t38 is not None:
+                leg.ask_anew(now)
 
     def _join(self, now: float) -> None:
         try:

@@ -139,6 +139,13 @@ def quality_of(seen: MediaStatistics, samples: Sequence[Sample], silent_s: float
     )
 
 
+def agreed(plan: MediaPlan, codec: str) -> str:
+    """What a leg has come to, in words."""
+    remote = "nowhere yet" if plan.remote is None else f"{plan.remote[0]} port {plan.remote[1]}"
+    ways = " and ".join(word for word, on in (("send", plan.sends), ("receive", plan.receives)) if on) or "hold"
+    return f"agreed: {codec}, {plan.ptime_ms} ms, with {remote}; we {ways}"
+
+
 def heard(seen: MediaStatistics) -> str:
     """The packets of a leg in words."""
     drops = ", ".join(f"{name} {count}" for name, count in seen.drops.items()) or "nothing"

@@ -180,11 +180,13 @@ class FlowSessions:
         seq: int | None,
         *,
         heard: tuple[str, Mapping[str, Any]] | None = None,
+        came: Callable[[Answer], None] = lambda of: None,
     ) -> Answer:
         """What came of the command `seq`, or of the one that is out; `heard` is what the node said where that led to
-        this outcome. Raises Conflict for one that is not out, and Invalid for an outcome that there is not."""
+        this outcome. `came` is told which command it was of, once that is taken for true and before anything follows
+        from it. Raises Conflict for one that is not out, and Invalid for an outcome that there is not."""
         said = _digest(*(heard or (outcome, data)))
-        return await self._alone(self._stepped(session, record, outcome, data, seq, said))
+        return await self._alone(self._stepped(session, record, outcome, data, seq, said, came))
 
     def keep(self, session: Session, **more: Any) -> None:
         """The command that is out says this, too, from now on."""
@@ -210,7 +212,14 @@ class FlowSessions:
             session.turn.release()
 
     async def _stepped(
-        self, session: Session, record: CallRecord, outcome: str, data: Mapping[str, Any], seq: int | None, said: str
+        self,
+        session: Session,
+        record: CallRecord,
+        outcome: str,
+        data: Mapping[str, Any],
+        seq: int | None,
+        said: str,
+        came: Callable[[Answer], None],
     ) -> Answer:
         async with session.turn:
             current = session.answer
@@ -227,6 +236,7 @@ class FlowSessions:
                 raise Invalid(f"outcome: {reply.data.get('reason', '')}")
             machine = self._machine(session)
             session.stepped = current.seq, said
+            came(current)
             if machine is None:
                 return self._broken(session, record)
             self._note(record, *came_note(machine.position, reply))

@@ -46,9 +46,12 @@ async def test_they_are_counted_known_and_recorded_as_before(tmp_path: Path, sto
         await event(house, "up", "answered")
         await routed(house, "out", "14155551234")
         await routed(house, "short")
+        (first,) = house.app.edge.calls.find([house.account("lab")], "up")
+        said = first.record
+        said.queue, said.queue_exit, said.queue_wait_s = "support", "answered", 1.5
+        said.operator, said.flow = "1002", "reception/welcome.1"
         before = await counters(house)
         assert before == {"account": 3, "user 1001": 3, "user 1002": 2, "trunk carrier": 1}
-        (first,) = house.app.edge.calls.find([house.account("lab")], "up")
         control.beat(house.app.edge)
         await event(house, "short", "ended")
     async with edge_house(tmp_path, more=store_at(store_url)) as house:

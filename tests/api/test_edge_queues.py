@@ -237,6 +237,32 @@ async def test_a_node_with_queues_of_its_own_disturbs_nobody(house: EdgeHouse) -
     assert said_by(await step(house, "timeout", first["seq"])) == "Too late."
 
 
+@pytest.mark.parametrize("said", [{"outcome": "nonsense"}, {"outcome": "timeout", "seq": 999}])
+async def test_who_says_what_cannot_be_keeps_its_place(house: EdgeHouse, said: dict[str, object]) -> None:
+    await begun(house)
+    await waits(house)
+    refused = await house.ask("POST", "/flow", {"callId": "abc", "accountId": "lab", **said})
+    assert refused.status == (409 if "seq" in said else 400)
+    assert (await waits(house))["position"] == 1
+    assert sum(house.app.call_centre.queues.exits.values()) == 0
+
+
+async def test_who_only_waits_is_not_written_down_each_time(house: EdgeHouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    edge, written = house.app.edge, list[str | None]()
+    monkeypatch.setattr(edge.kept, "save", lambda call: written.append(call.record.queue))
+    await begun(house)
+    for _ in range(5):
+        await waits(house)
+        edge.calls.save()
+    assert written == ["support"]
+    (call,) = edge.calls.live()
+    call.written_at -= 60
+    await waits(house)
+    edge.calls.save()
+    assert written == ["support"] * 2
+    assert call.written_at == call.touched
+
+
 async def test_waiting_is_of_enqueue(house: EdgeHouse) -> None:
     first = await begun(house)
     await step(house, "timeout", first["seq"])
@@ -268,6 +294,40 @@ async def test_a_restart_costs_nobody_at_a_node_their_place(tmp_path: Path) -> N
         assert (await waits(house, "second"))["position"] == 2
         today = house.app.call_centre.queues.queue(house.account("lab"), "support").today
         assert (today.entered, today.exits["interrupted"]) == (2, 0)
+        assert house.app.call_centre.queues.exits["interrupted"] == 0
+        await house.app.store.drain()
+        (first,) = house.app.edge.calls.find([house.account("lab")], "first")
+        written = await house.app.records.find(first.record.id)
+        assert written is None or written.queue_exit is None
+
+
+async def test_who_hangs_up_at_a_node_meanwhile_has_given_up(tmp_path: Path) -> None:
+    async with edge_house(tmp_path, flow(), QUEUES) as house:
+        await begun(house)
+        await waits(house)
+    async with edge_house(tmp_path, flow(), QUEUES) as house:
+        told = await record(house)
+        assert (told.queue, told.queue_exit) == ("support", "abandon")
+
+
+async def test_an_operator_is_free_whose_conversation_ended_before_a_crash(tmp_path: Path) -> None:
+    """The call was over, and its queue had not written it down yet."""
+    async with edge_house(tmp_path, flow(), QUEUES) as house:
+        await there(house)
+        await begun(house)
+        (offer,) = (await waits(house))["offers"]
+        await house.ask("GET", f"/agent/confirm/lab/{offer['lease_id']}/{offer['epoch']}")
+        queues, edge = house.app.call_centre.queues, house.app.edge
+        queues.save(edge.now())
+        queues.archive.save = lambda *_: None  # type: ignore[method-assign]
+        told = await record(house)
+    async with edge_house(tmp_path, flow(), QUEUES) as house:
+        await there(house, event="available")
+        assert (await agent(house))["state"] != "in_call"
+        await house.app.store.drain()
+        again = await house.app.records.find(told.id)
+        assert again is not None
+        assert (again.queue, again.queue_exit, again.operator) == ("support", "answered", "1002")
 
 
 @pytest.mark.parametrize("end", ["answered", "over"])

@@ -11,7 +11,7 @@ from media.session import relayable
 from pbxd.calls.call import Call
 from pbxd.calls.policy import Policy
 from pbxd.calls.record import Result
-from pbxd.sip.sdp import MediaLine, SessionDescription
+from pbxd.sip.sdp import Direction, MediaLine, SessionDescription
 from tests.calls.house import Handset, House
 from tests.sip.party import nothing_left
 
@@ -289,3 +289,29 @@ async def test_a_hold_offers_no_other_codec(house: House) -> None:
     assert [form.pt for form in said(house, bob).formats if form.name != "TELEPHONE-EVENT"] == [9]
     bob >> 200 >> house >> "ACK" >> bob
     assert over(alice, house, bob)
+
+
+async def test_a_hold_that_crosses_a_change_of_the_other_side_is_said_in_the_answer(house: House) -> None:
+    """The house's own offer waits after glare; the answer says it all with a newer version, and no older one follows
+    (RFC 3264 §8)."""
+    alice, bob = phones(house)
+    ring(alice, house, bob)
+    answer(alice, house, bob)
+    alice.direction, bob.direction = "sendonly", "sendrecv"
+    bob.call.do["offer"] = lambda now: bob.session.answer(bob.call.sdp(), now)
+    before = len(house.wire.rungs)
+    alice.session.offer(alice.call.sdp(), house.wire.now)
+    bob.session.offer(bob.call.sdp(), house.wire.now)
+    house.wire.after(12)
+    told = [
+        rung
+        for rung in house.wire.rungs[before:]
+        if rung.sender is house and rung.receiver is bob and b"m=audio" in rung.data
+    ]
+    assert [rung.label for rung in told] == ["INVITE", "200 INVITE"], house.wire.ladder
+    first, last = (SessionDescription.parse(rung.data.partition(b"\r\n\r\n")[2]) for rung in told)
+    assert last.origin.sess_version >= first.origin.sess_version
+    assert last.media[0].direction is Direction.SENDONLY
+    alice.session.hangup(house.wire.now)
+    house.wire.after(40)
+    assert house.empty()

@@ -159,6 +159,15 @@ def test_t38_alone_in_the_first_offer_and_sound_later() -> None:
     assert ports(side.offer()) == [("image", 0), ("audio", 10000)]
 
 
+def test_t38_before_an_audio_line_in_the_first_offer_and_sound_later() -> None:
+    side = negotiation()
+    sdp, _ = side.answer(description(IMAGE, *SAID, NO_AUDIO))
+    assert ports(sdp) == [("image", 10000), ("audio", 0)]
+    assert ports(side.offer()) == [("image", 0), ("audio", 10000)]
+    plan = side.accept(description(NO_IMAGE, AUDIO))
+    assert (plan.remote, side.t38) == (("192.0.2.7", 4000), None)
+
+
 def test_an_answer_that_takes_nothing() -> None:
     side = negotiation()
     side.answer(description(AUDIO))

@@ -205,6 +205,88 @@ async def test_two_requests_that_cross(house: House, ends: FaxEnds) -> None:
     assert house.empty()
 
 
+def takes_back(house: House, party: Handset) -> None:
+    """It cancels the change that it asked for."""
+    sent = party.session.changes._sent
+    assert sent is not None
+    assert sent.transaction is not None
+    party.stack.cancel(sent.transaction, house.wire.now)
+
+
+def ended(house: House, party: Handset) -> None:
+    """It hangs up, and nothing is left."""
+    party.session.hangup(house.wire.now)
+    house.wire.after(40)
+    assert house.empty()
+
+
+async def test_who_asks_takes_it_back_and_the_other_says_yes(house: House, ends: FaxEnds) -> None:
+    """One side is in T.38 and the other in sound, with the gateway between them."""
+    alice, bob = up(house)
+    says_image(alice, bob)
+    alice >> "INVITE" >> house >> "INVITE" >> bob
+    house.wire.after(0.6)
+    takes_back(house, alice)
+    house.wire.after(0.2)
+    assert alice.heard()[-1] == "reanswer 487"
+    assert ends.way() == SOUND
+    bob.session.answer(bob.call.sdp(), house.wire.now)
+    house.wire.after(0.5)
+    assert ends.way() == MIXED_BACK
+    says_sound(bob)
+    bob.session.offer(bob.call.sdp(), house.wire.now)
+    house.wire.after(0.5)
+    assert ends.way() == SOUND
+    ended(house, alice)
+
+
+async def test_who_asks_takes_it_back_and_asks_again(house: House, ends: FaxEnds) -> None:
+    """The other side is not asked twice, and its answer is for the second time."""
+    alice, bob = up(house)
+    says_image(alice, bob)
+    alice >> "INVITE" >> house >> "INVITE" >> bob
+    house.wire.after(1)
+    takes_back(house, alice)
+    house.wire.after(1)
+    alice.session.offer(alice.call.sdp(), house.wire.now)
+    house.wire.after(3.5)
+    assert ends.way() == SOUND  # that long counts from the second time
+    asked = len(bob.call.log)
+    bob.session.answer(bob.call.sdp(), house.wire.now)
+    house.wire.after(1)
+    assert ends.way() == PACKETS
+    assert len(bob.call.log) == asked
+    ended(house, alice)
+
+
+@pytest.mark.parametrize("takes", [False, True])
+async def test_a_yes_to_t38_after_the_no_is_taken_back(house: House, ends: FaxEnds, takes: bool) -> None:
+    """Sound of G.722 is none that modems can be heard in: who said yes too late is to come back to sound."""
+    house.facilities.policy = replace(
+        house.facilities.policy, converts=True, codecs=(Codec.G722, Codec.PCMU, Codec.PCMA)
+    )
+    alice, bob = pair(house)
+    alice.codecs = bob.codecs = "9"
+    alice >> "INVITE" >> house >> 100 >> alice
+    house >> "INVITE" >> bob >> 200 >> house >> "ACK" >> bob
+    house >> 200 >> alice >> "ACK" >> house
+    says_image(alice, bob)
+    alice >> "INVITE" >> house >> "INVITE" >> bob
+    if takes:
+        takes_back(house, alice)
+    house.wire.after(5)
+    assert alice.heard()[-1] == f"reanswer {487 if takes else 488}"
+    bob.session.answer(bob.call.sdp(), house.wire.now)
+    bob.line, bob.codecs, bob.more = "audio 4000 RTP/AVP 9\r\nm=image 0 udptl", "t38", ()
+    bob.call.do["offer"] = lambda now: bob.session.answer(bob.call.sdp(), now)
+    house.wire.after(3)
+    assert lines(heard(house, bob)[-1]) == [("audio", 1), ("image", 0)]
+    assert ends.way() == SOUND
+    assert [leg.record.codec for leg in ends.legs] == ["G722", "G722"]
+    assert [leg.negotiation.t38 for leg in ends.legs] == [None, None]
+    ended(house, alice)
+
+
 async def test_sound_comes_back_on_both_sides(house: House, ends: FaxEnds) -> None:
     alice, bob = up(house)
     says_image(alice, bob)
@@ -218,6 +300,41 @@ async def test_sound_comes_back_on_both_sides(house: House, ends: FaxEnds) -> No
     assert ends.way() == SOUND
     assert len(ends.engine) == 0
     over(house, alice, bob)
+
+
+async def test_sound_comes_back_though_the_other_side_refreshes_its_t38(house: House, ends: FaxEnds) -> None:
+    """Both changes cross: what waits is of an older version than our answer, and is made anew."""
+    alice, bob = up(house)
+    says_image(alice, bob)
+    alice >> "INVITE" >> house >> "INVITE" >> bob >> 200 >> house >> "ACK" >> bob
+    house >> 200 >> alice >> "ACK" >> house
+    assert ends.way() == PACKETS
+    refresh = bob.call.sdp()
+    bob.session.offer(refresh, house.wire.now)
+    says_sound(alice, bob)
+    bob.call.do["offer"] = lambda now: bob.session.answer(bob.call.sdp(), now)
+    alice.session.offer(alice.call.sdp(), house.wire.now)
+    house.wire.after(12)
+    assert ends.way() == SOUND, house.wire.ladder
+    versions = [SessionDescription.parse(one.body).origin.sess_version for one in heard(house, bob)]
+    assert versions == sorted(versions)
+    assert lines(heard(house, bob)[-1]) == [("audio", 1), ("image", 0)]
+    ended(house, alice)
+
+
+async def test_who_is_no_more_in_a_call_between_two_takes_no_t38(house: House, ends: FaxEnds) -> None:
+    alice, bob = up(house)
+    says_image(alice)
+    alice >> "INVITE" >> house >> "INVITE" >> bob >> 488 >> house >> "ACK" >> bob
+    house >> 200 >> alice >> "ACK" >> house
+    assert ends.way() == MIXED
+    (call,) = house.switch.calls.values()
+    assert call.bridge is not None
+    leg, _ = ends.legs
+    assert leg.negotiation.images
+    call.bridge.close()
+    assert (leg.passage, leg.fax, leg.negotiation.images) == (None, None, False)
+    ended(house, alice)
 
 
 async def test_a_refresh_in_mid_page_disturbs_nothing(house: House, ends: FaxEnds) -> None:

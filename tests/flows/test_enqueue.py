@@ -492,7 +492,7 @@ async def test_what_a_killed_house_had_written_down_goes_on(floor: Floor, store_
         await store.drain()
         again = Queues(house.facilities, store, list, lambda *_: (), lambda: "2026-03-01")
         now = house.wire.now + 3600
-        lefts = {one.caller: one for one in await again.load(now, WALL + now)}
+        lefts = {one.caller: one for one in await again.load(now, WALL + now, ())}
         assert [(one.exit, one.operator) for one in lefts.values()] == [
             (Exit.ANSWERED, "1002"),
             (Exit.INTERRUPTED, None),

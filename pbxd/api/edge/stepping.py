@@ -77,17 +77,27 @@ async def step_flow(edge: Edge, body: FlowWish, identity: Identity) -> CommandVi
     """
     if body.outcome is None:
         return _said(await _begin(edge, body, identity))
+    return _said(await _step(edge, body, body.outcome, identity))
+
+
+async def _step(edge: Edge, body: FlowWish, outcome: str, identity: Identity) -> Answer:
     accounts = [account_of(edge, identity, body.account_id)] if body.account_id else accounts_of(edge, identity)
     session = only_one(edge.flows.find([account.id for account in accounts], body.call_id), "flow for such a call")
     call = call_of(edge, session.account_id, body.call_id)
     edge.calls.touch(call, edge.now())
-    if body.outcome == WAITING:
-        return _said(await stands(edge, session, call, body.seq, body.data))
-    if session.answer.command == ENQUEUE and body.seq in (None, session.answer.seq):
-        leaves(edge, session, call, body.outcome)
-    if session.answer.args.get("answer") and body.outcome not in _UNANSWERED:
-        edge.calls.answered(call, edge.now())  # else there were nobody to whom that came to pass
-    return _said(await edge.flows.step(session, call.record, body.outcome, body.data, body.seq))
+
+    def came(of: Answer) -> None:
+        if of.command == ENQUEUE:
+            leaves(edge, session, call, outcome)
+        if of.args.get("answer") and outcome not in _UNANSWERED:
+            edge.calls.answered(call, edge.now())  # else there were nobody to whom that came to pass
+
+    try:
+        if outcome == WAITING:
+            return await stands(edge, session, call, body.seq, body.data)
+        return await edge.flows.step(session, call.record, outcome, body.data, body.seq, came=came)
+    finally:
+        edge.calls.changed(call)
 
 
 async def _begin(edge: Edge, body: FlowWish, identity: Identity) -> Answer:
@@ -98,7 +108,10 @@ async def _begin(edge: Edge, body: FlowWish, identity: Identity) -> Answer:
     call = call_of(edge, account.id, body.call_id, body.from_, body.to)
     edge.calls.touch(call, edge.now())
     variables = {str(key): value for key, value in body.vars.items()}
-    return await edge.flows.start(call.record, body.call_id, name, account.slug, variables, answered=body.answered)
+    try:
+        return await edge.flows.start(call.record, body.call_id, name, account.slug, variables, answered=body.answered)
+    finally:
+        edge.calls.changed(call)
 
 
 def call_of(edge: Edge, account_id: str, name: str, caller: str = "", called: str = "") -> RemoteCall:

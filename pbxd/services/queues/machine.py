@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 from bisect import insort
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from random import Random
@@ -202,16 +202,21 @@ class Acd:
             self._leave(caller, Exit.ANSWERED if caller.place is Place.TALKING else exit_, now)
             self._dispatch(now)
 
-    def interrupt(self, now: float) -> None:
-        """Every call of the house is over, for it has stopped. Nobody is offered anything by that. Who talks at a node
-        goes on; who waits there comes back, and is counted then."""
+    def interrupt(self, now: float, alive: Container[str]) -> set[str]:
+        """Every call of the house is over, for it has stopped. Nobody is offered anything by that. Of the calls at
+        nodes those `alive` are up still: who talks there goes on; who waits there comes back, and is counted then.
+        Those who come back."""
+        coming: set[str] = set()
         for caller in tuple(self.callers.values()):
-            if caller.remote and caller.place is Place.TALKING:
+            lives = caller.remote and caller.id in alive
+            if lives and caller.place is Place.TALKING:
                 continue
-            back = caller.remote and caller.waits
-            self._leave(caller, Exit.INTERRUPTED, now)
+            back = lives and caller.waits
+            self._leave(caller, Exit.ABANDON if caller.remote and not lives else Exit.INTERRUPTED, now)
             if back:
+                coming.add(caller.id)
                 self._forget_one(self.day.queue(caller.queue))
+        return coming
 
     # ---- operators
 

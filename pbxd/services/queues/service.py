@@ -10,7 +10,7 @@ import math
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -120,9 +120,10 @@ class Queues:
 
     # ---- life
 
-    async def load(self, now: float, wall: float) -> list[Left]:
+    async def load(self, now: float, wall: float, alive: Container[str]) -> list[Left]:
         """Takes up what the last process knew: who is logged in or rests, what was counted today. Its calls died with
-        it, when it last wrote something down; how they left. Raises StoreError."""
+        it, when it last wrote something down, but for those at nodes that are `alive`; how they left. Raises
+        StoreError."""
         lefts: list[Left] = []
         for account_id, (state, saved_at) in (await self.archive.states()).items():
             died = now - max(0.0, wall - saved_at)
@@ -131,8 +132,8 @@ class Queues:
             except ValueError as error:
                 log.warning("the queues begin anew", account=account_id, reason=str(error))
                 continue
-            acd.interrupt(died)
-            lefts += [event for event in acd.events_to_send() if isinstance(event, Left)]
+            back = acd.interrupt(died, alive)
+            lefts += [one for one in acd.events_to_send() if isinstance(one, Left) and one.caller not in back]
             self._branches[account_id] = Branch(account_id, acd, dirty=True)
         self.exits.update(left.exit.value for left in lefts)
         return lefts
@@ -194,6 +195,8 @@ class Queues:
                 record.queue_wait_s = round(talked.waited_s or 0.0, 3)
                 branch.acd.leave(talked.id, now)
                 self._pump(branch, now)
+            elif record.queue is not None and record.queue_exit is None:  # waited before a restart, and not since
+                record.queue_exit = exit_.value
 
     def music(self, account_id: str, rules: QueueRules) -> Sequence[Line]:
         return self._music(account_id, rules.music, rules.same_music)

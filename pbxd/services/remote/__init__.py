@@ -12,6 +12,7 @@ The node's call goes on when the house is started anew: what it takes to know it
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ from pbxd.trace import Topic
 
 REMEMBER_S = 120.0  # a call that is over: what is said of it again is no news
 MAX_OVER = 20_000
+RESAVE_S = 60.0  # how old what is written down of when a call was last heard of may be
 
 
 class Ended(StrEnum):
@@ -64,10 +66,19 @@ class RemoteCall:
     asked: tuple[str, ...] = ()  # the question of that answer
     release: Callable[[], None] | None = None
     reported: bool = False  # its node has said something of it since
+    written: tuple[Any, ...] = ()  # what was written down last
+    written_at: float = -math.inf  # when it had been heard of, by what was written down last
 
     @property
     def over(self) -> bool:
         return self.record.ended_at is not None
+
+    @property
+    def known(self) -> tuple[Any, ...]:
+        """What there is to be written down that may change while it is up."""
+        said = self.record
+        times, queued = (said.ringing_at, said.answered_at), (said.queue, said.queue_exit, said.queue_wait_s)
+        return (self.callee, self.asked, *times, *queued, said.operator, said.flow, *said.tags)
 
 
 @dataclass(slots=True)
@@ -168,6 +179,7 @@ class RemoteCalls:
             key = record.account_id, call.name
             self._live[key] = self._ids[record.id] = call
             self._saved.add(record.id)
+            call.written, call.written_at = call.known, call.touched
             self._tracer.began(record.id, trace_name(*key), record.account_id, now)
             self.note(call, Topic.DECISION, "the house was started anew, and the call goes on at its node", now)
             found += 1
@@ -178,10 +190,18 @@ class RemoteCalls:
         self._tracer.note(call.record.id, topic, text, now)
 
     def touch(self, call: RemoteCall, now: float) -> None:
-        """Its node has said something of it."""
-        call.touched, call.reported = now, True
-        if not call.over:
-            self._unsaved[call.record.id] = call
+        """Its node has said something of it. A caller in a queue is asked for every second: that alone is not worth
+        a row."""
+        first, call.touched, call.reported = not call.reported, now, True
+        if first or now - call.written_at >= min(RESAVE_S, self.patience.call_s / 2):
+            self._keep(call)
+        else:
+            self.changed(call)
+
+    def changed(self, call: RemoteCall) -> None:
+        """To be written down, if there is anything new."""
+        if call.known != call.written:
+            self._keep(call)
 
     def ringing(self, call: RemoteCall, now: float) -> bool:
         """Whether that was news."""
@@ -190,6 +210,7 @@ class RemoteCalls:
         if call.over or record.ringing_at is not None or record.answered_at is not None:
             return False
         record.ringing_at = record.legs[0].ringing_at = self._at(call, now)
+        self._keep(call)
         self._say(call, Change.RINGING, now)
         return True
 
@@ -200,6 +221,7 @@ class RemoteCalls:
         if call.over or record.answered_at is not None:
             return False
         record.answered_at = record.legs[0].answered_at = self._at(call, now)
+        self._keep(call)
         self._say(call, Change.ANSWERED, now)
         return True
 
@@ -251,11 +273,17 @@ class RemoteCalls:
     def save(self, most: int | None = None) -> bool:
         """Write down what has changed since the last time, of so many calls at most; whether there are more."""
         for call_id in list(islice(self._unsaved, most)):
+            call = self._unsaved.pop(call_id)
+            call.written, call.written_at = call.known, call.touched
             self._saved.add(call_id)
-            self._keeper.save(self._unsaved.pop(call_id))
+            self._keeper.save(call)
         return bool(self._unsaved)
 
     # ---- inside
+
+    def _keep(self, call: RemoteCall) -> None:
+        if not call.over:
+            self._unsaved[call.record.id] = call
 
     def _forget(self, key: tuple[str, str]) -> None:
         call = self._over.pop(key, None)

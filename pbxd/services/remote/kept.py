@@ -20,6 +20,7 @@ from pbxd.store.schema import edge_calls
 log = get_logger(part="edge")
 
 _RECORD = ("id", "account_id", "caller", "caller_name", "called", "started_at", "ringing_at", "answered_at", "tags")
+_CAME_LATER = ("queue", "queue_exit", "queue_wait_s", "operator", "flow")  # which older rows do not have
 _LEG = ("id", "party", "sip_call_id", "remote", "started_at", "ringing_at", "answered_at")
 
 
@@ -44,7 +45,7 @@ class Kept:
             "asked": list(call.asked),
             "reported": call.reported,
             "direction": record.direction.value,
-            "record": {name: getattr(record, name) for name in _RECORD},
+            "record": {name: getattr(record, name) for name in (*_RECORD, *_CAME_LATER)},
             "leg": {name: getattr(record.legs[0], name) for name in _LEG},
             "claims": [_plain(ticket.claims) for ticket in self._limits.held_by(record.account_id, record.id)],
         }

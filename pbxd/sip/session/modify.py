@@ -50,9 +50,10 @@ class Modification:
         self._next = Change(sdp, prefer_update)
         self.proceed(now)
 
-    def forget(self) -> None:
-        """What waits is not wanted any more."""
-        self._next = None
+    def forget(self) -> bool:
+        """What waits is not wanted any more; whether anything did."""
+        waited, self._next = self._next is not None, None
+        return waited
 
     def refresh(self, now: float) -> None:
         self._refresh_due = True

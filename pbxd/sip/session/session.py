@@ -176,9 +176,9 @@ class Session(Inbound):
         if not self.ended and self.ending is None:
             self.changes.offer(sdp, prefer_update, now)
 
-    def forget_offer(self) -> None:
-        """What `offer` has waiting, or would try again after glare, is not wanted any more."""
-        self.changes.forget()
+    def forget_offer(self) -> bool:
+        """What `offer` has waiting, or would try again after glare, is not wanted any more; whether there was any."""
+        return self.changes.forget()
 
     def answer(self, sdp: bytes, now: float) -> None:
         """Our answer to what on_offer, on_answered (delayed offer) or on_progress brought, or the offer that

@@ -518,9 +518,28 @@ def test_who_comes_back_takes_the_place_that_it_had() -> None:
     stand.after(10)
     assert [(one.caller, one.exit) for one in stand.told(Left)] == [("back", Exit.TIMEOUT)]
     stand.join("at node", remote=True)
-    stand.acd.interrupt(stand.now)
+    assert stand.acd.interrupt(stand.now, {"at node"}) == {"at node"}
     figures = stand.acd.day.queue("support")
     assert (figures.entered, figures.exits[Exit.INTERRUPTED]) == (2, 1), "who is at a node comes back again"
+
+
+def test_calls_at_nodes_that_ended_before_the_restart_hold_nobody() -> None:
+    stand = Stand("a", "b")
+    for name in ("a", "b"):
+        stand.acd.see({name: Seen(True, False, afar=True)}, stand.now)
+    for caller in ("talks", "talked", "waited"):
+        stand.join(caller, remote=True)
+    stand.answer("a")
+    stand.answer("b")
+    stand.after(5)
+    stand.told(Left)
+    assert stand.acd.interrupt(stand.now, {"talks"}) == set()
+    assert {one.caller: (one.exit, one.operator) for one in stand.told(Left)} == {
+        "talked": (Exit.ANSWERED, "b"),
+        "waited": (Exit.ABANDON, None),
+    }
+    assert stand.state("a") == (Status.AVAILABLE, Activity.IN_CALL)
+    assert stand.state("b") == (Status.AVAILABLE, Activity.WRAP_UP)
 
 
 def test_a_house_that_stops_interrupts_who_waits_and_offers_nothing_more() -> None:
@@ -532,7 +551,7 @@ def test_a_house_that_stops_interrupts_who_waits_and_offers_nothing_more() -> No
     stand.acd.confirm(claimed.id, claimed.epoch, stand.now)
     stand.after(5)
     stand.offers()
-    stand.acd.interrupt(stand.now)
+    assert stand.acd.interrupt(stand.now, ()) == set()
     assert {one.caller: (one.exit, one.operator, one.talked_s) for one in stand.told(Left)} == {
         "talks": (Exit.ANSWERED, "a", 5),
         "is claimed": (Exit.INTERRUPTED, None, 0),
