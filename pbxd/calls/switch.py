@@ -312,7 +312,8 @@ class Switch:
         self._registration.serve(transaction, request, now)
 
     def _peer(self, transaction: ServerTransaction, request: Request, now: float) -> Peer | None:
-        found = peer_of(self._facilities.directory, self._authenticator, request, transaction.flow, now)
+        directory, registrar = self._facilities.directory, self._facilities.registrar
+        found = peer_of(directory, registrar, self._authenticator, request, transaction.flow, now)
         if isinstance(found, Challenge):
             self._decide(request, f"challenged with {found.status}: {found.reason.value}", now)
             self._facilities.stack.challenge(transaction, found.response(request))
