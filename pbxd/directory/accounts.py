@@ -258,14 +258,29 @@ class Directory:
             return True
         return any(same_host(proxy, address) for proxy in self._snapshot.proxies)
 
-    def is_proxy(self, host: str) -> bool:
-        """Whether a trunk is called at this host, a name or an IP literal."""
-        return host in self._snapshot.proxies
+    def is_own_proxy(self, host: str) -> bool:
+        """Whether a trunk of the default account, or one that the file declares, is called at this host, a name or an
+        IP literal."""
+        return host in self._snapshot.own_proxies
 
-    def provider_addresses(self) -> list[str]:
-        """The addresses (IP literals) of the proxies that are given as such, and where trunks are registered."""
-        registered = [address for addresses in self._registered.values() for address in addresses]
-        return list(dict.fromkeys([*filter(is_ip, sorted(self._snapshot.proxies)), *registered]))
+    def own_providers(self) -> list[str]:
+        """The addresses (IP literals) of these trunks' proxies that are given as such, and where they are
+        registered."""
+        snapshot = self._snapshot
+        registered = [
+            address
+            for key, addresses in self._registered.items()
+            if snapshot.sources.vouched(snapshot.trunks[key])
+            for address in sorted(addresses)
+        ]
+        return list(dict.fromkeys([*filter(is_ip, sorted(snapshot.own_proxies)), *registered]))
+
+    def is_own_provider(self, address: str) -> bool:
+        """Whether this is one of them."""
+        sources = self._snapshot.sources
+        if any(sources.vouched(trunk) for trunk in sources.registered_at(address)):
+            return True
+        return any(same_host(proxy, address) for proxy in self._snapshot.own_proxies)
 
     def trust_registered(self, trunk: Trunk, addresses: frozenset[str]) -> None:
         """Trust `addresses` to be this trunk's provider while we are registered there; none ends that."""

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import pytest
 
+from media.wire import Wire
 from pbxd.calls.peer import Challenge, Peer, peer_of
 from pbxd.directory.accounts import Directory
 from pbxd.directory.administration import Administration
 from pbxd.directory.authentication import Authenticator
+from pbxd.directory.bans import parse_network
 from pbxd.directory.model import Account, Aor, Trunk
 from pbxd.directory.registrar import Registrar
 from pbxd.directory.resources import KINDS
+from pbxd.entrance import Entrance
+from pbxd.errors import Conflict
 from pbxd.events import Bus
 from pbxd.sip.digest import NonceBook
 from pbxd.sip.message import Request, parse_message
@@ -178,3 +182,57 @@ async def test_the_addresses_of_phones_are_counted_by_account(board: Switchboard
     ]  # fmt: skip
     board.registrar.expire(4000.0)
     assert not board.registrar.others_at(ITSP, north)
+
+
+# ---- bans
+
+
+@pytest.fixture
+def wire() -> Wire:
+    return Wire(legs=4, sip_ring=1 << 12)
+
+
+def entrance(board: Switchboard, wire: Wire) -> Entrance:
+    made = Entrance(board.config, wire, board.store, board.directory, board.registrar, board.bus, lambda now: WALL)
+    made.apply(board.config, 0.0)
+    return made
+
+
+async def test_a_tenant_spares_nobody_from_a_ban(board: Switchboard, wire: Wire) -> None:
+    await board.make("north", "friend", "sip:198.51.100.9")
+    await board.make("north", "named", "sip:friend.example")
+    await board.make("lab", "ours", "sip:198.51.100.7")
+    await board.registered("north", "198.51.100.8")
+    door = entrance(board, wire)
+    door.resolved("friend.example", ["198.51.100.10"])
+    door.resolved("carrier.example", ["198.51.100.6"])
+    spares = door._sparing()
+    for theirs in ("198.51.100.8", "198.51.100.9"):
+        assert not door.doorman._around.immune(theirs)
+        door.ban(theirs, 60, "", "admin", 1.0)
+    assert not door.doorman._around.immune("198.51.100.10")
+    assert door.doorman._around.immune("198.51.100.6")
+    with pytest.raises(Conflict, match="never banned"):
+        door.ban("198.51.100.7", 60, "", "admin", 1.0)
+    assert [bool(spares(net)) for net in map(parse_network, ("198.51.100.6", "198.51.100.7", "198.51.100.9"))] == [
+        True, True, False,
+    ]  # fmt: skip
+    wire.close()
+
+
+async def test_what_is_too_much_to_trust_keeps_nothing_else_out(
+    board: Switchboard, wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+
+    def trust(network: str, *, limited: bool = False) -> None:
+        if network.startswith("127.0.0.11"):
+            raise OSError(28, "no room")
+        told.append(network)
+
+    door = entrance(board, wire)
+    door.allow("198.51.100.0/24", "", "admin", 0.0)
+    monkeypatch.setattr(wire, "trust", trust)
+    door.refresh(1.0)
+    assert {"127.0.0.1/32", "198.51.100.0/24"} <= set(told)
+    wire.close()
