@@ -132,7 +132,12 @@ class Repertoire:
     def _against(self, account: Account, house: House) -> tuple[object, ...]:
         """All that a check goes by, to be compared: for the function that says what is dialable, what it goes by."""
         directory = self._backstage.directory
-        ways = directory.routes(account), {one.name for one in directory.trunks(account) if one.proxy is not None}
+        carrier = directory.carrier(account)
+        ways = (
+            directory.routes(account),
+            {one.name for one in directory.trunks(account) if one.proxy is not None},
+            carrier.id if carrier is not None else None,
+        )
         surroundings = replace(house.surroundings, dialable=Surroundings().dialable)
         return surroundings, ways, house.defaults, dict(house.unserved)
 
