@@ -311,9 +311,13 @@ class App:
     def _restart(self) -> None:
         self.restart()
 
-    async def _reread(self) -> list[str]:
-        """Reads the configuration and the settings file again. Raises ConfigError, and what `reload` raises."""
-        return await self.reload(await asyncio.to_thread(self.read_config))
+    async def _reread(self, judge: Callable[[Config], None] | None = None) -> list[str]:
+        """Reads the configuration and the settings file again; what `judge` raises keeps them from being taken up.
+        Raises ConfigError, and what `reload` raises."""
+        config = await asyncio.to_thread(self.read_config)
+        if judge is not None:
+            judge(config)
+        return await self.reload(config)
 
     async def _directory_changed(self) -> None:
         """Somebody changed the directory by API. Raises StoreError."""

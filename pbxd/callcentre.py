@@ -40,7 +40,7 @@ class CallCentre:
         """Takes up who was logged in, and says of the calls of the last process how they left. Raises StoreError."""
         now = self._telephony.now()
         for left in await self.queues.load(now, self._telephony.wall(now)):
-            self._records.left_queue(left.caller, left.queue, left.exit.value, left.waited_s, left.operator)
+            await self._records.left_queue(left.caller, left.queue, left.exit.value, left.waited_s, left.operator)
         self.reload()
 
     def reload(self) -> None:

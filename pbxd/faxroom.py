@@ -23,12 +23,13 @@ from pbxd.faxline import FaxLine
 from pbxd.metrics import Metrics
 from pbxd.outbox import Outbox
 from pbxd.services.audit import AuditLog, masked
-from pbxd.services.faxes import FaxArrived, Faxes, FaxJobChanged, JobState, Paged
+from pbxd.services.faxes import FaxArrived, Faxes, FaxJobChanged, JobState, Paged, guard_changes
 from pbxd.store import DataDirectory, Store
 
 FOLDER = "faxes"
-Reload = Callable[[], Awaitable[list[str]]]
-"""Reads all settings again and takes them up; the keys that changed. Raises ConfigError."""
+Judge = Callable[[Config], None]
+Reload = Callable[[Judge | None], Awaitable[list[str]]]
+"""Reads all settings again and takes them up, if the judge lets it; the keys that changed. Raises ConfigError."""
 
 
 class FaxSurface(Surface[FaxHouse]):
@@ -130,9 +131,9 @@ class Faxroom:
     ) -> Surface[FaxHouse]:
         """The fax contract over all of this."""
 
-        async def reread_in_words() -> list[str]:
+        async def reread_in_words(judge: Judge | None = None) -> list[str]:
             try:
-                return await reread()
+                return await reread(judge)
             except ConfigError as error:
                 raise Invalid("; ".join(problem.message for problem in error.problems[:5])) from None
 
@@ -170,8 +171,13 @@ class Faxroom:
         return f"{base}/fax/{job_id}/pdf?token={self.house.pdf_token('out', job_id)}" if base else None
 
     async def _change(self, changes: dict[str, Any], reread: Reload) -> list[str]:
-        """Writes the settings file and takes it up; what is no good is taken back. Raises Invalid, Unavailable."""
+        """Writes the settings file and takes it up; what is no good is taken back, and so is what would send a stored
+        secret elsewhere. Raises Invalid, Unavailable."""
         path: Path = self._data.path / NAME
+
+        def judge(after: Config) -> None:
+            guard_changes(self._config.faxes, after.faxes, self.faxes.providers, changes)
+
         async with self._turn:
             try:
                 before = await asyncio.to_thread(stored, path)
@@ -179,7 +185,7 @@ class Faxroom:
             except (OSError, ValueError) as error:
                 raise Unavailable(f"Failed to write settings: {error}") from None
             try:
-                return await reread()
+                return await reread(judge)
             except BaseException:
                 await asyncio.to_thread(write, path, before)
                 raise

@@ -50,7 +50,7 @@ need_root() {
 
 sources() {
 	cd "$SOURCE"
-	find pbxd media dialplan -type f \( -name '*.py' -o -name '*.c' -o -name '*.h' -o -name '*.mako' \) ! -name _wire.c ! -name _modem.c
+	find pbxd media dialplan -type f ! -path '*/__pycache__/*' ! -name '*.so' ! -name '*.o' ! -name _wire.c ! -name _modem.c
 	find etc/grafana etc/prometheus etc/logrotate etc/dialplan -type f
 	printf '%s\n' pyproject.toml setup.py README.md etc/pbxd.yaml etc/log-events.md
 }

@@ -222,6 +222,14 @@ def systemctl(tmp_path: Path, restart: int) -> Path:
     return path
 
 
+def data_of_packages(sources: Path) -> list[Path]:
+    """What modules read beside them: words, tones, prompts, catalogues."""
+    kinds = (*sources.glob("media/**/*.toml"), *sources.glob("media/**/*.opus"))
+    found = [file.relative_to(sources) for file in kinds]
+    assert {"media/tones/plans.toml", "media/prompts/en/demo.opus"} <= {str(name) for name in found}
+    return found
+
+
 def test_install_upgrade_and_uninstall(make: Make, sources: Path, tmp_path: Path) -> None:
     root = tmp_path / "root"
     done = make("install")
@@ -233,6 +241,9 @@ def test_install_upgrade_and_uninstall(make: Make, sources: Path, tmp_path: Path
     beside = root / "opt/pbxd/current/etc"
     for name in ("grafana/pbxd.json", "prometheus/pbxd-alerts.yaml", "logrotate/pbxd", "log-events.md"):
         assert (beside / name).read_bytes() == (sources / "etc" / name).read_bytes()
+    (packages,) = (root / "opt/pbxd/current/.venv/lib").glob("*/site-packages")
+    for name in data_of_packages(sources):
+        assert (packages / name).read_bytes() == (sources / name).read_bytes()
     script = (root / "opt/pbxd/current/.venv/bin/pbxd").read_text()
     assert f"/opt/pbxd/{first}/.venv/bin/python" in script
     assert str(tmp_path) not in script  # it will run at its place

@@ -132,10 +132,11 @@ class CallRecords:
             log.warning("%d call records were left open by an earlier run and are closed now", len(orphans))
         return len(orphans)
 
-    def left_queue(self, call_id: str, queue: str, exit_: str, waited_s: float, operator: str | None) -> None:
-        """How the call of an earlier process left its queue, where that process did not say it itself."""
+    async def left_queue(self, call_id: str, queue: str, exit_: str, waited_s: float, operator: str | None) -> None:
+        """How the call of an earlier process left its queue, where that process did not say it itself. Raises
+        StoreError."""
         values = {"queue": queue, "queue_exit": exit_, "queue_wait_s": round(waited_s, 3), "operator": operator}
-        self._store.write(_LEFT_QUEUE, {"key": call_id, **values})
+        await self._store.commit([(_LEFT_QUEUE, {"key": call_id, **values})])
 
     async def page(self, wanted: RecordFilter) -> list[CallRecord]:
         """Ended calls, newest first, with their legs. Raises Invalid for a limit out of bounds."""

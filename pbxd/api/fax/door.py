@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import hmac
 import re
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pbxd import __version__
 from pbxd.api.contract import Contract, Identity, OneAccount
+from pbxd.api.fax.posted import Inlet
 from pbxd.config import Config
 from pbxd.directory.minted import MintedKeys
 from pbxd.errors import Denied, HouseError, NotFound, Unauthorized
@@ -24,7 +25,6 @@ from pbxd.services.faxes import Faxes, Providers
 ADMIN = "admin"
 """The scope of those who may administer: a declared key with everything, or any key with `keys:manage`."""
 MAX_TOKEN = 128
-MAX_HOOKS = 4  # bodies of providers that are read at a time: each may be long
 _ID = re.compile(r"[0-9a-f]{32}")
 _NUMBER = re.compile(r"\+?[0-9]{6,20}", re.ASCII)
 
@@ -77,7 +77,7 @@ class FaxHouse:
     restart: Callable[[], None]
     store_trouble: Callable[[], str | None]
     sip_trouble: Callable[[], str | None]
-    hooks: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_HOOKS))
+    inlets: defaultdict[str, Inlet] = field(default_factory=lambda: defaultdict(Inlet))  # by provider
 
     def account_of(self, identity: Identity | None) -> str:
         """Whose faxes somebody may see: a key works in its own account, the house's own in that of the house."""

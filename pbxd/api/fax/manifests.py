@@ -13,8 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pbxd.api.contract import Identity, problems_of
 from pbxd.api.fax.door import ADMIN, FAX, FaxHouse
 from pbxd.api.fax.plugins import plugins_on
+from pbxd.config.providers import FaxProvider
 from pbxd.errors import Invalid, NotFound, TooLarge, Unavailable
-from pbxd.services.faxes import BUILT_IN, DISABLED, MAX_MANIFEST, SIP, Manifest
+from pbxd.services.faxes import BUILT_IN, DISABLED, MAX_MANIFEST, SIP, Manifest, guard
 
 FOLDER = "manifests"
 MAX_IMPORT = 20
@@ -100,6 +101,7 @@ async def install_manifest(house: FaxHouse, body: ManifestBody, identity: Identi
     if not body.manifest.get("id"):
         raise Invalid("Manifest id is required")
     manifest = _manifest(body.manifest)
+    _guard(house, manifest)
     await _install(house, [manifest], identity)
     return Installed(ok=True, id=manifest.id, path=f"{FOLDER}/{manifest.id}.json")
 
@@ -121,6 +123,7 @@ async def import_manifests(house: FaxHouse, body: ManifestsBody, identity: Ident
     for one in body.items:
         try:
             manifest = _manifest(one)
+            _guard(house, manifest)
         except Invalid as error:
             errors.append(Mistake(id=_said(one), error=error.message))
         else:
@@ -141,6 +144,12 @@ def _manifest(said: dict[str, Any]) -> Manifest:
     if len(manifest.model_dump_json()) > MAX_MANIFEST:
         raise Invalid(f"it has more than {MAX_MANIFEST} bytes")
     return manifest
+
+
+def _guard(house: FaxHouse, manifest: Manifest) -> None:
+    """Raises Invalid where what is stored for the provider would go elsewhere by this manifest."""
+    said = house.config().faxes.providers.get(manifest.id, FaxProvider())
+    guard(house.providers.get(manifest.id), house.providers.by(manifest, said), {})
 
 
 def _said(manifest: dict[str, Any]) -> str | None:

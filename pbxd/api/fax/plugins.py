@@ -16,7 +16,18 @@ from pbxd.config.faxes import StoragePlugin
 from pbxd.config.overlay import NAME
 from pbxd.config.providers import FaxProvider
 from pbxd.errors import Invalid, NotFound
-from pbxd.services.faxes import BUILT_IN, DISABLED, FREESWITCH, PHAXIO, SIGNALWIRE, SINCH, SIP, Manifest
+from pbxd.services.faxes import (
+    BUILT_IN,
+    DISABLED,
+    FREESWITCH,
+    PHAXIO,
+    SIGNALWIRE,
+    SINCH,
+    SIP,
+    HttpProvider,
+    Manifest,
+    guard,
+)
 
 S3 = StoragePlugin.S3
 HIDDEN = "***"
@@ -247,8 +258,9 @@ def _curated(file: Path) -> list[Plugin]:
     return [*_Curated.model_validate_json(text).items]
 
 
-def tried(house: FaxHouse, plugin_id: str, settings: Mapping[str, Value]) -> FaxProvider:
-    """The settings of a provider, with others in their place. Raises Invalid."""
+def tried(house: FaxHouse, plugin_id: str, settings: Mapping[str, Value]) -> HttpProvider:
+    """A provider with other settings in the place of its own. Raises Invalid, also where a secret that is stored would
+    go elsewhere."""
     said = house.config().faxes.providers.get(plugin_id, FaxProvider())
     values: dict[str, Any] = {"manifest": said.manifest, "base_url": said.base_url, "verify": said.verify}
     values |= {"creds": dict(said.creds), "settings": dict(said.settings)}
@@ -259,6 +271,8 @@ def tried(house: FaxHouse, plugin_id: str, settings: Mapping[str, Value]) -> Fax
         if value not in (HIDDEN, ""):
             (values[group] if group else values)[word] = value
     try:
-        return FaxProvider.model_validate(values)
+        provider = house.providers.trial(plugin_id, FaxProvider.model_validate(values))
     except ValidationError as error:
         raise Invalid(problems_of(error)) from None
+    guard(house.providers.get(plugin_id), provider, settings)
+    return provider

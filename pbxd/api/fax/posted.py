@@ -22,6 +22,10 @@ from pbxd.errors import Invalid, TooLarge
 
 READ_TIMEOUT_S = 60.0
 MAX_BODY = 48 << 20  # a long fax in base64
+SMALL = 64 << 10  # what a body without a file is
+SMALL_TIMEOUT_S = 5.0
+MAX_LONG = 4  # long bodies of a provider that are read at a time
+FREE_TIMEOUT_S = 3.0  # how long one waits until another is read
 MAX_FIELDS = 100
 
 
@@ -48,16 +52,48 @@ class Posted:
         return flat | inner if isinstance(inner, dict) else flat
 
 
-async def read_posted(request: web.Request) -> Posted:
-    """Raises TooLarge, Invalid, TimeoutError."""
-    if (request.content_length or 0) > MAX_BODY:
-        raise TooLarge(f"the body has more than {MAX_BODY} bytes")
-    raw = bytearray()
-    async with asyncio.timeout(READ_TIMEOUT_S):
+class Inlet:
+    """Where bodies of one provider are read. A long one takes one of few slots; a small one takes none, so that those
+    who send slowly, and need not prove themselves before, hold up nobody who tells how a fax ended."""
+
+    def __init__(self) -> None:
+        self._long = asyncio.Semaphore(MAX_LONG)
+
+    async def read(self, request: web.Request) -> Posted:
+        """Raises TooLarge, Invalid; TimeoutError where it does not come, or no slot is free, in time."""
+        said = request.content_length or 0
+        if said > MAX_BODY:
+            raise TooLarge(f"the body has more than {MAX_BODY} bytes")
+        raw = bytearray()
+        if said <= SMALL:  # or nobody said
+            async with asyncio.timeout(SMALL_TIMEOUT_S):
+                if await _read(request, raw, SMALL):
+                    return await _made(request, raw)
+        async with asyncio.timeout(FREE_TIMEOUT_S):
+            await self._long.acquire()
+        try:
+            async with asyncio.timeout(READ_TIMEOUT_S):
+                if not await _read(request, raw, MAX_BODY):
+                    raise TooLarge(f"the body has more than {MAX_BODY} bytes")
+            return await _made(request, raw)
+        finally:
+            self._long.release()
+
+
+async def _read(request: web.Request, raw: bytearray, most: int) -> bool:
+    """Reads on to the end of a body; False as soon as it has more than `most` bytes. Raises Invalid where it ends with
+    its connection."""
+    try:
         async for chunk in request.content.iter_chunked(65_536):
             raw += chunk
-            if len(raw) > MAX_BODY:
-                raise TooLarge(f"the body has more than {MAX_BODY} bytes")
+            if len(raw) > most:
+                return False
+    except ConnectionError:
+        raise Invalid("the body did not come whole") from None
+    return True
+
+
+async def _made(request: web.Request, raw: bytearray) -> Posted:
     return await asyncio.to_thread(_posted, bytes(raw), request.content_type, request.headers.get("Content-Type", ""))
 
 

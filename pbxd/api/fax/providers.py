@@ -20,7 +20,6 @@ from pbxd.api.fax.posted import (
     Posted,
     body_signature,
     phaxio_signature,
-    read_posted,
     same,
     signalwire_sha256,
     signalwire_signatures,
@@ -248,8 +247,7 @@ async def _signed_by_phaxio(house: FaxHouse, request: web.Request) -> Posted:
         raise Unauthorized("Missing Phaxio signature")
     if checked and not (secret or token):
         raise Unauthorized("Phaxio secret not configured")
-    async with house.hooks:
-        posted = await read_posted(request)
+    posted = await house.inlets[PHAXIO].read(request)
     if not checked:
         return posted
     base = house.config().http.public_url or f"{request.scheme}://{request.host}"
@@ -274,8 +272,7 @@ async def _signed_by_sinch(house: FaxHouse, request: web.Request) -> Posted:
     given = request.headers.get("X-Sinch-Signature", "").strip().lower()
     if checked and secret and not given:
         raise Unauthorized("Invalid signature")
-    async with house.hooks:
-        posted = await read_posted(request)
+    posted = await house.inlets[SINCH].read(request)
     if checked and secret and not same(given, body_signature(secret, posted.raw)):
         raise Unauthorized("Invalid signature")
     return posted
@@ -292,8 +289,7 @@ async def _signed_by_signalwire(house: FaxHouse, request: web.Request) -> Posted
         raise Unauthorized("SignalWire signing key not configured")
     if checked and not (given or stronger):
         raise Unauthorized("Invalid signature")
-    async with house.hooks:
-        posted = await read_posted(request)
+    posted = await house.inlets[SIGNALWIRE].read(request)
     if not checked:
         return posted
     url = (house.config().http.public_url or f"{request.scheme}://{request.host}") + request.raw_path

@@ -278,17 +278,20 @@ async def put_settings(house: FaxHouse, body: SettingsBody, identity: Identity) 
 
 
 @FAX.operation("POST", "/admin/settings/validate", tag="settings", scope=ADMIN, errors=(Invalid,))
-async def validate_settings(house: FaxHouse, body: ValidateBody) -> Validated:
+async def validate_settings(house: FaxHouse, body: ValidateBody, identity: Identity) -> Validated:
     """Check a backend, without changing or sending anything.
 
     A provider is asked for something harmless: whether it can be reached, and knows us. So is the bucket of documents.
+    Where another address is tried, its credentials are in the body, too: those that are stored are not sent there.
     """
     wanted = body.backend or house.config().faxes.backend
+    names = " ".join(sorted(body.settings or {}))
+    house.audit.note("settings_validated", backend=wanted, names=names, key_id=identity.name)
     checks: dict[str, bool | str] = {"known": wanted == DISABLED or wanted in house.faxes.sending.carriers}
     if wanted == SIP:
         checks["ready"] = line_trouble(house) or True
     elif wanted in BUILT_IN or house.providers.get(wanted) is not None:
-        checks |= await house.providers.trial(wanted, tried(house, wanted, body.settings or {})).check()
+        checks |= await tried(house, wanted, body.settings or {}).check()
     checks["storage"] = await storage_trouble(house) or True
     return Validated(backend=wanted, checks=checks, test_fax=None)
 

@@ -5,6 +5,7 @@ carrier   who takes it away (Protocols)          sending   one job from begin to
 provider  one over HTTP      manifest  how it is asked: pure       builtin  those known   exchange  the shell
 received  what came in, and its box              shelf     rows and files             notices  mail and webhooks
 depot     where documents lie in the end         bucket    one that speaks S3         office   what they share
+meant     who a stored secret is meant for
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from pbxd.services.faxes.carrier import DISABLED, SIP, Carrier, Handed, Line, Ne
 from pbxd.services.faxes.depot import Depot
 from pbxd.services.faxes.job import FaxJob, FaxJobChanged, FaxWish, JobState
 from pbxd.services.faxes.manifest import MAX_MANIFEST, Manifest, state_of
+from pbxd.services.faxes.meant import guard, guard_changes
 from pbxd.services.faxes.office import Office
 from pbxd.services.faxes.provider import HttpProvider, Providers, manifest_of
 from pbxd.services.faxes.received import FaxArrived, ReceivedFax, ReceivedState
@@ -70,6 +72,8 @@ __all__ = [
     "Sending",
     "SipCarrier",
     "arrival_of",
+    "guard",
+    "guard_changes",
     "manifest_of",
     "state_of",
 ]

@@ -14,6 +14,7 @@ import os
 import secrets
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from yarl import URL
 
@@ -39,6 +40,7 @@ class Depot:
         self._files = files
         self._wall = wall
         self._exchange = Exchange()
+        self._busy: WeakValueDictionary[Path, asyncio.Lock] = WeakValueDictionary()
         self.failures = 0
         self.reload(settings)
 
@@ -59,17 +61,19 @@ class Depot:
 
     async def put_away(self, *papers: Path) -> bool:
         """Hands over what is there of `papers`, which lie in one folder, and removes that; False: not now."""
-        if self.bucket is None or not self.in_bucket:
+        bucket = self.bucket
+        if bucket is None or not self.in_bucket:
             return True
         try:
-            for paper in papers:
-                if paper.is_file():
-                    await self.bucket.put(self._key(paper), paper)
+            async with self._alone(papers[0].parent):
+                for paper in papers:
+                    if paper.is_file():
+                        await bucket.put(self._key(paper), paper)
+                await self._files.remove(papers[0])
         except (HouseError, OSError) as error:
             log.warning("a fax cannot be put into the bucket now: %s", self._failed(error))
             return False
         self.trouble = None
-        await self._files.remove(papers[0])
         return True
 
     async def bring(self, paper: Path, sha256: str | None = None) -> Path:
@@ -100,14 +104,15 @@ class Depot:
     async def remove(self, *papers: Path) -> None:
         """Forgets documents that lie in one folder, here and in the bucket. Raises Unavailable."""
         try:
-            for paper in papers:
-                self._copy_of(paper).unlink(missing_ok=True)
-                if self.bucket is not None:
-                    await self.bucket.delete(self._key(paper))
+            async with self._alone(papers[0].parent):
+                for paper in papers:
+                    self._copy_of(paper).unlink(missing_ok=True)
+                    if self.bucket is not None:
+                        await self.bucket.delete(self._key(paper))
+                await self._files.remove(papers[0])
         except (HouseError, OSError) as error:
             log.warning("a fax cannot be deleted from the bucket now: %s", self._failed(error))
             raise Unavailable("the document cannot be deleted from where it is stored now") from None
-        await self._files.remove(papers[0])
 
     async def check(self) -> str | None:
         """What is wrong with where documents lie."""
@@ -130,6 +135,14 @@ class Depot:
             for folder in await asyncio.to_thread(_folders, self._files.folder / way):
                 if await ended(way, folder.name) and not await self.put_away(*(folder / name for name in names)):
                     return
+
+    def _alone(self, folder: Path) -> asyncio.Lock:
+        """Held while documents of a folder are put away or removed: what is removed meanwhile is not left behind. It is
+        there as long as somebody holds it or waits for it."""
+        lock = self._busy.get(folder)
+        if lock is None:
+            lock = self._busy[folder] = asyncio.Lock()
+        return lock
 
     def _key(self, paper: Path) -> str:
         return str(paper.relative_to(self._files.folder))

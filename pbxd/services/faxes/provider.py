@@ -77,6 +77,20 @@ class HttpProvider:
         """Whether it can be asked for news, when somebody wants some."""
         return self.manifest.refresh and self.manifest.actions.get_status is not None
 
+    @property
+    def places(self) -> frozenset[str]:
+        """Where it may be asked, its secrets with it: its base, where each action goes, the domains it may name."""
+        variables = self._variables()
+        found = {variables["base_url"], *self.manifest.allowed_domains}
+        for _name, action in self.manifest.actions:
+            if action is None:
+                continue
+            try:
+                found.add(str(url_of(action, variables).origin()))
+            except ValueError:  # nowhere yet
+                found.add(expand(action.url, variables))
+        return frozenset(found)
+
     # ---- out
 
     async def carry(self, job: FaxJob, papers: Papers) -> FaxOutcome | Handed:
@@ -299,7 +313,11 @@ class Providers:
 
     def trial(self, name: str, said: FaxProvider) -> HttpProvider:
         """A provider as it would be with other settings. Raises Invalid."""
-        return HttpProvider(manifest_of(name, said), said, self._exchange)
+        return self.by(manifest_of(name, said), said)
+
+    def by(self, manifest: Manifest, said: FaxProvider) -> HttpProvider:
+        """A provider as it would be by another manifest."""
+        return HttpProvider(manifest, said, self._exchange)
 
     async def close(self) -> None:
         await self._exchange.close()

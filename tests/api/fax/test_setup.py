@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.api.client import Answer
-from tests.api.fax.cloud import PUBLIC, clouded
+from tests.api.fax.cloud import BASIC, PUBLIC, clouded
 from tests.api.fax.house import ADMIN, KEY, FaxLab, fax_lab
 from tests.api.fax.test_contract import matches
 from tests.api.fax.test_providers import handed
@@ -64,7 +64,8 @@ async def test_other_credentials_are_tried_and_not_kept(tmp_path: Path) -> None:
     async with clouded(tmp_path, "sip") as (lab, cloud):
         assert (await validated(lab, backend="phaxio", settings={"creds.key": "other"}))["credentials"] is True
         assert cloud.auth[-1] != cloud.auth[0] or len(cloud.auth) == 1
-        said = await validated(lab, backend="phaxio", settings={"base_url": "http://127.0.0.1:9", "creds.key": "***"})
+        elsewhere = {"base_url": "http://127.0.0.1:9", "creds.key": "k", "creds.secret": "s"}
+        said = await validated(lab, backend="phaxio", settings=elsewhere)
         assert said["reachable"] == "it cannot be reached"
         assert lab.app.config.faxes.providers["phaxio"].creds["key"].get_secret_value() == "the-key"
         for wrong in ({"creds.other": "x"}, {"base_url": "nonsense"}):
@@ -82,6 +83,111 @@ async def test_other_credentials_are_tried_and_not_kept(tmp_path: Path) -> None:
         assert (await validated(lab))["ready"] == "this house has no fax line"
 
 
+async def in_file(lab: FaxLab, providers: str) -> None:
+    """Providers of the configuration file: what the API says stands over it."""
+    with (lab.folder / "pbxd.yaml").open("a") as file:
+        file.write(f"  providers: {providers}\n")
+    assert (await lab.client.ask("POST", "/admin/settings/reload", key=ADMIN)).status == 200
+
+
+async def test_stored_secrets_are_not_sent_where_they_were_not_meant_for(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    async with (
+        clouded(tmp_path, "sip", known=False) as (lab, cloud),
+        clouded(tmp_path / "other", "sip", known=False) as (_, thief),
+    ):
+        await in_file(lab, f"{{phaxio: {{base_url: '{cloud.base}', creds: {{key: the-key, secret: the-secret}}}}}}")
+
+        async def ask(method: str, path: str, **said: object) -> Answer:
+            return await lab.client.ask(method, path, key=ADMIN, json=said)
+
+        again = {"detail": "creds.key, creds.secret: needed again where phaxio is asked elsewhere"}
+        for given in ({}, {"creds.key": "***", "creds.secret": "***"}, {"creds.key": "", "creds.secret": ""}):
+            wish = {"base_url": thief.base, **given}
+            tried = await ask("POST", "/admin/settings/validate", backend="phaxio", settings=wish)
+            assert (tried.status, tried.json) == (400, again)
+            put = await ask("PUT", "/plugins/phaxio/config", settings=wish)
+            assert put.status == 400
+        half = {"base_url": thief.base, "creds.key": "mine"}
+        for path, method in (("/plugins/phaxio/config", "PUT"), ("/admin/settings/validate", "POST")):
+            told = await ask(method, path, backend="phaxio", settings=half)
+            assert told.json == {"detail": "creds.secret: needed again where phaxio is asked elsewhere"}
+        gone = await ask("PUT", "/plugins/phaxio/config", settings={"base_url": ""})
+        assert gone.status == 200  # the configuration file says the same, and is heard again
+        assert lab.app.config.faxes.providers["phaxio"].base_url == cloud.base
+        assert (thief.asked, cloud.asked) == ([], [])
+        own = {"base_url": thief.base, "creds.key": "mine", "creds.secret": "mine, too"}
+        assert (await validated(lab, backend="phaxio", settings=own))["credentials"] is True
+        assert (await ask("PUT", "/plugins/phaxio/config", settings=own)).status == 200
+        # without our own again those of the configuration file would be heard, at our place
+        bare = await ask("PUT", "/plugins/phaxio/config", settings={"creds.key": "", "creds.secret": ""})
+        assert (bare.status, bare.json) == (400, again)
+        assert [auth for auth in thief.auth if auth == BASIC] == []
+        audit = [json.loads(line) for line in (tmp_path / "audit.log").read_text().splitlines()]
+        notes = [(one["backend"], one["names"]) for one in audit if one["event"] == "settings_validated"]
+        assert notes[0] == ("phaxio", "base_url")
+        assert len(notes) == 5
+
+
+async def test_the_host_that_a_setting_names_is_an_address_too(tmp_path: Path) -> None:
+    async with fax_lab(tmp_path) as lab:
+        await in_file(lab, "{signalwire: {settings: {space: a.signalwire.com}, creds: {key: k, secret: s}}}")
+        again = {"detail": "creds.key, creds.secret: needed again where signalwire is asked elsewhere"}
+
+        async def ask(method: str, **said: object) -> Answer:
+            return await lab.client.ask(
+                method, "/admin/settings" + "/validate" * (method == "POST"), key=ADMIN, json=said
+            )
+
+        tried = await ask("POST", backend="signalwire", settings={"settings.space": "b.signalwire.com"})
+        assert (tried.status, tried.json) == (400, again)
+        moved = await ask("PUT", signalwire_space_url="b.signalwire.com")
+        assert (moved.status, moved.json) == (400, again)
+        assert lab.app.config.faxes.providers["signalwire"].settings == {"space": "a.signalwire.com"}
+        keys = {"signalwire_project_id": "p", "signalwire_api_token": "t"}
+        assert (await ask("PUT", signalwire_space_url="b.signalwire.com", **keys)).status == 200
+
+
+async def test_a_manifest_of_another_place_does_not_get_what_is_stored(tmp_path: Path) -> None:
+    async with fax_lab(tmp_path) as lab:
+
+        async def ask(what: str, **said: object) -> Answer:
+            return await lab.client.ask("POST", f"/admin/plugins/http/{what}", key=ADMIN, json=said)
+
+        assert (await ask("install", manifest=ACME)).status == 200
+        wish = {"settings": {"creds.token": "secret-token"}}
+        assert (await lab.client.ask("PUT", "/plugins/acme/config", key=ADMIN, json=wish)).status == 200
+        file = lab.folder / "data" / "faxes" / "manifests" / "acme.json"
+        before = file.read_text()
+        again = "creds.token: needed again where acme is asked elsewhere"
+        moved = {"base_url": "https://api.thief.example", "allowed_domains": ["thief.example"]}
+        for change in (moved, {"allowed_domains": ["acme.example", "thief.example"]}):
+            assert (await ask("install", manifest=ACME | change)).json == {"detail": again}
+            many = await ask("import-manifests", items=[ACME | change])
+            assert (many.json["imported"], many.json["errors"]) == ([], [{"id": "acme", "error": again}])
+        assert file.read_text() == before
+        assert (await ask("install", manifest=ACME | {"name": "Acme 2"})).status == 200
+
+
+async def test_the_secret_of_a_bucket_stays_with_its_endpoint(lab: FaxLab) -> None:
+    async with object_store() as store, object_store() as thief:
+
+        async def put(**said: object) -> Answer:
+            return await lab.client.ask("PUT", "/plugins/s3/config", key=ADMIN, json={"settings": said})
+
+        assert (await with_s3(lab, store)).status == 200
+        again = {"detail": "key, secret: needed again for another endpoint"}
+        refused = await put(endpoint=thief.base)
+        assert (refused.status, refused.json) == (400, again)
+        assert (await put(endpoint=thief.base, key="***", secret="***")).json == again
+        by_name = await lab.client.ask("PUT", "/admin/settings", key=ADMIN, json={"s3_endpoint_url": thief.base})
+        assert (by_name.status, by_name.json) == (400, again)
+        assert lab.app.config.faxes.storage.s3.endpoint == store.base
+        assert thief.asked == []
+        assert (await put(prefix="other/", endpoint=store.base)).status == 200
+        assert (await with_s3(lab, thief)).status == 200
+
+
 async def test_a_provider_is_set_up_by_the_contracts_names(tmp_path: Path) -> None:
     async with clouded(tmp_path, "sip", known=False) as (lab, cloud):
 
@@ -93,7 +199,8 @@ async def test_a_provider_is_set_up_by_the_contracts_names(tmp_path: Path) -> No
         assert (done.status, done.json["_meta"]["backend_changed"]) == (200, True)
         assert done.json["phaxio"]["creds"] == {"key": "***", "secret": "***axio"}
         assert (await put(phaxio_verify_signature=False)).json["phaxio"]["verify"] is False
-        wish = {"settings": {"base_url": cloud.base}}
+        again = {"creds.key": "the-key", "creds.secret": "a-long-secret-of-phaxio"}
+        wish = {"settings": {"base_url": cloud.base, **again}}
         assert (await lab.client.ask("PUT", "/plugins/phaxio/config", key=ADMIN, json=wish)).status == 200
         assert (await handed(lab))["provider_sid"] == "323034813"
         sinch = await put(sinch_project_id="p-1", sinch_api_key="k", sinch_inbound_basic_user="u")

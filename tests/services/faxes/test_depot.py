@@ -164,6 +164,30 @@ async def test_a_store_that_is_slow_holds_up_nobody(desk: Desk, store: ObjectSto
     assert len(store.kept) == 2
 
 
+async def test_what_is_deleted_while_it_is_put_there_is_gone(desk: Desk, store: ObjectStore, tmp_path: Path) -> None:
+    store.hold = asyncio.Event()
+    desk.faxes.arrivals.received(came(tiff(tmp_path / "in.tiff"), outcome(2)))
+    async with asyncio.timeout(20):
+        while not store.asked:
+            await asyncio.sleep(0.02)
+    (fax,) = await desk.faxes.rows.received_page(ReceivedFilter("acc_1"))
+    deleting = asyncio.create_task(desk.faxes.arrivals.delete(fax.id))
+    again = asyncio.create_task(desk.faxes.depot.put_away(desk.faxes.files.received_pdf(fax.id)))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert len(desk.faxes.depot._busy) == 1
+    store.hold.set()
+    await deleting
+    assert await again
+    await desk.settle()
+    puts = [path for method, path in store.asked if method == "PUT"]
+    assert len(puts) == 2  # both, and nothing once it was deleted
+    assert store.kept == {}
+    assert await desk.faxes.rows.received(fax.id) is None
+    assert not desk.faxes.files.received_pdf(fax.id).parent.exists()
+    assert len(desk.faxes.depot._busy) == 0
+
+
 async def test_documents_move_with_the_settings_and_are_found_in_both(
     desk: Desk, store: ObjectStore, tmp_path: Path
 ) -> None:
