@@ -47,7 +47,8 @@ def _no_number(_number: str) -> bool:
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What the house has. None: nobody knows, so nothing is said about it. `dialable`: whether a number that is no
-    extension may be dialled all the same. `deaf`: why words are no answer here, if they are none."""
+    extension may be dialled all the same; `routed`: whether a route leads there, as a message needs it. `deaf`: why
+    words are no answer here, if they are none."""
 
     extensions: Collection[str] | None = None
     mailboxes: Collection[str] | None = None
@@ -56,6 +57,7 @@ class Surroundings:
     queues: Collection[str] | None = None
     trunks: Collection[str] | None = None
     dialable: Callable[[str], bool] = _no_number
+    routed: Callable[[str], bool] = _no_number
     deaf: str | None = None
 
 
@@ -226,12 +228,12 @@ def _things(flow: Flow, step: Step, house: Surroundings) -> Iterator[Problem]:
     verb = step.verb
     if isinstance(verb, Dial) and not verb.trunk:
         for number, target in enumerate(verb.dial, 1):
-            yield from _number(flow, step, f"dial.{number}", target, house)
+            yield from _number(flow, step, f"dial.{number}", target, house, house.dialable)
     if isinstance(verb, Dial):
         for number, trunk in enumerate(verb.trunk or (), 1):
             yield from _missing(flow, step, f"trunk.{number}", trunk, house.trunks, "trunk")
     if isinstance(verb, Message) and "@" not in verb.to.text:
-        yield from _number(flow, step, "to", verb.to, house)
+        yield from _number(flow, step, "to", verb.to, house, house.routed)
     if isinstance(verb, Voicemail) and verb.voicemail:
         yield from _missing(flow, step, "voicemail", verb.voicemail.literal, house.mailboxes, "mailbox")
     if isinstance(verb, Enqueue):
@@ -246,9 +248,11 @@ def _things(flow: Flow, step: Step, house: Surroundings) -> Iterator[Problem]:
         yield from _spoken_keys(flow, step, verb)
 
 
-def _number(flow: Flow, step: Step, key: str, template: Template, house: Surroundings) -> Iterator[Problem]:
+def _number(
+    flow: Flow, step: Step, key: str, template: Template, house: Surroundings, leads: Callable[[str], bool]
+) -> Iterator[Problem]:
     number = template.literal
-    if number is not None and not house.dialable(number.strip()):
+    if number is not None and not leads(number.strip()):
         yield from _missing(flow, step, key, number.strip(), house.extensions, "extension")
 
 

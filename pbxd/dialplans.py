@@ -104,8 +104,8 @@ class Dialplans:
         self.flows.desk.tapes = _Tapes(recordings, self._flush)
 
     def pass_gate(self, gate: Gate) -> None:
-        """From now on whom flows call is counted."""
-        self.flows.desk.hold = gate.hold
+        """From now on whom flows call is counted, and where they write to outside is watched."""
+        self.flows.desk.hold, self.flows.desk.post = gate.hold, gate.post
 
     # ---- inside
 

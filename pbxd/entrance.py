@@ -67,7 +67,7 @@ class Entrance:
         """What the configuration says from now on."""
         self._config = config
         security, guard = config.security, config.sip.guard
-        self._proxies = {host: found for host, found in self._proxies.items() if self._directory.is_proxy(host)}
+        self._proxies = {host: found for host, found in self._proxies.items() if self._directory.is_own_proxy(host)}
         self.allowlist.declare(security.allow)
         self.bans.terms = terms(config)
         self.doorman.evidence.thresholds = thresholds(config)
@@ -82,21 +82,19 @@ class Entrance:
         self._wire.hold()
         self._wire.distrust_all()
         self._trusted = [*self._config.sip.guard.trusted, *self._trunk_sources()]
-        providers = [*self._directory.provider_addresses(), *(ip for found in self._proxies.values() for ip in found)]
+        providers = [*self._directory.own_providers(), *(ip for found in self._proxies.values() for ip in found)]
         limited = [*self.allowlist.networks, *map(parse_network, providers)]
-        try:
-            for network in self._trusted:
-                self._wire.trust(str(network))
-            for network in limited:
-                self._wire.trust(str(network), limited=True)
-        except OSError as error:
-            log.error("more networks are trusted than there is room for", error=str(error))
+        untold = [found for network in self._trusted if (found := self._trust(network, limited=False))]
+        untold += [found for network in limited if (found := self._trust(network, limited=True))]
+        if untold:
+            log.error("more networks are trusted than there is room for", error=str(untold[0]), left_out=len(untold))
         self._wire.release()
         self.doorman.reconsider(now)
 
     def resolved(self, host: str, addresses: Iterable[str]) -> None:
-        """The addresses of a host name that was looked up: a trunk's are the provider's, and never banned."""
-        if self._directory.is_proxy(host):
+        """The addresses of a host name that was looked up: those of a trunk of the house's own are the provider's, and
+        never banned."""
+        if self._directory.is_own_proxy(host):
             self._proxies[host] = frozenset(addresses)
 
     def tick(self, now: float) -> None:
@@ -155,12 +153,20 @@ class Entrance:
 
     # ---- inside
 
+    def _trust(self, network: Network, *, limited: bool) -> OSError | None:
+        """What is in the way of one network keeps no other out."""
+        try:
+            self._wire.trust(str(network), limited=limited)
+        except OSError as error:
+            return error
+        return None
+
     def _trunk_sources(self) -> list[Network]:
         return [net for trunk in self._directory.all_trunks() for net in trunk.sources]
 
     def _sparing(self) -> Spares:
         """Whom no node can have banned, as of now."""
-        trunks = [*self._trunk_sources(), *map(parse_network, self._directory.provider_addresses())]
+        trunks = [*self._trunk_sources(), *map(parse_network, self._directory.own_providers())]
         trunks += [parse_network(address) for found in self._proxies.values() for address in found]
         allowed = [*self._config.sip.guard.trusted, *self.allowlist.networks]
 
@@ -177,7 +183,7 @@ class Entrance:
         """Whether all of a network is never banned."""
         if any(_holds(each, network) for each in (*self._trusted, *self.allowlist.networks)):
             return True
-        return network.num_addresses == 1 and self._directory.is_provider(str(network.network_address))
+        return network.num_addresses == 1 and self._directory.is_own_provider(str(network.network_address))
 
     def _immune(self, source: str) -> bool:
         return self._covered(parse_network(source)) or any(source in addresses for addresses in self._proxies.values())

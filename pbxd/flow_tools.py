@@ -104,6 +104,10 @@ def house_of(config: Config) -> Surroundings:
     `first_start.phones` names them; who changed them since asks the daemon."""
     users = {*config.phones, *config.first_start.phones.numbers}
     patterns = [compile_pattern(route.match) for route in config.routes]
+
+    def routed(number: str) -> bool:
+        return any(pattern.fullmatch(number) for pattern in patterns)
+
     return Surroundings(
         extensions=sorted({*users, *config.extensions}),
         mailboxes=sorted({*users, *config.mailboxes}),
@@ -111,7 +115,8 @@ def house_of(config: Config) -> Surroundings:
             {*config.queues, *(number for number, one in config.extensions.items() if one.queue is not None)}
         ),
         trunks=sorted(config.trunks),
-        dialable=lambda number: any(pattern.fullmatch(number) for pattern in patterns),
+        dialable=routed,
+        routed=routed,
         deaf=DEAF,
     )
 

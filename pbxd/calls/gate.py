@@ -32,11 +32,15 @@ log = logging.getLogger(__name__)
 HOUSE = "house"
 OUTSIDE = "outside"
 OF_CALL = "/"  # between the id of a call and a part of it
+POST = "post"  # in the place of the id, for a message
 RETRY_S = 5
 RECONCILE_S = 60.0
 Hold = Callable[[CallRecord, str, ToUser | ToTrunk, Sequence[Target]], list[Target]]
 """The places of a party that somebody's call reaches, on a line of their own. Raises Barred where none is left, or the
 call may not be."""
+Post = Callable[[str, str, str, ToUser | ToTrunk, str], None]
+"""(account id, who writes, to which number as it was said, where that leads, what the refusal is counted for): raises
+Barred for a message that may not be."""
 
 
 class Barred(HouseError):
@@ -164,6 +168,19 @@ class Gate:
             self._unwatch(record.id, key, talked_s, later)
 
         return Line(give_back)
+
+    def post(self, account_id: str, caller: str, called: str, found: ToUser | ToTrunk, source: str) -> None:
+        """Whether `caller` may send a message there. One that leaves the house is watched like a call, a short one;
+        limits count calls and not this. Raises Barred."""
+        if self.watchman is None or not isinstance(found, ToTrunk):
+            return
+        key = f"{POST}{OF_CALL}{next(self._parts)}"
+        wall = self.facilities.wall(self.facilities.clock())
+        why = self.watchman.attempt(Outward(key, account_id, caller, (called, found.number)), wall)
+        if why is not None:
+            self.facilities.refuse(Refusal.TOLL_FRAUD, source)
+            raise Barred(Refusal.TOLL_FRAUD, why, 403, causes.q850_of(403))
+        self.watchman.ended(key, 0.0, wall)
 
     def leave(self, record: CallRecord, now: float) -> None:
         """A call is over: all that it holds is given back. Again is harmless."""

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from media.keys import SrtpMode
 from media.plan import Codec
 from pbxd.calls.identity import Caller, caller_of, claims_nobody
+from pbxd.calls.routing import as_e164
 from pbxd.directory.accounts import Directory
 from pbxd.directory.authentication import Authenticator, Outcome, Reason
 from pbxd.directory.model import Account, Device, Trunk
+from pbxd.directory.registrar import Registrar
+from pbxd.directory.sources import Called
 from pbxd.errors import Denied
 from pbxd.sip.flow import Flow
 from pbxd.sip.message import Request, Response, response_to
@@ -66,11 +69,16 @@ class Challenge:
 
 
 def peer_of(
-    directory: Directory, authenticator: Authenticator, request: Request, flow: Flow, now: float
+    directory: Directory,
+    registrar: Registrar,
+    authenticator: Authenticator,
+    request: Request,
+    flow: Flow,
+    now: float,
 ) -> Peer | Challenge:
     """Who sent a request that begins something. Raises `Denied` for a phone that says it is someone else, and
     `Invalid` for an identity that cannot be read."""
-    trunk = directory.trunk_for(flow.remote[0], request.from_.uri.user)
+    trunk = _trunk_of(directory, registrar, request, flow.remote[0])
     if trunk is not None:
         account = directory.account_or_default(trunk.account_id)
         return Peer(account, caller_of(request, extension=None, name=None, trusted=True), trunk=trunk)
@@ -84,3 +92,17 @@ def peer_of(
     user = directory.user(account, device.user)
     name = user.display_name if user else None
     return Peer(account, caller_of(request, extension=device.user, name=name, trusted=False), device=device)
+
+
+def _trunk_of(directory: Directory, registrar: Registrar, request: Request, source: str) -> Trunk | None:
+    """The trunk that sends this. One that a tenant has registered by API takes nothing that may be of another account's
+    phones: nothing in the name of that account, and nothing from an address where such a phone is registered."""
+    called, from_ = request.uri.user or "", request.from_.uri
+    number = directory.number(as_e164(called)) if called else None
+    asked = Called(called, number.account_id if number is not None else None)
+    trunk = directory.trunk_for(source, from_.user, asked)
+    if trunk is None or directory.trusts(trunk, source):
+        return trunk
+    named = directory.account_named_by(from_.host)
+    foreign = named is not None and named.id != trunk.account_id
+    return None if foreign or registrar.others_at(source, trunk.account_id) else trunk

@@ -312,7 +312,8 @@ class Switch:
         self._registration.serve(transaction, request, now)
 
     def _peer(self, transaction: ServerTransaction, request: Request, now: float) -> Peer | None:
-        found = peer_of(self._facilities.directory, self._authenticator, request, transaction.flow, now)
+        directory, registrar = self._facilities.directory, self._facilities.registrar
+        found = peer_of(directory, registrar, self._authenticator, request, transaction.flow, now)
         if isinstance(found, Challenge):
             self._decide(request, f"challenged with {found.status}: {found.reason.value}", now)
             self._facilities.stack.challenge(transaction, found.response(request))
@@ -326,10 +327,12 @@ class Switch:
         if len(request.body) > MAX_BODY:
             self._reply(transaction, 513, now)
             return
-        found = self._route(peer, request.uri)
+        found = self._route(peer, request.uri, by_default=False)
         if not isinstance(found, ToUser | ToTrunk):
             self._reply(transaction, found.status if isinstance(found, Reject) else 405, now)
             return
+        source = place(transaction.flow.transport, *transaction.flow.remote)
+        self.gate.post(peer.account.id, peer.party, request.uri.user or "", found, source)
         targets = targets_of(self._facilities, found, request, peer.caller, peer.account, now)
         if targets:
             kind = request.headers.get("Content-Type")
@@ -338,12 +341,20 @@ class Switch:
         else:
             self._reply(transaction, 480, now)
 
-    def _route(self, peer: Peer, uri: Uri) -> Route:
+    def _route(self, peer: Peer, uri: Uri, *, by_default: bool = True) -> Route:
         directory = self._facilities.directory
         if peer.device is not None and directory.is_foreign(peer.account, uri.host):
             return Reject(404, "the number is one of another account")
-        private = peer.caller.private
-        return route(directory, peer.account, uri.user or "", source=peer.trunk, hours=self.hours, private=private)
+        private, source = peer.caller.private, peer.trunk
+        return route(
+            directory,
+            peer.account,
+            uri.user or "",
+            source=source,
+            hours=self.hours,
+            private=private,
+            by_default=by_default,
+        )
 
     def _arrived(self, peer: Peer, uri: Uri) -> Peer:
         """A call by a trunk is one of the account whose number is called."""

@@ -41,7 +41,8 @@ class Watchers:
                 response.headers.add("Allow-Events", ", ".join(self._packages))
             self._facilities.stack.respond(transaction, response, now)
             return
-        peer = peer_of(self._facilities.directory, self._authenticator, request, transaction.flow, now)
+        directory, registrar = self._facilities.directory, self._facilities.registrar
+        peer = peer_of(directory, registrar, self._authenticator, request, transaction.flow, now)
         if isinstance(peer, Challenge):
             self._facilities.stack.challenge(transaction, peer.response(request))
             return

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from ipaddress import ip_address
 from typing import Self
 
 from sqlalchemy import select
@@ -35,6 +36,7 @@ from pbxd.directory.reading import as_dicts
 from pbxd.directory.registrations import stored_registers
 from pbxd.directory.seal import Seal
 from pbxd.directory.snapshot import Rows, Snapshot
+from pbxd.directory.sources import NOBODY, Called
 from pbxd.errors import Conflict, NotFound
 from pbxd.ids import new_id
 from pbxd.store import Store
@@ -133,8 +135,12 @@ class Directory:
 
     def account_for_host(self, host: str) -> Account:
         """The account a Request-URI or To host means; the default one for our own addresses and unknown names."""
+        return self.account_named_by(host) or self.default_account
+
+    def account_named_by(self, host: str) -> Account | None:
+        """The account whose own host this is; None for our own addresses and unknown names that no account lists."""
         found = self._snapshot.hosts.get(host)
-        return found or self._snapshot.hosts.get(host.lower().strip("[]").rstrip(".")) or self.default_account
+        return found or self._snapshot.hosts.get(host.lower().strip("[]").rstrip("."))
 
     def is_foreign(self, account: Account, host: str) -> bool:
         """Whether `host` means another account. The hosts of the default one are the house's own addresses, which a
@@ -236,9 +242,15 @@ class Directory:
         """Those of every account."""
         return list(self._snapshot.trunks.values())
 
-    def trunk_for(self, source: str, from_user: str | None) -> Trunk | None:
+    def trunk_for(self, source: str, from_user: str | None, called: Called = NOBODY) -> Trunk | None:
         """The trunk that may send a call from `source` (an IP literal) with this From user without a password."""
-        return self._snapshot.sources.find(source, from_user)
+        return self._snapshot.sources.find(source, from_user, called)
+
+    def trusts(self, trunk: Trunk, source: str) -> bool:
+        """Whether the house itself says that what comes from `source` is this trunk's: by the trunk's sources, or as
+        the house's own trunk is registered there. A tenant's word in the API is no such thing."""
+        address = ip_address(source.partition("%")[0])
+        return self._snapshot.sources.vouched(trunk) or any(address in network for network in trunk.sources)
 
     def is_provider(self, address: str) -> bool:
         """Whether `address` (an IP literal) is a trunk's source or proxy: a host that may trust us by our address."""
@@ -246,14 +258,29 @@ class Directory:
             return True
         return any(same_host(proxy, address) for proxy in self._snapshot.proxies)
 
-    def is_proxy(self, host: str) -> bool:
-        """Whether a trunk is called at this host, a name or an IP literal."""
-        return host in self._snapshot.proxies
+    def is_own_proxy(self, host: str) -> bool:
+        """Whether a trunk of the default account, or one that the file declares, is called at this host, a name or an
+        IP literal."""
+        return host in self._snapshot.own_proxies
 
-    def provider_addresses(self) -> list[str]:
-        """The addresses (IP literals) of the proxies that are given as such, and where trunks are registered."""
-        registered = [address for addresses in self._registered.values() for address in addresses]
-        return list(dict.fromkeys([*filter(is_ip, sorted(self._snapshot.proxies)), *registered]))
+    def own_providers(self) -> list[str]:
+        """The addresses (IP literals) of these trunks' proxies that are given as such, and where they are
+        registered."""
+        snapshot = self._snapshot
+        registered = [
+            address
+            for key, addresses in self._registered.items()
+            if snapshot.sources.vouched(snapshot.trunks[key])
+            for address in sorted(addresses)
+        ]
+        return list(dict.fromkeys([*filter(is_ip, sorted(snapshot.own_proxies)), *registered]))
+
+    def is_own_provider(self, address: str) -> bool:
+        """Whether this is one of them."""
+        sources = self._snapshot.sources
+        if any(sources.vouched(trunk) for trunk in sources.registered_at(address)):
+            return True
+        return any(same_host(proxy, address) for proxy in self._snapshot.own_proxies)
 
     def trust_registered(self, trunk: Trunk, addresses: frozenset[str]) -> None:
         """Trust `addresses` to be this trunk's provider while we are registered there; none ends that."""
@@ -263,9 +290,11 @@ class Directory:
     def _trust(self) -> None:
         trunks = self._snapshot.trunks
         self._registered = {key: found for key, found in self._registered.items() if found and key in trunks}
-        self._snapshot.sources.registered(
-            {address: trunks[key] for key, addresses in self._registered.items() for address in addresses}
-        )
+        found: dict[str, list[Trunk]] = {}
+        for key, addresses in self._registered.items():
+            for address in addresses:
+                found.setdefault(address, []).append(trunks[key])
+        self._snapshot.sources.registered(found)
 
     def routes(self, account: Account) -> tuple[OutboundRoute, ...]:
         """In the order in which they are tried."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -94,6 +95,7 @@ class Registrar:
         self._users: dict[Aor, list[Binding]] = {}
         self._count = 0
         self._connections: dict[int, dict[Binding, None]] = {}
+        self._at: dict[str, Counter[str]] = {}  # how many phones of each account registered from an address
         self._timetable: list[tuple[float, int, Binding]] = []  # one live entry a binding: the one at `due`
         self._order = count()
         self._date = (-1, "")
@@ -244,6 +246,10 @@ class Registrar:
         """Every binding that has not expired."""
         return [binding for own in self._users.values() for binding in own if binding.expires > now]
 
+    def others_at(self, address: str, account_id: str) -> bool:
+        """Whether a phone of another account than this is registered from an address."""
+        return any(owner != account_id for owner in self._at.get(address, ()))
+
     # ---- what happens to bindings
 
     def remove(self, aor: Aor) -> int:
@@ -313,10 +319,17 @@ class Registrar:
             self._timetable = live
 
     def _connect(self, binding: Binding) -> None:
+        self._at.setdefault(binding.source[0], Counter())[binding.aor.account_id] += 1
         if binding.flow is not None and binding.flow.connection:
             self._connections.setdefault(binding.flow.connection, {})[binding] = None
 
     def _disconnect(self, binding: Binding) -> None:
+        there, owner = self._at[binding.source[0]], binding.aor.account_id
+        there[owner] -= 1
+        if not there[owner]:
+            del there[owner]
+        if not there:
+            del self._at[binding.source[0]]
         if binding.flow is not None and binding.flow.connection:
             over = self._connections.get(binding.flow.connection, {})
             over.pop(binding, None)

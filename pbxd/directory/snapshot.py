@@ -50,6 +50,7 @@ class Snapshot:
     routes: dict[str, tuple[OutboundRoute, ...]] = field(default_factory=dict)
     sources: TrustedSources = field(default_factory=lambda: TrustedSources(()))
     proxies: frozenset[str] = frozenset()  # the hosts that trunks are called at
+    own_proxies: frozenset[str] = frozenset()  # of these, what the house itself says
     direct: dict[str, Number] = field(default_factory=dict)  # of all accounts, by E.164
     ring_groups: dict[tuple[str, str], RingGroup] = field(default_factory=dict)
     queues: dict[tuple[str, str], QueueSpec] = field(default_factory=dict)
@@ -72,7 +73,7 @@ class Snapshot:
             made.accounts[account.id] = account
             made.hosts.update(dict.fromkeys(hosts, account))
         made._people(rows, sound)
-        made._providers(rows, registers, sound)
+        made._providers(rows, registers, sound, default_id)
         made._furniture(rows)
         return made
 
@@ -96,7 +97,9 @@ class Snapshot:
                 self.codes.setdefault(extension.account_id, []).append(extension)
         self.numbers_of = {user: frozenset(own) for user, own in numbers.items()}
 
-    def _providers(self, rows: Rows, registers: Mapping[tuple[str, str], TrunkRegister], sound: DeclaredSound) -> None:
+    def _providers(
+        self, rows: Rows, registers: Mapping[tuple[str, str], TrunkRegister], sound: DeclaredSound, default_id: str
+    ) -> None:
         for row in rows["trunks"]:
             key = row["account_id"], row["name"]
             own = sound.trunks.get(key, _NOTHING)
@@ -116,8 +119,9 @@ class Snapshot:
                 srtp=own.srtp,
                 fax=own.fax,
             )
-        self.sources = TrustedSources(self.trunks.values())
-        self.proxies = frozenset(Uri.parse(one.proxy).host for one in self.trunks.values() if one.proxy is not None)
+        self.sources = TrustedSources(self.trunks.values(), default_id)
+        self.proxies = _hosts_of(self.trunks.values())
+        self.own_proxies = _hosts_of(filter(self.sources.vouched, self.trunks.values()))
         for account_id, routes in _grouped(rows["routes"], "account_id").items():
             self.routes[account_id] = tuple(
                 OutboundRoute(account_id, compile_pattern(row["pattern"]), row["trunk"], row["strip"], row["prepend"])
@@ -138,6 +142,10 @@ class Snapshot:
         for account_id, limits in _grouped(rows["call_limits"], "account_id").items():
             ordered = sorted(limits, key=lambda row: str(row["name"]))
             self.limits[account_id] = tuple(limit_of(row) for row in ordered)
+
+
+def _hosts_of(trunks: Iterable[Trunk]) -> frozenset[str]:
+    return frozenset(Uri.parse(one.proxy).host for one in trunks if one.proxy is not None)
 
 
 def _grouped(rows: Iterable[Row], column: str) -> dict[str, list[Row]]:

@@ -208,7 +208,7 @@ class TrunkRegistration:
             return
         self._transaction = None
         if response.status < 300:
-            self._accepted(response, now)
+            self._accepted(response, transaction.destination.host, now)
         elif response.status in (401, 407):
             self._challenged(response, now)
         elif response.status == 423:
@@ -264,7 +264,8 @@ class TrunkRegistration:
 
     # ---- what comes of it
 
-    def _accepted(self, response: Response, now: float) -> None:
+    def _accepted(self, response: Response, provider: str, now: float) -> None:
+        """Who answered may call: what else the provider's name leads to is its word alone."""
         if self._stopping:
             return
         granted = self._granted(response)
@@ -272,7 +273,7 @@ class TrunkRegistration:
             self._fail(TrunkState.REFUSED, "the provider accepted the registration for 0 seconds", now)
             return
         self._failures = 0
-        self._around.trust(self.trunk, frozenset(destination.host for destination in self._destinations))
+        self._around.trust(self.trunk, frozenset({provider}))
         self._become(TrunkState.REGISTERED, f"for {granted} s", now, now + granted)
         self._timer = self._around.stack.schedule(now + granted * REFRESH_AT, self.start)
 

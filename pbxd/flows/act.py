@@ -25,6 +25,7 @@ from pbxd.calls import causes
 from pbxd.calls.connection import Came, Connection, Terms
 from pbxd.calls.connection import Host as ConnectionHost
 from pbxd.calls.connection import Outcome as Called
+from pbxd.calls.gate import Barred
 from pbxd.calls.gather import Gathered, GatherRules
 from pbxd.calls.pager import Page
 from pbxd.calls.record import CallRecord, Result
@@ -437,9 +438,14 @@ class FlowAct:
         if arrival is None:
             came(_failed("nobody can be written to from here"), now)
             return
-        found = route(facilities.directory, self._account, command.to, source=arrival.peer.trunk)
+        found = route(facilities.directory, self._account, command.to, source=arrival.peer.trunk, by_default=False)
         if not isinstance(found, ToUser | ToTrunk):
             came(_failed(f"{command.to[:40]} is no phone that could get a message"), now)
+            return
+        try:
+            self._desk.post(self._account.id, arrival.peer.party, command.to, found, self.record.id)
+        except Barred as error:
+            came(_failed(error.message), now)
             return
         targets = targets_of(facilities, found, None, arrival.peer.caller, self._account, now)
         if not targets:

@@ -10,7 +10,7 @@ from dialplan.command import Enqueue, Outcome, Voicemail
 from dialplan.hours import Moment
 from media.script import Line
 from pbxd.calls.facilities import Facilities
-from pbxd.calls.gate import Hold
+from pbxd.calls.gate import Hold, Post
 from pbxd.calls.record import CallRecord
 from pbxd.calls.stage import Act
 from pbxd.flows.take import Tapes
@@ -63,6 +63,7 @@ class Desk:
     moment: Callable[[str, float], Moment]
     override: Callable[[str, str, str | None, float | None, str], str | None]
     hold: Hold = lambda _record, _caller, _found, targets: list(targets)
+    post: Post = lambda _account_id, _caller, _called, _found, _source: None
     music: Callable[[str], Sequence[Line]] = lambda _account_id: ()
     voicemail: MakeVisitor | None = None
     enqueue: MakeWaiting | None = None

@@ -130,10 +130,16 @@ class Repertoire:
         return self._backstage.directory.account(self.account_id)
 
     def _against(self, account: Account, house: House) -> tuple[object, ...]:
-        """All that a check goes by, to be compared: for the function that says what is dialable, what it goes by."""
+        """All that a check goes by, to be compared: for the functions that say what can be dialled, what they go by."""
         directory = self._backstage.directory
-        ways = directory.routes(account), {one.name for one in directory.trunks(account) if one.proxy is not None}
-        surroundings = replace(house.surroundings, dialable=Surroundings().dialable)
+        carrier = directory.carrier(account)
+        ways = (
+            directory.routes(account),
+            {one.name for one in directory.trunks(account) if one.proxy is not None},
+            carrier.id if carrier is not None else None,
+        )
+        nothing = Surroundings()
+        surroundings = replace(house.surroundings, dialable=nothing.dialable, routed=nothing.routed)
         return surroundings, ways, house.defaults, dict(house.unserved)
 
     def _house(self, account: Account, prompts: frozenset[str]) -> House:
@@ -153,6 +159,7 @@ class Repertoire:
             ),
             trunks=frozenset(trunk.name for trunk in directory.trunks(account)),
             dialable=lambda number: leaves(directory, account, number) is not None,
+            routed=lambda number: directory.outbound(account, number) is not None,
             deaf=DEAF,
         )
         defaults = Defaults(language=language)

@@ -25,6 +25,7 @@ HOUSE = Surroundings(
     prompts=["welcome", "menu", "menu2"],
     trunks=["carrier"],
     dialable=lambda number: number.startswith("030"),
+    routed=lambda number: number.startswith("0302"),
     deaf="nobody listens",
 )
 OTHERS = {"ask-pin.yaml": "arguments: {name: , more: 1}\nparts:\n  a:\n    - return: '${name} ${more}'\n"}

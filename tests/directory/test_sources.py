@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import ip_network
 
 import pytest
@@ -44,8 +45,8 @@ def test_the_most_exact_rule_wins(source: str, from_user: str | None, expected: 
 
 def test_where_we_are_registered_comes_last_and_is_replaced() -> None:
     sources = TrustedSources(TRUNKS)
-    carrier = trunk("carrier")
-    sources.registered({"192.0.2.1": carrier, "10.9.9.9": carrier})
+    carrier = replace(trunk("carrier"), declared=True)
+    sources.registered({"192.0.2.1": [carrier], "10.9.9.9": [carrier]})
     assert sources.find("192.0.2.1", "anybody") is carrier
     found = sources.find("10.9.9.9", None)
     assert found is not None

@@ -155,6 +155,16 @@ def test_a_trunk_registers_with_its_password(scene: Scene) -> None:
     assert scene.trusted == {"carrier": frozenset({"10.0.0.2"})}
 
 
+def test_only_who_answered_is_trusted_of_all_that_the_name_leads_to(scene: Scene) -> None:
+    (provider,) = scene.destinations
+    scene.destinations[:] = [provider, replace(provider, host="192.0.2.7")]
+    scene.start()
+    assert scene.trusted == {"carrier": frozenset({"10.0.0.2"})}
+    scene.provider.script = [status(503)]  # the next in the list is asked, and says nothing
+    scene.run(600)
+    assert "192.0.2.7" not in scene.trusted["carrier"]
+
+
 def test_it_refreshes_before_the_time_is_up_and_says_nothing(scene: Scene) -> None:
     scene.provider.granted = 100
     scene.start()

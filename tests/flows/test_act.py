@@ -7,7 +7,10 @@ import pytest
 from dialplan.command import Outcome, Reply
 from dialplan.state import Ending
 from media.recorder import RecordingEnd
+from pbxd.calls.admission import Refusal
+from pbxd.calls.gate import Barred
 from pbxd.calls.record import Result
+from pbxd.calls.routing import ToTrunk, ToUser, route
 from tests.calls.house import Handset
 from tests.flows.stagehand import Stagehand
 from tests.sip.party import nothing_left
@@ -226,6 +229,32 @@ async def test_a_message_to_nobody_fails(hand: Stagehand) -> None:
     )
     hand.talk_to()
     assert hand.saying == "Broken."
+
+
+async def test_a_message_leaves_by_a_route_alone_and_passes_the_gate(
+    hand: Stagehand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house, tried = hand.house, []
+
+    def post(account_id: str, caller: str, called: str, found: ToUser | ToTrunk, source: str) -> None:
+        tried.append((account_id, caller, called, source))
+        raise Barred(Refusal.TOLL_FRAUD, "too dear", 403, 21)
+
+    directory = house.directory
+    monkeypatch.setattr(directory, "carrier", lambda account: directory.trunk(account, "wide"))
+    from_a_phone = {"source": None}
+    monkeypatch.setattr("pbxd.flows.act.route", lambda *args, **named: route(*args, **(named | from_a_phone)))
+    hand.desk.post = post
+    for number in ("+14155551234", "7912"):
+        hand.write(
+            f"parts:\n  begin:\n    - message: Hello.\n      to: '{number}'\n      on_failed: broken\n"
+            "    - say: Sent.\n  broken:\n    - say: Broken.\n"
+        )
+        hand.talk_to()
+        assert hand.saying == "Broken."
+    (call_id,) = {source for *_, source in tried}
+    assert tried == [(directory.default_account.id, "anyone", "7912", call_id)]
+    assert not [rung for rung in house.wire.rungs if rung.label == "MESSAGE"]
 
 
 async def test_wait_tag_and_override(hand: Stagehand) -> None:

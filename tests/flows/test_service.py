@@ -179,6 +179,24 @@ async def test_only_what_could_be_another_is_taken_up_again(office: Office) -> N
         assert (loads["good"], live(office.flows)) == (before + 2, {"main": "Two"})
 
 
+async def test_another_default_carrier_is_a_reason_to_check_again(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Numbers of the world's can be dialled with one alone."""
+    (office.folder / "main.yaml").write_text("parts:\n  begin:\n    - dial: '+14155551234'\n")
+    assert not (await office.own.load()).good
+    directory, loads = office.hand.house.directory, office.flows.loads
+    monkeypatch.setattr(directory, "carrier", lambda account: directory.trunk(account, "out"))
+    await office.flows.refresh()
+    assert office.own.book.report.good
+    before = loads["good"]
+    await office.flows.refresh()
+    assert loads["good"] == before
+    monkeypatch.setattr(directory, "carrier", lambda _account: None)
+    await office.flows.refresh()
+    assert not office.own.book.report.good
+
+
 async def test_an_upload_is_checked_written_and_live_or_nothing_of_that(office: Office) -> None:
     flows = office.flows
     text = FLOW.format(title="Two", text="Uploaded.")

@@ -10,11 +10,13 @@ import pytest
 import pytest_asyncio
 
 from pbxd.calls.call import Call
+from pbxd.calls.leg import Leg
 from pbxd.calls.record import CallRecord, Result, Role
 from pbxd.calls.stage import Act
 from pbxd.config.accounts import ListenRight
 from pbxd.directory.model import Extension, ExtensionKind, User
 from pbxd.services.live import ListenerView, ListenIn, ListenMode
+from pbxd.sip.errors import SdpError
 from pbxd.trace.entries import Note
 from tests.calls.conftest import house
 from tests.calls.house import House
@@ -161,3 +163,21 @@ async def test_one_who_names_nobody_is_let_go(office: Supervised) -> None:
     office.house.facilities.media.events()
     assert office.live.listeners == 0
     office.hang_up()
+
+
+async def test_one_whose_call_cannot_be_answered_stays_in_no_list(
+    office: Supervised, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(office.live, "_forget_listener", lambda _call_id: None)  # it leaves by itself
+    monkeypatch.setattr("pbxd.calls.leg.Leg._answer_first_offer", _unanswerable)
+    office.boss.number = "*551002"
+    office.boss >> "INVITE" >> office.house >> 100 >> office.boss
+    office.house >> 488 >> office.boss >> "ACK" >> office.house
+    assert office.live.listeners == 0
+    assert office.live.view(office.talking).listeners == ()
+    office.hang_up()
+    assert office.house.empty()
+
+
+def _unanswerable(_leg: Leg, _now: float) -> bytes:
+    raise SdpError("there is no codec that both know")

@@ -65,6 +65,7 @@ class ListenIn:
         except HouseError as error:
             self._refuse(error, now)
             return
+        self._listener = found  # in the list already: it leaves even when answering fails
         stage.answer(now)
         if stage.closed:
             return
