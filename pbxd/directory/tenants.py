@@ -99,6 +99,9 @@ class AccountDocument(BaseModel):
     routes: tuple[RouteWish, ...] = _many()
     numbers: tuple[NumberWish, ...] = _many()
     call_limits: tuple[CallLimitWish, ...] = _many()
+    flows: Annotated[dict[str, str], Field(max_length=1_000)] = Field(
+        default={}, description="the texts of its call flows, and of its schedules for them, by name"
+    )
 
     @model_validator(mode="after")
     def _once(self) -> Self:

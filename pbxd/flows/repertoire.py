@@ -12,7 +12,7 @@ import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -234,24 +234,31 @@ class Repertoire:
         return difference(before, after, f"{name} {old}", f"{name} {new}")
 
     async def put(self, name: str, text: str, by: str) -> Report:
-        """Check a text, write it into the folder and make it live, or do nothing of it. Raises Invalid with what is
-        wrong, TooLarge, Unavailable where the disk does not take it, NotFound where the account is gone."""
+        """Check a text, write it into the folder and make it live, or do nothing of it. Raises as `put_all`."""
+        return await self.put_all({name: text}, by)
+
+    async def put_all(self, texts: Mapping[str, str], by: str) -> Report:
+        """The same of several that may lead to each other, by name. Raises Invalid with what is wrong, TooLarge,
+        Unavailable where the disk does not take it, NotFound where the account is gone."""
         if self.folder is None:
             raise Invalid("this house has no folder for flows (dialplan.folder)")
-        if not PART.fullmatch(name):
-            raise Invalid("a flow is named with small letters, digits, '-' and '_', the first a letter")
-        if len(text.encode()) > MAX_BYTES:
-            raise TooLarge(f"a flow has {MAX_BYTES} bytes at most")
+        for name, text in texts.items():
+            if not PART.fullmatch(name):
+                raise Invalid("a flow is named with small letters, digits, '-' and '_', the first a letter")
+            if len(text.encode()) > MAX_BYTES:
+                raise TooLarge(f"a flow has {MAX_BYTES} bytes at most")
         async with self._lock:
             account = self._account
             if account is None:
                 raise NotFound("there is no such account")
             prompts = await asyncio.to_thread(self._backstage.prompts)
-            seen = await asyncio.to_thread(look, self.folder, self._house(account, prompts), {name + SUFFIX: text})
-            if wrong := _errors_of(seen, name):
+            files = {name + SUFFIX: text for name, text in texts.items()}
+            seen = await asyncio.to_thread(look, self.folder, self._house(account, prompts), files)
+            if wrong := [problem for name in texts for problem in _errors_of(seen, name)]:
                 raise Invalid("\n".join(str(bare(problem)) for problem in wrong[:MOST_SAID]))
             try:
-                await asyncio.to_thread(_write, self.folder / (name + SUFFIX), text)
+                for file, text in files.items():
+                    await asyncio.to_thread(_write, self.folder / file, text)
             except OSError as error:
                 raise Unavailable(f"the flow cannot be written: {error.strerror or error}") from error
             return await self._load(by, prompts)

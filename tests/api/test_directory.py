@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, fields
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -139,8 +140,12 @@ class Quiet:
         return WALL
 
 
-class Forgotten:
-    """The flows of accounts that are gone."""
+class Flowless:
+    """The flows of accounts that have none; tests/api/test_account_files.py is about those that have."""
+
+    def of(self, account_id: str) -> SimpleNamespace:
+        del account_id
+        return SimpleNamespace(book=SimpleNamespace(texts={}))
 
     async def forget(self, account_id: str) -> None:
         """Nothing is left of them."""
@@ -216,7 +221,7 @@ async def office(tmp_path: Path, store_url: str) -> AsyncIterator[Office]:
             "voicemail": voicemail,
             "queues": queues,
             "wall": lambda: WALL,
-            "flows": Forgotten(),
+            "flows": Flowless(),
         },
     )
     surface = Surface(HOUSE, house, Access(keys.get).identify, home=lambda: lab.id)

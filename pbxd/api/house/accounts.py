@@ -14,7 +14,7 @@ from pbxd.api.house.tenancy import AccountName, account_of, reaches_all
 from pbxd.api.house.views import View, Wish
 from pbxd.directory.model import Account
 from pbxd.directory.tenants import AccountDocument, AccountWish
-from pbxd.errors import Conflict, Denied, Invalid, NotFound, Unavailable
+from pbxd.errors import Conflict, Denied, HouseError, Invalid, NotFound, TooLarge, Unavailable
 
 
 class AccountPath(Wish):
@@ -120,17 +120,27 @@ async def export_account(house: House, path: AccountPath, query: Nothing, identi
 
     It holds the HA1s of phones: keep it like their passwords. No password is in it, no API key, no mailbox PIN.
     """
-    return await house.tenants.export(account_of(house, identity, path.account))
+    account = account_of(house, identity, path.account)
+    document = await house.tenants.export(account)
+    return document.model_copy(update={"flows": dict(house.flows.of(account.id).book.texts)})
 
 
 @HOUSE.operation(
     "POST", "/accounts/import", tag="accounts", scope="accounts:write", status=201,
-    errors=(Conflict, Invalid, Denied, Unavailable),
+    errors=(Conflict, Invalid, Denied, TooLarge, Unavailable),
 )  # fmt: skip
 async def import_account(house: House, body: AccountDocument, identity: Identity) -> AccountView:
     """Make the account of such a document, whole or not at all. Only who may do everything in the house may."""
     _operator(house, identity)
-    return await _view(house, await house.tenants.take_in(body, identity.name))
+    account = await house.tenants.take_in(body, identity.name)
+    if body.flows:
+        try:
+            await house.flows.of(account.id).put_all(body.flows, identity.name)
+        except HouseError:
+            await house.tenants.remove(account, identity.name, None)
+            await house.flows.forget(account.id)
+            raise
+    return await _view(house, account)
 
 
 async def _view(house: House, account: Account) -> AccountView:
