@@ -353,8 +353,8 @@ async def test_a_refresh_in_mid_page_disturbs_nothing(house: House, ends: FaxEnd
     over(house, alice, bob)
 
 
-async def test_modems_need_g711_on_the_other_side(house: House, ends: FaxEnds) -> None:
-    """Who talks G.722 and says no to T.38 is asked for G.711 before anybody is answered."""
+def in_two_codecs(house: House) -> tuple[Handset, Handset]:
+    """A call between G.711 and G.722, whose caller is about to ask for T.38."""
     house.facilities.policy = replace(
         house.facilities.policy, converts=True, codecs=(Codec.G722, Codec.PCMU, Codec.PCMA)
     )
@@ -364,6 +364,12 @@ async def test_modems_need_g711_on_the_other_side(house: House, ends: FaxEnds) -
     house >> "INVITE" >> bob >> 200 >> house >> "ACK" >> bob
     house >> 200 >> alice >> "ACK" >> house
     says_image(alice)
+    return alice, bob
+
+
+async def test_modems_need_g711_on_the_other_side(house: House, ends: FaxEnds) -> None:
+    """Who talks G.722 and says no to T.38 is asked for G.711 before anybody is answered."""
+    alice, bob = in_two_codecs(house)
     bob.codecs = "0"
     alice >> "INVITE" >> house >> "INVITE" >> bob >> 488 >> house >> "ACK" >> bob
     says_sound(bob)
@@ -375,15 +381,7 @@ async def test_modems_need_g711_on_the_other_side(house: House, ends: FaxEnds) -
 
 
 async def test_where_there_is_no_g711_either_the_answer_is_no(house: House, ends: FaxEnds) -> None:
-    house.facilities.policy = replace(
-        house.facilities.policy, converts=True, codecs=(Codec.G722, Codec.PCMU, Codec.PCMA)
-    )
-    alice, bob = pair(house)
-    alice.codecs, bob.codecs = "0", "9"
-    alice >> "INVITE" >> house >> 100 >> alice
-    house >> "INVITE" >> bob >> 200 >> house >> "ACK" >> bob
-    house >> 200 >> alice >> "ACK" >> house
-    says_image(alice)
+    alice, bob = in_two_codecs(house)
     alice >> "INVITE" >> house >> "INVITE" >> bob >> 488 >> house >> "ACK" >> bob
     house >> "INVITE" >> bob >> 488 >> house >> "ACK" >> bob
     house.wire.after(5)
